@@ -1,0 +1,85 @@
+/**
+ * What the data plane is told at its start and at every reload: a plain, already checked object that
+ * can be posted to a worker thread. The control plane makes it; nothing here sees raw input.
+ */
+
+/** How a blocked name is answered. */
+export type BlockResponseKind = 'nxdomain' | 'nodata' | 'null' | 'refused' | 'address'
+
+export interface BlockResponseSettings {
+  readonly kind: BlockResponseKind
+  /** For `address`: 4 octets, or undefined when IPv4 questions get NODATA. */
+  readonly ipv4: Uint8Array | undefined
+  /** For `address`: 16 octets, or undefined when IPv6 questions get NODATA. */
+  readonly ipv6: Uint8Array | undefined
+}
+
+export interface CategorySettings {
+  readonly name: string
+  /** False: the category's rules are loaded and counted but do not block. */
+  readonly blocked: boolean
+  readonly response: BlockResponseSettings
+}
+
+/** A listen address or an upstream: an IP literal and a port. */
+export interface Endpoint {
+  /** IPv4 or IPv6 literal without brackets; a zone id may follow `%`. */
+  readonly address: string
+  readonly port: number
+}
+
+export interface UpstreamSettings extends Endpoint {
+  /** `udp` asks over UDP first and over TCP on truncation; `tcp` asks over TCP only. */
+  readonly protocol: 'udp' | 'tcp'
+  /** As the operator wrote it, for metrics and messages. */
+  readonly label: string
+}
+
+export interface LimitSettings {
+  /** Concurrent TCP connections per worker; past it the longest idle one is closed. */
+  readonly tcpConnectionsMax: number
+  readonly tcpConnectionsPerClientMax: number
+  /** A connection with no query in flight is closed after this long (RFC 7766 6.2.3). */
+  readonly tcpIdleMs: number
+  /** From the first octet of a message to its last; also from connecting to the first octet. */
+  readonly tcpMessageMs: number
+  /** Queries of one connection that may wait for an upstream; past it we stop reading. */
+  readonly tcpInFlightMax: number
+  /** Octets of answers that a client has not read yet; past it we stop reading its queries. */
+  readonly tcpUnsentOctetsMax: number
+  /** Questions waiting for an upstream, per worker; past it a query is answered SERVFAIL. */
+  readonly pendingMax: number
+  /** Clients that may wait for one and the same pending question. */
+  readonly waitersPerQuestionMax: number
+}
+
+export interface ForwardSettings {
+  /** One try at one upstream. */
+  readonly tryTimeoutMs: number
+  /** The whole budget of a question, over all tries. */
+  readonly totalTimeoutMs: number
+  readonly triesMax: number
+}
+
+export interface CacheSettings {
+  /** Octets of answers and keys kept by each worker. */
+  readonly octetsMax: number
+  readonly ttlSecondsMin: number
+  readonly ttlSecondsMax: number
+  /** Cap for NXDOMAIN and NODATA (RFC 2308 5). */
+  readonly negativeTtlSecondsMax: number
+}
+
+export interface DataplaneSettings {
+  readonly listen: readonly Endpoint[]
+  /** CIDR prefixes in canonical text; clients outside get no answer. */
+  readonly allowFrom: readonly string[]
+  readonly upstreams: readonly UpstreamSettings[]
+  readonly categories: readonly CategorySettings[]
+  readonly blockTtlSeconds: number
+  /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */
+  readonly udpOctetsMax: number
+  readonly limits: LimitSettings
+  readonly forward: ForwardSettings
+  readonly cache: CacheSettings
+}

@@ -1,0 +1,10 @@
+import { defineConfig } from 'vitest/config'
+
+/** The second suite: real lists and packets from `NIVEAU3_DATA` (default `../shared/data`). */
+export default defineConfig({
+  test: {
+    include: ['test/data/**/*.test.ts'],
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+  },
+})
