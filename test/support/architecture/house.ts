@@ -139,7 +139,7 @@ function hasDocstring(source: Source, statement: SyntaxNode): boolean {
       comment.type === 'Block' &&
       comment.value.startsWith('*') &&
       comment.end <= statement.start &&
-      source.text.slice(comment.end, statement.start).trim() === '',
+      /^[ \t]*\n?[ \t]*$/.test(source.text.slice(comment.end, statement.start)),
   )
 }
 
