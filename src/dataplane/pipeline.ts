@@ -3,9 +3,11 @@
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
- *   3 policy     essential names, then the compiled lists; before the cache, so that after a reload no
+ *   3 policy     essential names, then the compiled lists; before the cache, so that after a reload
+ * no
  *                answer that was cached earlier can pass a new block
- *   4 any        questions for ANY get their small answer only when the name is not blocked (RFC 8482)
+ *   4 any        questions for ANY get their small answer only when the name is not blocked (RFC
+ * 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
@@ -135,8 +137,9 @@ export class Pipeline implements ForwardEvents {
   }
 
   /**
-   * Answers one message: returns the octets of `reply`, or `DROPPED_QUERY`, or `PENDING`. Every message
-   * that comes here is counted once as received, and once as answered, dropped or in flight.
+   * Answers one message: returns the octets of `reply`, or `DROPPED_QUERY`, or `PENDING`. Every
+   * message that comes here is counted once as received, and once as answered, dropped or in
+   * flight.
    */
   handle(
     message: Uint8Array,
@@ -182,13 +185,17 @@ export class Pipeline implements ForwardEvents {
     return this.#forward(key, query, sink, address, port, receivedMs)
   }
 
-  /** Counts the reply of the last `handle` as sent; the transport calls it once the socket has it. */
+  /**
+   * Counts the reply of the last `handle` as sent; the transport calls it once the socket has it.
+   */
   countSent(receivedMs: number): void {
     count(this.#counters, responseSlot(this.#outcome, this.#rcode))
     countDuration(this.#counters, this.#outcome, performance.now() - receivedMs)
   }
 
-  /** Counts the reply of the last `handle` as dropped: the client is gone or the socket refused it. */
+  /**
+   * Counts the reply of the last `handle` as dropped: the client is gone or the socket refused it.
+   */
   countUnsent(): void {
     count(this.#counters, DROPPED + DROP_GONE)
   }
@@ -274,7 +281,9 @@ export class Pipeline implements ForwardEvents {
     return this.#answerEntry(query, entry, OUTCOME_CACHED, nowMs)
   }
 
-  /** Writes what an entry means to one client: its answer, or the block of a name it led through. */
+  /**
+   * Writes what an entry means to one client: its answer, or the block of a name it led through.
+   */
   #answerEntry(query: ParsedQuery, entry: CacheEntry, outcome: number, nowMs: number): number {
     if (entry.category !== NOT_BLOCKED) {
       return this.#answerBlocked(query, entry.category, 0, false)

@@ -1,6 +1,6 @@
 /**
- * Reads a client's message: header, the one question, OPT (RFC 1035 4.1, RFC 6891 6.1). Strict: what
- * is read here is all that ever travels on, so nothing can hide behind the question.
+ * Reads a client's message: header, the one question, OPT (RFC 1035 4.1, RFC 6891 6.1). Strict:
+ * what is read here is all that ever travels on, so nothing can hide behind the question.
  */
 import {
   CLASS_ANY,
@@ -62,17 +62,21 @@ export const UDP_OCTETS_MIN = 512
 /**
  * What one query says, and where its octets are: all that a reply has to repeat.
  *
- * Each worker has one that `parseQuery` fills anew for every message; a query that waits for an upstream
- * keeps a copy with its own buffer, in which the question stands at the same offsets.
+ * Each worker has one that `parseQuery` fills anew for every message; a query that waits for an
+ * upstream keeps a copy with its own buffer, in which the question stands at the same offsets.
  */
 export class ParsedQuery {
   /** Holds the question at octets 12..`questionEnd`. */
   message: Uint8Array
-  /** Octets that the reply may take on this transport: set by the transport, lowered by EDNS rules. */
+  /**
+   * Octets that the reply may take on this transport: set by the transport, lowered by EDNS rules.
+   */
   replyOctetsMax = UDP_OCTETS_MIN
   id = 0
   opcode = 0
-  /** RD and CD of the query, at their places in the header's flags: both are copied to the reply. */
+  /**
+   * RD and CD of the query, at their places in the header's flags: both are copied to the reply.
+   */
   rdAndCd = 0
   /** Offset past the question; 0 when there is none that a reply could repeat. */
   questionEnd = 0

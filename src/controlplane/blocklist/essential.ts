@@ -1,6 +1,6 @@
 /**
- * The essential names: never blocked by a subscribed list, each with all names below it. A list's rule
- * on such a name is exempted when the list is read; a rule above one is kept and reported.
+ * The essential names: never blocked by a subscribed list, each with all names below it. A list's
+ * rule on such a name is exempted when the list is read; a rule above one is kept and reported.
  */
 
 import { readFile } from 'node:fs/promises'

@@ -1,4 +1,6 @@
-/** The text of a list file as a stream of UTF-8 octets, whatever it is packed in, under hard limits. */
+/**
+ * The text of a list file as a stream of UTF-8 octets, whatever it is packed in, under hard limits.
+ */
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'

@@ -1,4 +1,7 @@
-/** Answers for blocked and for special names, as the operator wants them (design: the block contract). */
+/**
+ * Answers for blocked and for special names, as the operator wants them (design: the block
+ * contract).
+ */
 import {
   RCODE_NOERROR,
   RCODE_NXDOMAIN,

@@ -163,6 +163,7 @@ class TcpConnection implements ReplySink {
   }
 }
 
+/** One listen address: accepts connections, keeps them within the limits. */
 export class TcpListener {
   readonly #server: Server
   readonly #counters: Counters
@@ -247,7 +248,10 @@ export class TcpListener {
     count(counters, TCP_CONNECTIONS)
   }
 
-  /** When the house is full, the connection that has been idle longest leaves; false if none is idle. */
+  /**
+   * When the house is full, the connection that has been idle longest leaves; false if none is
+   * idle.
+   */
   #makeRoom(): boolean {
     if (this.#connections.size < this.limits.tcpConnectionsMax) return true
     let idlest: TcpConnection | null = null

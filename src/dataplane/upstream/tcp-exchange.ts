@@ -1,6 +1,6 @@
 /**
- * TCP to one upstream: one connection, kept and pipelined (RFC 7766 6.2.1), opened when it is needed.
- * Used when an answer was truncated, and for upstreams that are asked over TCP only.
+ * TCP to one upstream: one connection, kept and pipelined (RFC 7766 6.2.1), opened when it is
+ * needed. Used when an answer was truncated, and for upstreams that are asked over TCP only.
  */
 import { connect, type Socket } from 'node:net'
 import { HEADER_OCTETS, OFFSET_ID, readU16, writeU16 } from '../../wire/header.ts'
@@ -10,11 +10,14 @@ import type { Pending } from './pending.ts'
 import { randomU16 } from './random.ts'
 import { StreamReader } from '../stream-reader.ts'
 
-/** Questions on one connection at a time; more fail over rather than queue behind a slow upstream. */
+/**
+ * Questions on one connection at a time; more fail over rather than queue behind a slow upstream.
+ */
 const IN_FLIGHT_MAX = 4096
 const IDLE_MS_MAX = 10_000
 const DRAWS_MAX = 16
 
+/** One upstream over TCP. */
 export class TcpExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents

@@ -1,6 +1,7 @@
 /**
- * UDP to one upstream: a pool of connected sockets on random ports. A query draws its socket and its id
- * from a CSPRNG; sockets retire after some use, so the ports keep changing (RFC 5452 9.2, 10).
+ * UDP to one upstream: a pool of connected sockets on random ports. A query draws its socket and
+ * its id from a CSPRNG; sockets retire after some use, so the ports keep changing (RFC 5452 9.2,
+ * 10).
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
@@ -39,6 +40,7 @@ class Port {
   }
 }
 
+/** One upstream over UDP. */
 export class UdpExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
