@@ -26,8 +26,8 @@ export interface LoadedFilter {
 /**
  * Loads what the configuration names.
  *
- * @throws OperationalError ERR_LIST…, ERR_IMAGE…; ERR_NO_LIST when no name would be blocked: without a
- *   list there is no service.
+ * @throws OperationalError ERR_LIST…, ERR_IMAGE…; ERR_NO_LIST when no name would be blocked:
+ *   without a list there is no service.
  */
 export async function loadFilter(control: ControlSettings): Promise<LoadedFilter> {
   const essential = await EssentialNames.load(control.essentialFiles)

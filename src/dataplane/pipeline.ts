@@ -15,10 +15,6 @@ import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import {
   EDE_NETWORK_ERROR,
   EDE_NO_REACHABLE_AUTHORITY,
-  RCODE_BADVERS,
-  RCODE_FORMERR,
-  RCODE_NOTAUTH,
-  RCODE_NOTIMP,
   RCODE_REFUSED,
   RCODE_SERVFAIL,
   TYPE_ANY,
@@ -33,15 +29,13 @@ import {
 } from '../wire/header.ts'
 import { skipPlainName } from '../wire/name.ts'
 import {
-  PARSE_BADVERS,
   PARSE_FORMERR,
-  PARSE_NOTAUTH,
-  PARSE_NOTIMP,
   PARSE_OK,
   PARSE_RESPONSE,
   PARSE_SHORT,
   ParsedQuery,
   parseQuery,
+  rcodeOfParse,
 } from '../wire/query.ts'
 import {
   NO_EXTENDED_ERROR,
@@ -91,7 +85,7 @@ import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import { Forwarder, type ForwardEvents } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
-import { WaitingQueries } from './waiting-queries.ts'
+import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
 export const PENDING = -1
@@ -246,7 +240,7 @@ export class Pipeline implements ForwardEvents {
       count(this.#counters, DROPPED + (parsed === PARSE_SHORT ? DROP_SHORT : DROP_RESPONSE))
       return DROPPED_QUERY
     }
-    const rcode = parseRcode(parsed)
+    const rcode = rcodeOfParse(parsed)
     const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
     const octetsMax = this.#settings.udpOctetsMax
     const end = writeRcode(this.reply, query, rcode, NO_EXTENDED_ERROR, octetsMax)
@@ -368,21 +362,6 @@ export class Pipeline implements ForwardEvents {
     this.#outcome = outcome
     this.#rcode = rcode
     return octets
-  }
-}
-
-function parseRcode(parsed: number): number {
-  switch (parsed) {
-    case PARSE_NOTIMP:
-      return RCODE_NOTIMP
-    case PARSE_BADVERS:
-      return RCODE_BADVERS
-    case PARSE_NOTAUTH:
-      return RCODE_NOTAUTH
-    case PARSE_FORMERR:
-      return RCODE_FORMERR
-    default:
-      return RCODE_REFUSED
   }
 }
 

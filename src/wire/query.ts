@@ -6,6 +6,11 @@ import {
   CLASS_ANY,
   CLASS_IN,
   OPCODE_QUERY,
+  RCODE_BADVERS,
+  RCODE_FORMERR,
+  RCODE_NOTAUTH,
+  RCODE_NOTIMP,
+  RCODE_REFUSED,
   TYPE_META_FIRST,
   TYPE_ANY,
   TYPE_OPT,
@@ -199,4 +204,20 @@ function isCookieLength(octets: number): boolean {
   return (
     octets === COOKIE_CLIENT_OCTETS || (octets >= COOKIE_OCTETS_MIN && octets <= COOKIE_OCTETS_MAX)
   )
+}
+
+/** Returns the rcode that answers a query which `parseQuery` did not take. */
+export function rcodeOfParse(parsed: number): number {
+  switch (parsed) {
+    case PARSE_NOTIMP:
+      return RCODE_NOTIMP
+    case PARSE_BADVERS:
+      return RCODE_BADVERS
+    case PARSE_NOTAUTH:
+      return RCODE_NOTAUTH
+    case PARSE_FORMERR:
+      return RCODE_FORMERR
+    default:
+      return RCODE_REFUSED
+  }
 }

@@ -143,13 +143,16 @@ function createRegistry(openMetrics: boolean, facts: () => ServerFacts): Registr
 }
 
 /** prom-client's types tie a registry to one content type for life; its code does not. */
-function useOpenMetrics(registry: { setContentType(type: never): void }): void {
+function useOpenMetrics(registry: { setContentType: (type: never) => void }): void {
   const type: string = Registry.OPENMETRICS_CONTENT_TYPE
   Reflect.apply(registry.setContentType, registry, [type])
 }
 
 /** prom-client formats whatever has `name` and `get()`; its types know only its own classes. */
-function register(registry: Registry, metric: ScrapedMetric): void {
+function register(
+  registry: { registerMetric: (metric: never) => void },
+  metric: ScrapedMetric,
+): void {
   Reflect.apply(registry.registerMetric, registry, [metric])
 }
 

@@ -19,7 +19,7 @@ import {
 } from '../counters.ts'
 import type { ReplySink } from '../query.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
-import { StreamReader } from '../stream-reader.ts'
+import { StreamReader } from '../../wire/stream-reader.ts'
 import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
@@ -189,7 +189,7 @@ export class TcpListener {
     this.access = access
     this.limits = limits
     this.family = family
-    server.on('connection', (socket) => this.#accept(socket))
+    server.on('connection', (socket) => this.#openConnection(socket))
     // Out of descriptors: the connection is lost, the listener goes on.
     server.on('error', () => count(counters, TCP_REJECTED))
     const sweepMs = Math.min(SWEEP_MS_MAX, limits.tcpIdleMs / 4, limits.tcpMessageMs / 4)
@@ -226,7 +226,7 @@ export class TcpListener {
     else this.#perClient.set(connection.address, left)
   }
 
-  #accept(socket: Socket): void {
+  #openConnection(socket: Socket): void {
     const counters = this.#counters
     const address = socket.remoteAddress ?? ''
     if (address === '' || !this.access.allows(address)) {

@@ -8,7 +8,7 @@ import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
 import { randomU16 } from './random.ts'
-import { StreamReader } from '../stream-reader.ts'
+import { StreamReader } from '../../wire/stream-reader.ts'
 
 /**
  * Questions on one connection at a time; more fail over rather than queue behind a slow upstream.
@@ -73,7 +73,7 @@ export class TcpExchange implements Exchange {
     })
     // 'error' is always followed by 'close', where the open questions fail over.
     socket.on('error', () => socket.destroy())
-    socket.on('close', () => this.#closed(socket))
+    socket.on('close', () => this.#closeSocket(socket))
     socket.unref()
     return socket
   }
@@ -91,7 +91,8 @@ export class TcpExchange implements Exchange {
     this.#events.replied(pending, message, octets)
   }
 
-  #closed(socket: Socket): void {
+  /** The connection is gone: what it had not answered fails over. */
+  #closeSocket(socket: Socket): void {
     if (this.#socket !== socket) return
     this.#socket = null
     const lost = [...this.#inFlight.values()]

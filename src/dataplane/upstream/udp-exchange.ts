@@ -105,7 +105,7 @@ export class UdpExchange implements Exchange {
     }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE' && !port.connected && draws < DRAWS_MAX) bind()
-      else this.#breakPort(port)
+      else this.#closeBroken(port)
     })
     socket.once('listening', () => socket.connect(upstreamPort, address))
     socket.once('connect', () => this.#connected(port))
@@ -154,7 +154,7 @@ export class UdpExchange implements Exchange {
   }
 
   /** An ICMP error or a failed bind: nothing on this port can be answered any more. */
-  #breakPort(port: Port): void {
+  #closeBroken(port: Port): void {
     const lost = [...port.inFlight.values(), ...port.waiting]
     port.inFlight.clear()
     port.waiting.length = 0

@@ -36,6 +36,9 @@ const MACHINE_PATH = /(?<![\w.~-])\/(?:work|root|Users|home\/[a-z]\w*)(?:\/|\b)/
 /** Hosts that packages come from: the clients know them, the project names none. */
 const REGISTRY_HOST = /\b(?:registry\.npmjs\.org|deb\.debian\.org|pypi\.org|static\.crates\.io)\b/
 
+/** A line that holds one text and nothing else: the formatter leaves it whole. */
+const ONLY_TEXT = /^\s*(['`"]).*\1[,)]*(?: \+)?$/
+
 /** Returns every broken size rule of one file. */
 export function sizeFaults(source: Source): Fault[] {
   const faults: Fault[] = []
@@ -48,6 +51,7 @@ export function sizeFaults(source: Source): Fault[] {
   for (const [index, line] of lines.entries()) {
     const columns = line.length
     if (columns <= LINE_COLUMNS_MAX || templates.has(index + 1)) continue
+    if (ONLY_TEXT.test(line)) continue
     faults.push(fault(source, index + 1, 'columns', `${columns} columns`))
   }
   functionFaults(source, source.program, undefined, faults)
