@@ -29,7 +29,9 @@ export interface TrieSection {
   readonly octets: number
 }
 
-/** An opened image: facts for people, and views for the lookup. Immutable, shared by all threads. */
+/**
+ * An opened image: facts for people, and views for the lookup. Immutable, shared by all threads.
+ */
 export interface Trie {
   readonly buffer: SharedArrayBuffer | ArrayBuffer
   /** The category of bit `i` of every verdict. */
@@ -41,7 +43,9 @@ export interface Trie {
   readonly names: number
   readonly octets: number
   readonly sections: readonly TrieSection[]
-  /** Four integers a verdict: categories and list of the name itself, then of the names below it. */
+  /**
+   * Four integers a verdict: categories and list of the name itself, then of the names below it.
+   */
   readonly verdicts: Int32Array
   /** Sorted hashes of names with something less blocked below them. */
   readonly openings: Uint32Array

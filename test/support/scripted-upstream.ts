@@ -317,7 +317,7 @@ function readQuery(
   }
 }
 
-/** Starts an upstream that follows `script`; it is stopped with the tests of the file at the latest. */
+/** Starts an upstream that follows `script`; stopped with the tests of the file at the latest. */
 export async function startScriptedUpstream(
   script: Script = answerAddresses,
   options: ScriptedUpstreamOptions = {},

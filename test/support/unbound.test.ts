@@ -19,7 +19,7 @@ test('Unbound answers from its zone as a recursive resolver', async () => {
   expect((await askUdp(unbound, 'extra.example.org')).answers[0]?.data).toBe('198.51.100.7')
 })
 
-test('a name that the zone lacks is NXDOMAIN with the SOA, and none leaves the machine', async () => {
+test('a name that the zone lacks is NXDOMAIN with the SOA', async () => {
   const answer = await askUdp(unbound, 'www.example.net')
   expect(answer.rcode).toBe('NXDOMAIN')
   expect(answer.authorities).toMatchObject([{ name: '.', type: 'SOA', ttl: 60 }])
