@@ -30,7 +30,7 @@ function shown(faults: readonly Fault[]): string[] {
 function excuses(exception: Exception, fault: Fault): boolean {
   return (
     exception.path === fault.path &&
-    exception.within === fault.within &&
+    (exception.within === '*' || exception.within === fault.within) &&
     exception.rules.includes(fault.rule)
   )
 }
