@@ -53,8 +53,6 @@ function listOf(more: object) {
     category: 'vpn',
     file: join(folder, 'lists/vpn.txt.gz'),
     curated: false,
-    licence: undefined,
-    attribution: undefined,
     ...more,
   }
 }
@@ -219,17 +217,17 @@ describe('lists and image', () => {
     const { control } = load(
       'lists:\n  - {category: vpn, file: lists/vpn.txt.gz, licence: CC0}\n' +
         '  - {category: x-y, file: lists/vpn.txt.gz}\n' +
-        '  - {category: adult, file: lists/adult.txt, name: mine, publicSuffixes: keep}',
+        '  - {category: adult, file: lists/adult.txt, name: mine, publicSuffixes: {private: keep}}',
       { workingDirectory: '/' },
     )
     expect(control.lists).toEqual([
-      listOf({ name: 'vpn', publicSuffixes: 'keep-private', licence: 'CC0' }),
-      listOf({ name: 'vpn-2', category: 'x-y', publicSuffixes: 'refuse' }),
+      listOf({ name: 'vpn', licence: 'CC0' }),
+      listOf({ name: 'vpn-2', category: 'x-y' }),
       listOf({
         name: 'mine',
         category: 'adult',
         file: join(folder, 'lists/adult.txt'),
-        publicSuffixes: 'keep',
+        publicSuffixes: { private: 'keep' },
       }),
     ])
   })

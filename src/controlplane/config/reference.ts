@@ -108,6 +108,8 @@ function typeOf(node: SchemaNode): string {
       return node.items?.type === 'object' ? 'list of groups' : 'list of texts'
     case 'integer':
       return 'whole number'
+    case 'object':
+      return 'group'
     case 'boolean':
       return '`true` or `false`'
     default:

@@ -122,6 +122,11 @@ export const CategoryConfig = z.strictObject({
   }),
 })
 
+const SuffixConfig = z.strictObject({
+  icann: z.enum(['refuse', 'keep']).optional(),
+  private: z.enum(['refuse', 'keep']).optional(),
+})
+
 const ListConfig = z.strictObject({
   name: z
     .string()
@@ -140,15 +145,12 @@ const ListConfig = z.strictObject({
     description:
       'Path of the list, relative to this file; any supported format, gzip read directly.',
   }),
-  publicSuffixes: z
-    .enum(['refuse', 'keep-private', 'keep'])
-    .optional()
-    .meta({
-      description:
-        'What to do with rules that are public suffixes: `refuse` them all, `keep-private` keeps ' +
-        'those of the private section (`ngrok.io`) and refuses registries (`com.cn`), `keep` takes ' +
-        'all. Default: `keep-private` for `darkweb` and `vpn`, `refuse` for every other category.',
-    }),
+  publicSuffixes: SuffixConfig.optional().meta({
+    description:
+      'Whether rules that are public suffixes are kept, where the default does not fit: group of ' +
+      '`icann` (registries: `com.cn`; default `refuse`) and `private` (hosts of many: `ngrok.io`; ' +
+      'default `keep` for `darkweb` and `vpn`, else `refuse`), each `refuse` or `keep`.',
+  }),
   licence: z.string().optional().meta({ description: 'Licence of the list, kept in the image.' }),
   attribution: z
     .string()

@@ -11,10 +11,13 @@ import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } fr
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
-import { CategoryConfig, SHIPPED_CATEGORIES, type ConfigValues } from './schema.ts'
+import { CategoryConfig, SHIPPED_CATEGORIES, type ConfigValues, type ListValues } from './schema.ts'
 
-/** What becomes of rules that are public suffixes; see the key `lists[].publicSuffixes`. */
-export type PublicSuffixPolicy = 'refuse' | 'keep-private' | 'keep'
+/** What becomes of rules that are public suffixes, where the default does not fit. */
+export interface SuffixSettings {
+  readonly icann?: 'refuse' | 'keep'
+  readonly private?: 'refuse' | 'keep'
+}
 
 /** One list to read. */
 export interface ListSettings {
@@ -25,9 +28,9 @@ export interface ListSettings {
   readonly file: string
   /** True for the lists that ship with the product. */
   readonly curated: boolean
-  readonly publicSuffixes: PublicSuffixPolicy
-  readonly licence: string | undefined
-  readonly attribution: string | undefined
+  readonly publicSuffixes?: SuffixSettings
+  readonly licence?: string
+  readonly attribution?: string
 }
 
 /** What the control plane is told. */
@@ -58,9 +61,7 @@ export const BUILT_IN_LISTS: readonly ListSettings[] = SHIPPED_CATEGORIES.map((c
   category,
   file: join(BUILT_IN_DIRECTORY, `${category}.txt`),
   curated: true,
-  publicSuffixes: 'keep-private',
   licence: 'Apache-2.0',
-  attribution: undefined,
 }))
 
 export const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
@@ -160,15 +161,17 @@ function listsOf(
     category: list.category,
     file: locate(list.file, ['lists', index, 'file']),
     curated: false,
-    publicSuffixes: list.publicSuffixes ?? defaultSuffixPolicy(list.category),
-    licence: list.licence,
-    attribution: list.attribution,
+    ...(list.publicSuffixes && { publicSuffixes: suffixSettings(list.publicSuffixes) }),
+    ...(list.licence !== undefined && { licence: list.licence }),
+    ...(list.attribution !== undefined && { attribution: list.attribution }),
   }))
 }
 
-/** Private suffixes such as `ngrok.io` are ways around a filter; for other lists they are mistakes. */
-function defaultSuffixPolicy(category: string): PublicSuffixPolicy {
-  return category === 'vpn' || category === 'darkweb' ? 'keep-private' : 'refuse'
+function suffixSettings(given: NonNullable<ListValues['publicSuffixes']>): SuffixSettings {
+  return {
+    ...(given.icann && { icann: given.icann }),
+    ...(given.private && { private: given.private }),
+  }
 }
 
 const FILE_ENDINGS = /\.(gz|txt|list|hosts|conf|rpz|zone|domains)$/
