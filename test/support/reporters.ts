@@ -1,6 +1,6 @@
 /** How vitest reports: for people always, and as JSON to the file `NIVEAU3_TEST_REPORT` names. */
 
-type Reporter = 'default' | readonly ['json', { readonly outputFile: string }]
+type Reporter = 'default' | ['json', { outputFile: string }]
 
 /** Returns the reporters for a vitest configuration. */
 export function reporters(): Reporter[] {

@@ -98,11 +98,11 @@ function fault(source: Source, line: number, rule: string, message: string): Fau
   return { path: source.path, line, rule, message, within: '' }
 }
 
-/** Lines with a long string, or inside a template string: no formatter breaks those. */
+/** Lines with a long string or regular expression, or inside a template string: no formatter breaks those. */
 function textLines(source: Source): Set<number> {
   const lines = new Set<number>()
   const visit = (node: SyntaxNode): void => {
-    const isText = node.type === 'TemplateLiteral' || typeof node['value'] === 'string'
+    const isText = node.type === 'TemplateLiteral' || node.type === 'Literal'
     if (isText && node.end - node.start > UNBREAKABLE_COLUMNS) addLines(source, node, lines)
     for (const child of childrenOf(node)) visit(child)
   }
