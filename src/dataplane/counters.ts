@@ -1,6 +1,7 @@
 /**
- * Counters of one worker: one block of 64-bit floats in shared memory, one writer, read and summed by the
- * control plane when it is scraped. An increment is one indexed addition; names exist only out there.
+ * Counters of one worker: one block of 64-bit floats in shared memory, one writer, read and summed
+ * by the control plane when it is scraped. An increment is one indexed addition; names exist only
+ * out there.
  */
 import { TYPE_A, TYPE_AAAA, TYPE_ANY, TYPE_HTTPS, TYPE_MX, TYPE_NS } from '../wire/codes.ts'
 import { TYPE_PTR, TYPE_SOA, TYPE_SRV, TYPE_SVCB, TYPE_TXT } from '../wire/codes.ts'
@@ -122,7 +123,10 @@ export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
 export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
-/** Just past the upstreams' slots, which begin at `UPSTREAM_QUERIES`: they start anew with new upstreams. */
+/**
+ * Just past the upstreams' slots, which begin at `UPSTREAM_QUERIES`: they start anew with new
+ * upstreams.
+ */
 export const UPSTREAM_END = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
 export const UDP_SEND_ERRORS = UPSTREAM_END
 const SLOTS = UDP_SEND_ERRORS + 1

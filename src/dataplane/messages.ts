@@ -29,7 +29,9 @@ export type ToWorker =
     }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
-/** One bound address, with the ports that the system gave (they differ only when port 0 was asked). */
+/**
+ * One bound address, with the ports that the system gave (they differ only when port 0 was asked).
+ */
 export interface BoundEndpoint {
   readonly udp: Endpoint
   readonly tcp: Endpoint

@@ -3,9 +3,11 @@
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
- *   3 policy     essential names, then the compiled lists; before the cache, so that after a reload no
+ *   3 policy     essential names, then the compiled lists; before the cache, so that after a reload
+ * no
  *                answer that was cached earlier can pass a new block
- *   4 any        questions for ANY get their small answer only when the name is not blocked (RFC 8482)
+ *   4 any        questions for ANY get their small answer only when the name is not blocked (RFC
+ * 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
@@ -13,10 +15,6 @@ import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import {
   EDE_NETWORK_ERROR,
   EDE_NO_REACHABLE_AUTHORITY,
-  RCODE_BADVERS,
-  RCODE_FORMERR,
-  RCODE_NOTAUTH,
-  RCODE_NOTIMP,
   RCODE_REFUSED,
   RCODE_SERVFAIL,
   TYPE_ANY,
@@ -31,15 +29,13 @@ import {
 } from '../wire/header.ts'
 import { skipPlainName } from '../wire/name.ts'
 import {
-  PARSE_BADVERS,
   PARSE_FORMERR,
-  PARSE_NOTAUTH,
-  PARSE_NOTIMP,
   PARSE_OK,
   PARSE_RESPONSE,
   PARSE_SHORT,
   ParsedQuery,
   parseQuery,
+  rcodeOfParse,
 } from '../wire/query.ts'
 import {
   NO_EXTENDED_ERROR,
@@ -89,7 +85,7 @@ import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import { Forwarder, type ForwardEvents } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
-import { WaitingQueries } from './waiting-queries.ts'
+import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
 export const PENDING = -1
@@ -135,8 +131,9 @@ export class Pipeline implements ForwardEvents {
   }
 
   /**
-   * Answers one message: returns the octets of `reply`, or `DROPPED_QUERY`, or `PENDING`. Every message
-   * that comes here is counted once as received, and once as answered, dropped or in flight.
+   * Answers one message: returns the octets of `reply`, or `DROPPED_QUERY`, or `PENDING`. Every
+   * message that comes here is counted once as received, and once as answered, dropped or in
+   * flight.
    */
   handle(
     message: Uint8Array,
@@ -182,13 +179,17 @@ export class Pipeline implements ForwardEvents {
     return this.#forward(key, query, sink, address, port, receivedMs)
   }
 
-  /** Counts the reply of the last `handle` as sent; the transport calls it once the socket has it. */
+  /**
+   * Counts the reply of the last `handle` as sent; the transport calls it once the socket has it.
+   */
   countSent(receivedMs: number): void {
     count(this.#counters, responseSlot(this.#outcome, this.#rcode))
     countDuration(this.#counters, this.#outcome, performance.now() - receivedMs)
   }
 
-  /** Counts the reply of the last `handle` as dropped: the client is gone or the socket refused it. */
+  /**
+   * Counts the reply of the last `handle` as dropped: the client is gone or the socket refused it.
+   */
   countUnsent(): void {
     count(this.#counters, DROPPED + DROP_GONE)
   }
@@ -239,7 +240,7 @@ export class Pipeline implements ForwardEvents {
       count(this.#counters, DROPPED + (parsed === PARSE_SHORT ? DROP_SHORT : DROP_RESPONSE))
       return DROPPED_QUERY
     }
-    const rcode = parseRcode(parsed)
+    const rcode = rcodeOfParse(parsed)
     const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
     const octetsMax = this.#settings.udpOctetsMax
     const end = writeRcode(this.reply, query, rcode, NO_EXTENDED_ERROR, octetsMax)
@@ -274,7 +275,9 @@ export class Pipeline implements ForwardEvents {
     return this.#answerEntry(query, entry, OUTCOME_CACHED, nowMs)
   }
 
-  /** Writes what an entry means to one client: its answer, or the block of a name it led through. */
+  /**
+   * Writes what an entry means to one client: its answer, or the block of a name it led through.
+   */
   #answerEntry(query: ParsedQuery, entry: CacheEntry, outcome: number, nowMs: number): number {
     if (entry.category !== NOT_BLOCKED) {
       return this.#answerBlocked(query, entry.category, 0, false)
@@ -359,21 +362,6 @@ export class Pipeline implements ForwardEvents {
     this.#outcome = outcome
     this.#rcode = rcode
     return octets
-  }
-}
-
-function parseRcode(parsed: number): number {
-  switch (parsed) {
-    case PARSE_NOTIMP:
-      return RCODE_NOTIMP
-    case PARSE_BADVERS:
-      return RCODE_BADVERS
-    case PARSE_NOTAUTH:
-      return RCODE_NOTAUTH
-    case PARSE_FORMERR:
-      return RCODE_FORMERR
-    default:
-      return RCODE_REFUSED
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The records of a query on its way: the asked name in the form that every step uses, and the query that
- * waits for an upstream. All are made once and reused.
+ * The records of a query on its way: the asked name in the form that every step uses, and the query
+ * that waits for an upstream. All are made once and reused.
  */
 import { FOLD, LABELS_MAX, NAME_OCTETS_MAX } from '../wire/name.ts'
 import { ParsedQuery, QUESTION_END_MAX } from '../wire/query.ts'
@@ -42,7 +42,10 @@ export class AskedName {
     this.labels = labels
   }
 
-  /** Returns the name from its label `first` on as a string of octets, for exact look-ups in a Set or Map. */
+  /**
+   * Returns the name from its label `first` on as a string of octets, for exact look-ups in a Set
+   * or Map.
+   */
   suffix(first: number): string {
     const start = first < this.labels ? this.labelStarts[first]! : this.length - 1
     return this.octets.toString('latin1', start, this.length)
@@ -60,11 +63,13 @@ export class AskedName {
   }
 }
 
-/** Where an answer goes: a UDP listener, which needs the client's address, or one TCP connection. */
+/**
+ * Where an answer goes: a UDP listener, which needs the client's address, or one TCP connection.
+ */
 export interface ReplySink {
   /**
-   * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the client
-   * is gone or the socket refuses.
+   * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the
+   * client is gone or the socket refuses.
    */
   send(reply: Uint8Array, octets: number, address: string, port: number): boolean
 }

@@ -1,6 +1,7 @@
 /**
- * Entry of a worker thread: one pipeline with its own UDP and TCP listeners. It says `ready` once every
- * address is bound, swaps its policy between two queries, and answers what is in flight before it stops.
+ * Entry of a worker thread: one pipeline with its own UDP and TCP listeners. It says `ready` once
+ * every address is bound, swaps its policy between two queries, and answers what is in flight
+ * before it stops.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
@@ -101,30 +102,33 @@ export async function startWorker(
   return { worker, ready: { kind: 'ready', endpoints } }
 }
 
-function startThread(port: NonNullable<typeof parentPort>, start: WorkerStart): void {
+async function startThread(
+  port: NonNullable<typeof parentPort>,
+  start: WorkerStart,
+): Promise<void> {
   const say = (message: FromWorker): void => port.postMessage(message)
-  startWorker(start).then(
-    ({ worker, ready }) => {
-      port.on('message', (message: ToWorker) => {
-        if (message.kind === 'reload') {
-          worker.reload(message.settings, message.policy)
-          say({ kind: 'reloaded' })
-        } else {
-          worker.stop(message.graceMs, () => {
-            say({ kind: 'stopped' })
-            port.close()
-          })
-        }
+  try {
+    const { worker, ready } = await startWorker(start)
+    port.on('message', (message: ToWorker) => {
+      if (message.kind === 'reload') {
+        worker.reload(message.settings, message.policy)
+        say({ kind: 'reloaded' })
+        return
+      }
+      worker.stop(message.graceMs, () => {
+        say({ kind: 'stopped' })
+        port.close()
       })
-      say(ready)
-    },
-    (error: unknown) => {
-      const code = error instanceof OperationalError ? error.code : 'ERR_WORKER'
-      const text = error instanceof Error ? error.message : String(error)
-      say({ kind: 'failed', code, message: text })
-      port.close()
-    },
-  )
+    })
+    say(ready)
+  } catch (error) {
+    const code = error instanceof OperationalError ? error.code : 'ERR_WORKER'
+    say({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) })
+    port.close()
+  }
 }
 
-if (parentPort !== null) startThread(parentPort, workerData as WorkerStart)
+if (parentPort !== null) {
+  const start: WorkerStart = workerData
+  void startThread(parentPort, start)
+}

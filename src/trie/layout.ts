@@ -1,5 +1,6 @@
 /**
- * The format of a compiled blocklist image: one buffer, little-endian, written once and then only read.
+ * The format of a compiled blocklist image: one buffer, little-endian, written once and then only
+ * read.
  *
  *     0   8  magic
  *     8   4  format version
@@ -9,8 +10,8 @@
  *     24 32  SHA-256 over every other octet of the image: its digest
  *     56  -  section table: 16 octets each (id, offset, octets, reserved 0), then the sections
  *
- * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing in
- * an image depends on when or where it was made: the same rules give the same octets.
+ * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing
+ * in an image depends on when or where it was made: the same rules give the same octets.
  */
 
 /** `N3TRIE`, then CR LF so that a transfer in text mode breaks the magic. */
@@ -43,7 +44,9 @@ export const LABELS_MAX = 127
 export const CATEGORIES_MAX = 31
 /** Lists that one image may hold. */
 export const LISTS_MAX = 4096
-/** Distinct verdicts (categories and winning lists of a name and of those below it) of one image. */
+/**
+ * Distinct verdicts (categories and winning lists of a name and of those below it) of one image.
+ */
 export const VERDICTS_MAX = 65_535
 
 export const SECTION_META = 1

@@ -37,8 +37,8 @@ export class Matcher {
   /**
    * Returns the categories that block the name at `nameStart`, 0 when none does.
    *
-   * The name stands uncompressed and already validated, in any letter case: labels of 1 to 63 octets,
-   * 255 octets in all, ended by the root octet (RFC 1035 3.1).
+   * The name stands uncompressed and already validated, in any letter case: labels of 1 to 63
+   * octets, 255 octets in all, ended by the root octet (RFC 1035 3.1).
    */
   find(message: Uint8Array, nameStart: number): number {
     this.matched = false

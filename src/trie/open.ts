@@ -29,7 +29,9 @@ export interface TrieSection {
   readonly octets: number
 }
 
-/** An opened image: facts for people, and views for the lookup. Immutable, shared by all threads. */
+/**
+ * An opened image: facts for people, and views for the lookup. Immutable, shared by all threads.
+ */
 export interface Trie {
   readonly buffer: SharedArrayBuffer | ArrayBuffer
   /** The category of bit `i` of every verdict. */
@@ -41,7 +43,9 @@ export interface Trie {
   readonly names: number
   readonly octets: number
   readonly sections: readonly TrieSection[]
-  /** Four integers a verdict: categories and list of the name itself, then of the names below it. */
+  /**
+   * Four integers a verdict: categories and list of the name itself, then of the names below it.
+   */
   readonly verdicts: Int32Array
   /** Sorted hashes of names with something less blocked below them. */
   readonly openings: Uint32Array
@@ -64,8 +68,8 @@ const COMPILE_AGAIN = 'compile the lists again with "niveau3 lists compile"'
  *
  * Reads every octet once (checksum), keeps views into the buffer and copies nothing but the texts.
  *
- * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all, ERR_IMAGE_VERSION
- *   when another version of niveau3 made it.
+ * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all,
+ *   ERR_IMAGE_VERSION when another version of niveau3 made it.
  */
 export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
   const bytes = new Uint8Array(buffer)

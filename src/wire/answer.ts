@@ -1,6 +1,6 @@
 /**
- * Walks an upstream's reply once: checks every bound, finds the TTLs, the names that the answer leads
- * through, and how long it may be kept (RFC 2181 8, RFC 2308 5, RFC 9460 2.2).
+ * Walks an upstream's reply once: checks every bound, finds the TTLs, the names that the answer
+ * leads through, and how long it may be kept (RFC 2181 8, RFC 2308 5, RFC 9460 2.2).
  */
 import {
   RCODE_NOERROR,
@@ -31,7 +31,10 @@ import { MALFORMED, NAME_OCTETS_MAX, expandName, skipName } from './name.ts'
 
 /** The smallest record takes eleven octets, so no message holds more records than this. */
 const RECORDS_MAX = Math.ceil((MESSAGE_OCTETS_MAX - HEADER_OCTETS) / 11)
-/** Names that one answer may lead through; Unbound stops a chain at 11. More is refused as malformed. */
+/**
+ * Names that one answer may lead through; Unbound stops a chain at 11. More is refused as
+ * malformed.
+ */
 const LED_THROUGH_MAX = 32
 const RECORD_FIXED_OCTETS = 10
 /** Owner of the records in a section, by position; only these two matter to the walk. */
@@ -66,8 +69,8 @@ export class AnswerFacts {
 }
 
 /**
- * Fills `facts` from a reply whose header and question the caller has matched to its query; false when
- * any octet is out of place. Removes OPT from the message by correcting ARCOUNT.
+ * Fills `facts` from a reply whose header and question the caller has matched to its query; false
+ * when any octet is out of place. Removes OPT from the message by correcting ARCOUNT.
  */
 export function inspectAnswer(
   message: Uint8Array,
@@ -188,7 +191,9 @@ function noteName(
   return true
 }
 
-/** How long the whole may be kept: the lowest TTL; a negative answer only with its SOA (RFC 2308 5). */
+/**
+ * How long the whole may be kept: the lowest TTL; a negative answer only with its SOA (RFC 2308 5).
+ */
 function conclude(facts: AnswerFacts): void {
   const nodata = facts.rcode === RCODE_NOERROR && !facts.answered
   facts.negative = facts.rcode === RCODE_NXDOMAIN || nodata

@@ -1,4 +1,6 @@
-/** Numbers of the DNS protocol, named as IANA names them (registry "Domain Name System Parameters"). */
+/**
+ * Numbers of the DNS protocol, named as IANA names them (registry "Domain Name System Parameters").
+ */
 
 export const OPCODE_QUERY = 0
 
@@ -27,7 +29,9 @@ export const TYPE_OPT = 41
 export const TYPE_RRSIG = 46
 export const TYPE_SVCB = 64
 export const TYPE_HTTPS = 65
-/** From here to 255 a number is a question or meta type, never a record of a zone (RFC 6895 3.1). */
+/**
+ * From here to 255 a number is a question or meta type, never a record of a zone (RFC 6895 3.1).
+ */
 export const TYPE_META_FIRST = 128
 export const TYPE_TSIG = 250
 export const TYPE_ANY = 255

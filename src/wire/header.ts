@@ -25,12 +25,17 @@ export const MASK_OPCODE = 0x7800
 export const MASK_RCODE = 0x000f
 export const SHIFT_OPCODE = 11
 
-/** Returns the 16-bit number at `at`, most significant octet first. The caller has checked the bound. */
+/**
+ * Returns the 16-bit number at `at`, most significant octet first. The caller has checked the
+ * bound.
+ */
 export function readU16(message: Uint8Array, at: number): number {
   return (message[at]! << 8) | message[at + 1]!
 }
 
-/** Returns the 32-bit number at `at` as a non-negative integer. The caller has checked the bound. */
+/**
+ * Returns the 32-bit number at `at` as a non-negative integer. The caller has checked the bound.
+ */
 export function readU32(message: Uint8Array, at: number): number {
   return (
     message[at]! * 0x1000000 +

@@ -1,6 +1,7 @@
 /**
- * Names as octets (RFC 1035 3.1): labels of 1..63 octets, each behind its length, closed by the root
- * octet. Any octet is legal in a label (RFC 2181 11); letter case is folded in ASCII only (RFC 4343).
+ * Names as octets (RFC 1035 3.1): labels of 1..63 octets, each behind its length, closed by the
+ * root octet. Any octet is legal in a label (RFC 2181 11); letter case is folded in ASCII only (RFC
+ * 4343).
  */
 
 /** Octets a whole name may take on the wire, the root octet included (RFC 1035 2.3.4). */
@@ -11,7 +12,9 @@ export const LABEL_OCTETS_MAX = 63
 export const LABELS_MAX = 127
 /** What a reader answers for octets that the RFC forbids. */
 export const MALFORMED = -1
-/** Compression pointers followed for one name; each must point further back, so this only caps work. */
+/**
+ * Compression pointers followed for one name; each must point further back, so this only caps work.
+ */
 const POINTERS_MAX = 127
 const POINTER_BITS = 0xc0
 
@@ -44,7 +47,8 @@ export function skipPlainName(message: Uint8Array, start: number, limit: number)
 }
 
 /**
- * Returns the offset just past the name at `start` where it stands (a pointer ends it), or `MALFORMED`.
+ * Returns the offset just past the name at `start` where it stands (a pointer ends it), or
+ * `MALFORMED`.
  *
  * Does not follow the pointer: `expandName` does where the name itself matters.
  */
@@ -102,7 +106,10 @@ export function expandName(
   return MALFORMED
 }
 
-/** True when two runs of octets are equal, ASCII letter case aside; for whole wire names or questions. */
+/**
+ * True when two runs of octets are equal, ASCII letter case aside; for whole wire names or
+ * questions.
+ */
 export function foldedEqual(
   left: Uint8Array,
   leftStart: number,

@@ -1,11 +1,16 @@
 /**
- * Reads a client's message: header, the one question, OPT (RFC 1035 4.1, RFC 6891 6.1). Strict: what
- * is read here is all that ever travels on, so nothing can hide behind the question.
+ * Reads a client's message: header, the one question, OPT (RFC 1035 4.1, RFC 6891 6.1). Strict:
+ * what is read here is all that ever travels on, so nothing can hide behind the question.
  */
 import {
   CLASS_ANY,
   CLASS_IN,
   OPCODE_QUERY,
+  RCODE_BADVERS,
+  RCODE_FORMERR,
+  RCODE_NOTAUTH,
+  RCODE_NOTIMP,
+  RCODE_REFUSED,
   TYPE_META_FIRST,
   TYPE_ANY,
   TYPE_OPT,
@@ -62,17 +67,21 @@ export const UDP_OCTETS_MIN = 512
 /**
  * What one query says, and where its octets are: all that a reply has to repeat.
  *
- * Each worker has one that `parseQuery` fills anew for every message; a query that waits for an upstream
- * keeps a copy with its own buffer, in which the question stands at the same offsets.
+ * Each worker has one that `parseQuery` fills anew for every message; a query that waits for an
+ * upstream keeps a copy with its own buffer, in which the question stands at the same offsets.
  */
 export class ParsedQuery {
   /** Holds the question at octets 12..`questionEnd`. */
   message: Uint8Array
-  /** Octets that the reply may take on this transport: set by the transport, lowered by EDNS rules. */
+  /**
+   * Octets that the reply may take on this transport: set by the transport, lowered by EDNS rules.
+   */
   replyOctetsMax = UDP_OCTETS_MIN
   id = 0
   opcode = 0
-  /** RD and CD of the query, at their places in the header's flags: both are copied to the reply. */
+  /**
+   * RD and CD of the query, at their places in the header's flags: both are copied to the reply.
+   */
   rdAndCd = 0
   /** Offset past the question; 0 when there is none that a reply could repeat. */
   questionEnd = 0
@@ -195,4 +204,20 @@ function isCookieLength(octets: number): boolean {
   return (
     octets === COOKIE_CLIENT_OCTETS || (octets >= COOKIE_OCTETS_MIN && octets <= COOKIE_OCTETS_MAX)
   )
+}
+
+/** Returns the rcode that answers a query which `parseQuery` did not take. */
+export function rcodeOfParse(parsed: number): number {
+  switch (parsed) {
+    case PARSE_NOTIMP:
+      return RCODE_NOTIMP
+    case PARSE_BADVERS:
+      return RCODE_BADVERS
+    case PARSE_NOTAUTH:
+      return RCODE_NOTAUTH
+    case PARSE_FORMERR:
+      return RCODE_FORMERR
+    default:
+      return RCODE_REFUSED
+  }
 }

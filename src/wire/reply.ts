@@ -1,6 +1,6 @@
 /**
- * Writes replies in place (RFC 1035 4.1, RFC 2308, RFC 6891, RFC 8914). Every function takes the reused
- * output buffer and returns how many of its octets the reply takes.
+ * Writes replies in place (RFC 1035 4.1, RFC 2308, RFC 6891, RFC 8914). Every function takes the
+ * reused output buffer and returns how many of its octets the reply takes.
  */
 import {
   CLASS_IN,
@@ -225,7 +225,9 @@ function writeSingle(
   return appendOpt(out, at + rdata.length, query, 0, error, udpOctetsMax)
 }
 
-/** A whole answer as it is kept: an upstream's message without its OPT, and where its TTLs stand. */
+/**
+ * A whole answer as it is kept: an upstream's message without its OPT, and where its TTLs stand.
+ */
 export interface StoredAnswer {
   readonly message: Uint8Array
   readonly octets: number
@@ -271,8 +273,8 @@ export function writeStored(
 export const REPLY_SLACK_OCTETS = 1024
 
 /**
- * Cuts the message at the last record that ends within `room` octets and corrects the counts; TC tells
- * the client when anything of the answer or authority section is missing (RFC 2181 9).
+ * Cuts the message at the last record that ends within `room` octets and corrects the counts; TC
+ * tells the client when anything of the answer or authority section is missing (RFC 2181 9).
  */
 function truncate(out: Uint8Array, octets: number, room: number, questionEnd: number): number {
   let at = questionEnd

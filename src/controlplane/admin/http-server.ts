@@ -1,6 +1,6 @@
 /**
- * The admin pages: `/metrics` for Prometheus, `/livez` and `/readyz` for supervisors. Read only, small
- * limits, a loopback address by default.
+ * The admin pages: `/metrics` for Prometheus, `/livez` and `/readyz` for supervisors. Read only,
+ * small limits, a loopback address by default.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { KiB } from '../../base/units.ts'
@@ -20,6 +20,7 @@ export interface AdminPages {
   checks(): readonly ReadinessCheck[]
 }
 
+/** The HTTP server of the admin pages. */
 export class AdminServer {
   readonly #server: Server
   readonly #pages: AdminPages

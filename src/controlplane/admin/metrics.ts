@@ -2,7 +2,7 @@
  * What Prometheus sees. Workers count in typed arrays; the numbers get names and labels here, when
  * somebody scrapes. No queried name and no client address appears in any label.
  */
-import { Registry, collectDefaultMetrics, type Metric } from 'prom-client'
+import { Registry, collectDefaultMetrics } from 'prom-client'
 import {
   CACHE_ENTRIES,
   CACHE_EVICTIONS,
@@ -116,8 +116,8 @@ export class Metrics {
 
   /** @param facts read anew for every scrape. */
   constructor(facts: () => ServerFacts) {
-    this.#text = createRegistry(Registry.PROMETHEUS_CONTENT_TYPE, facts)
-    this.#openMetrics = createRegistry(Registry.OPENMETRICS_CONTENT_TYPE, facts)
+    this.#text = createRegistry(false, facts)
+    this.#openMetrics = createRegistry(true, facts)
   }
 
   /** Returns the page and its content type; OpenMetrics when the scraper prefers it. */
@@ -127,22 +127,33 @@ export class Metrics {
   }
 }
 
-function createRegistry(
-  contentType: typeof Registry.PROMETHEUS_CONTENT_TYPE | typeof Registry.OPENMETRICS_CONTENT_TYPE,
-  facts: () => ServerFacts,
-): Registry {
+function createRegistry(openMetrics: boolean, facts: () => ServerFacts): Registry {
   const registry = new Registry()
-  registry.setContentType(contentType as typeof Registry.PROMETHEUS_CONTENT_TYPE)
+  if (openMetrics) useOpenMetrics(registry)
   for (const definition of DEFINITIONS) {
     const metric = new ScrapedMetric(definition, () => {
       const now = facts()
       return definition.samples(now.slots, now)
     })
-    registry.registerMetric(metric as unknown as Metric)
+    register(registry, metric)
   }
   collectDefaultMetrics({ register: registry })
   for (const name of REFUSED_DEFAULTS) registry.removeSingleMetric(name)
   return registry
+}
+
+/** prom-client's types tie a registry to one content type for life; its code does not. */
+function useOpenMetrics(registry: { setContentType: (type: never) => void }): void {
+  const type: string = Registry.OPENMETRICS_CONTENT_TYPE
+  Reflect.apply(registry.setContentType, registry, [type])
+}
+
+/** prom-client formats whatever has `name` and `get()`; its types know only its own classes. */
+function register(
+  registry: { registerMetric: (metric: never) => void },
+  metric: ScrapedMetric,
+): void {
+  Reflect.apply(registry.registerMetric, registry, [metric])
 }
 
 function single(value: number): readonly Sample[] {

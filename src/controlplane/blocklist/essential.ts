@@ -1,6 +1,6 @@
 /**
- * The essential names: never blocked by a subscribed list, each with all names below it. A list's rule
- * on such a name is exempted when the list is read; a rule above one is kept and reported.
+ * The essential names: never blocked by a subscribed list, each with all names below it. A list's
+ * rule on such a name is exempted when the list is read; a rule above one is kept and reported.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -55,8 +55,8 @@ export class EssentialNames {
   /**
    * Loads files of one name a line; `#` starts a comment.
    *
-   * @throws OperationalError ERR_LIST for a missing file or a line that is no name: a misspelt essential
-   *   name would be blocked in silence, so nothing is skipped here.
+   * @throws OperationalError ERR_LIST for a missing file or a line that is no name: a misspelt
+   *   essential name would be blocked in silence, so nothing is skipped here.
    */
   static async load(files: readonly string[]): Promise<EssentialNames> {
     const essential = new EssentialNames()

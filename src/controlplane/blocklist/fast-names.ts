@@ -1,8 +1,8 @@
 /**
  * The short way for the lines that make up nearly all of a big list: a name alone, or behind a sink
  * address. Straight from octets to wire format, no strings; every other line takes the long way
- * through the parser of its format, so the two agree by construction: the short way only takes lines
- * that the long way would read to the same rule.
+ * through the parser of its format, so the two agree by construction: the short way only takes
+ * lines that the long way would read to the same rule.
  */
 
 import type { RuleIntake } from './intake.ts'

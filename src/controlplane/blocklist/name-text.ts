@@ -93,11 +93,12 @@ function escapedOctet(text: string, at: number): number {
 /**
  * Writes the name that `text` presents into `out` as octets on the wire, ASCII lower case.
  *
- * Takes RFC 1035 5.1 escapes (`\.`, `\DDD`), an optional trailing dot, `.` for the root, and letters
- * outside ASCII by UTS-46; a punycode label is taken as it stands.
+ * Takes RFC 1035 5.1 escapes (`\.`, `\DDD`), an optional trailing dot, `.` for the root, and
+ * letters outside ASCII by UTS-46; a punycode label is taken as it stands.
  *
  * @param out at least `NAME_OCTETS_MAX` octets.
- * @returns how many octets were written, the root octet included, or a negative code for `nameFault`.
+ * @returns how many octets were written, the root octet included, or a negative code for
+ *   `nameFault`.
  */
 export function writeName(text: string, out: Uint8Array): number {
   if (text === '') return FAULT_EMPTY

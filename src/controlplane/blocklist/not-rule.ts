@@ -1,4 +1,6 @@
-/** Why an entry of a list is not a rule that DNS can enforce. Every entry is a rule or one of these. */
+/**
+ * Why an entry of a list is not a rule that DNS can enforce. Every entry is a rule or one of these.
+ */
 
 /** Each reason with what it means; the texts are what reports and documentation show. */
 export const NOT_RULE_REASONS = {

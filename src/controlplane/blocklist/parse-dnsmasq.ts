@@ -1,9 +1,9 @@
 /**
  * dnsmasq settings: `address=/x/`, `local=/x/`, `server=/x/` (the name and all below it).
  *
- * `address=/x/ADDRESS` blocks with a sink address (or `#`, which stands for both null addresses) and
- * rewrites with any other; `server=/x/#` sends a name below a blocked one to the usual servers again,
- * an exception.
+ * `address=/x/ADDRESS` blocks with a sink address (or `#`, which stands for both null addresses)
+ * and rewrites with any other; `server=/x/#` sends a name below a blocked one to the usual servers
+ * again, an exception.
  */
 
 import type { RuleIntake } from './intake.ts'

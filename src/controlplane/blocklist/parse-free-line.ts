@@ -1,6 +1,7 @@
 /**
- * Lines of lists that are parted into one entry a line and are often mixed: plain names, hosts lines,
- * adblock rules and v2fly entries in one file. Each line is read by the grammar of its own shape.
+ * Lines of lists that are parted into one entry a line and are often mixed: plain names, hosts
+ * lines, adblock rules and v2fly entries in one file. Each line is read by the grammar of its own
+ * shape.
  */
 
 import { isAdblockLine, isCosmeticLine, parseAdblockLine } from './parse-adblock.ts'
@@ -9,7 +10,9 @@ import { isHostsAddress, parseHostsLine } from './parse-hosts.ts'
 import { parsePlainLine } from './parse-plain.ts'
 import { isV2flyLine, parseV2flyLine } from './parse-v2fly.ts'
 
-/** True for a whole-line comment or an `[Adblock Plus 2.0]` head, given without blanks at its ends. */
+/**
+ * True for a whole-line comment or an `[Adblock Plus 2.0]` head, given without blanks at its ends.
+ */
 export function isFreeComment(line: string, adblock: boolean): boolean {
   const sign = line.charCodeAt(0)
   if (sign === 0x23) return !(adblock && isCosmeticLine(line))

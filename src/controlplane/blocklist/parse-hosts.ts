@@ -2,9 +2,9 @@
  * Hosts files: `0.0.0.0 name name ...`.
  *
  * A line blocks only when its address is a sink, one that leads nowhere; with any other address it
- * rewrites (`216.239.38.120 google.com` switches safe search on). hosts(5) means the exact name, but
- * lists in this form enumerate what they have met of a site (`x`, `www.x`, ...), so that a rule here
- * covers what lies below too, as in every other form.
+ * rewrites (`216.239.38.120 google.com` switches safe search on). hosts(5) means the exact name,
+ * but lists in this form enumerate what they have met of a site (`x`, `www.x`, ...), so that a rule
+ * here covers what lies below too, as in every other form.
  */
 
 import { isIP, isIPv4, isIPv6 } from 'node:net'

@@ -1,5 +1,6 @@
 /**
- * RPZ zone files (draft-vixie-dnsop-dns-rpz): `x` covers the name alone, `*.x` only what lies below.
+ * RPZ zone files (draft-vixie-dnsop-dns-rpz): `x` covers the name alone, `*.x` only what lies
+ * below.
  *
  * `CNAME .`, `CNAME *.`, `CNAME rpz-drop.` and sink addresses block; `CNAME rpz-passthru.` is an
  * exception; any other CNAME or address rewrites. Master-file syntax as in RFC 1035 5.1, read

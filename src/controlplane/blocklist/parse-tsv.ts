@@ -3,7 +3,9 @@
 import type { RuleIntake } from './intake.ts'
 import { ACTION_BLOCK, COVERS_SUBTREE } from './rule.ts'
 
-/** Reads one line that is neither blank nor a comment. The other columns say things about the name. */
+/**
+ * Reads one line that is neither blank nor a comment. The other columns say things about the name.
+ */
 export function parseTsvLine(line: string, column: number, intake: RuleIntake): void {
   const cell = line.split('\t')[column]?.trim() ?? ''
   if (cell === '') intake.skip('malformed', line)

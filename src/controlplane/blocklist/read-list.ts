@@ -240,8 +240,8 @@ function reportOf(
 }
 
 /**
- * A list without a rule is a failed download more often than anything else. Only a curated list that
- * holds comments and nothing else is meant to be empty.
+ * A list without a rule is a failed download more often than anything else. Only a curated list
+ * that holds comments and nothing else is meant to be empty.
  */
 function refuseEmpty(source: ListSource, report: ListReport): void {
   const rules = report.rules + report.exceptions + report.refusedCount + report.exemptedCount

@@ -1,4 +1,6 @@
-/** The text of a list file as a stream of UTF-8 octets, whatever it is packed in, under hard limits. */
+/**
+ * The text of a list file as a stream of UTF-8 octets, whatever it is packed in, under hard limits.
+ */
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -66,8 +68,8 @@ export class SourceOctets {
   /**
    * Gives the text as UTF-8 without a byte order mark.
    *
-   * @throws OperationalError ERR_LIST (unreadable, damaged gzip), ERR_LIST_TOO_LARGE; the reason of the
-   *   signal when it is aborted.
+   * @throws OperationalError ERR_LIST (unreadable, damaged gzip), ERR_LIST_TOO_LARGE; the
+   *   reason of the signal when it is aborted.
    */
   async *chunks(): AsyncGenerator<Buffer> {
     const stored = this.#stored()

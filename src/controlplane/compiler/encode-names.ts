@@ -1,4 +1,6 @@
-/** Front coding: names sorted by their labels from the right, in blocks whose first name is whole. */
+/**
+ * Front coding: names sorted by their labels from the right, in blocks whose first name is whole.
+ */
 
 import { BLOCK_NAMES } from '../../trie/layout.ts'
 import type { ResolvedNames } from './resolve-rules.ts'
@@ -9,7 +11,9 @@ export interface EncodedNames {
   readonly blocks: Uint8Array
 }
 
-/** Encodes the stored names: verdict (2 octets), shared octets, own octets, the octets themselves. */
+/**
+ * Encodes the stored names: verdict (2 octets), shared octets, own octets, the octets themselves.
+ */
 export function encodeNames(resolved: ResolvedNames): EncodedNames {
   const keys = Array.from<{ key: Buffer; verdict: number }>({
     length: resolved.stored.length,

@@ -1,6 +1,6 @@
 /**
- * Writes niveau3.schema.json and CONFIGURATION.md (`npm run generate`), or, with `--check`, fails when
- * they are not what the schema says.
+ * Writes niveau3.schema.json and CONFIGURATION.md (`npm run generate`), or, with `--check`, fails
+ * when they are not what the schema says.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'

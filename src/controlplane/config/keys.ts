@@ -1,6 +1,7 @@
 /**
- * The keys of niveau3.yaml as data, read from the JSON Schema that zod writes: what the environment,
- * the suggestions, the reference page and `config show` need to know about each of them.
+ * The keys of niveau3.yaml as data, read from the JSON Schema that zod writes: what the
+ * environment, the suggestions, the reference page and `config show` need to know about each of
+ * them.
  */
 
 import { z } from 'zod'

@@ -62,8 +62,8 @@ function assign(tree: Record<string, unknown>, path: readonly string[], value: u
 }
 
 /**
- * A key with nothing after it counts as left out: every line of its group may be commented out. Only
- * where the text `null` is one of the choices (`response: null`), YAML's null means that text.
+ * A key with nothing after it counts as left out: every line of its group may be commented out.
+ * Only where the text `null` is one of the choices (`response: null`), YAML's null means that text.
  */
 function withoutNulls(group: Record<string, unknown>, path: KeyPath): Record<string, unknown> {
   const entries = Object.entries(group)

@@ -30,7 +30,9 @@ interface Subject {
   readonly reportKey: (path: KeyPath, message: string, suggestion?: string) => void
 }
 
-/** The checks, each with the keys that it reads: it is left out when one of them is broken itself. */
+/**
+ * The checks, each with the keys that it reads: it is left out when one of them is broken itself.
+ */
 const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => void])[] = [
   [['listen', 'allowFrom'], checkOpenResolver],
   [['listen'], checkListenTwice],
@@ -48,7 +50,9 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['stateDirectory'], checkStateDirectory],
 ]
 
-/** Returns the problems between keys; `broken` are top-level keys that have problems of their own. */
+/**
+ * Returns the problems between keys; `broken` are top-level keys that have problems of their own.
+ */
 export function checkRelations(
   values: ConfigValues,
   layered: Layered,
@@ -210,7 +214,9 @@ function checkListNames({ values, report }: Subject): void {
   }
 }
 
-/** Looks at what was given rather than at `values`: one broken list must not hide the others' files. */
+/**
+ * Looks at what was given rather than at `values`: one broken list must not hide the others' files.
+ */
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
   for (const path of [...lists, ['image'], ...elementsAt(layered, ['essential', 'files'])]) {

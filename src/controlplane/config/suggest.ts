@@ -29,8 +29,8 @@ function bare(word: string): string {
 }
 
 /**
- * Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string
- * alignment): a swap is the commonest slip of the keyboard and counts as one edit.
+ * Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal
+ * string alignment): a swap is the commonest slip of the keyboard and counts as one edit.
  */
 export function editDistance(a: string, b: string): number {
   let before: number[] = []

@@ -1,6 +1,7 @@
 /**
  * Starts the data plane's workers, hands them new policies, restarts one that dies, stops them all.
  */
+import { createSocket } from 'node:dgram'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
@@ -19,9 +20,12 @@ import type {
   ToWorker,
   WorkerStart,
 } from '../../dataplane/messages.ts'
-import type { DataplaneSettings } from '../../dataplane/settings.ts'
+import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
+import { createListenError } from '../../dataplane/transport/listen-error.ts'
 
-/** Restarts within a minute after which the whole process gives up: something is broken for good. */
+/**
+ * Restarts within a minute after which the whole process gives up: something is broken for good.
+ */
 const RESTARTS_MAX = 10
 const RESTART_WINDOW_MS = MINUTE_S * SECOND_MS
 const RESTART_DELAY_MS = 100
@@ -47,6 +51,7 @@ interface Slot {
   answer: ((message: FromWorker) => void) | null
 }
 
+/** Owns the worker threads: one slot each, whose thread may change and whose counters stay. */
 export class Supervisor {
   readonly #slots: Slot[] = []
   readonly #events: SupervisorEvents
@@ -83,6 +88,7 @@ export class Supervisor {
    */
   async start(workers: number): Promise<void> {
     try {
+      if (workers > 1) await probePorts(this.#settings.listen)
       for (let index = 0; index < workers; index++) {
         const slot: Slot = { index, counters: createCounters(), thread: null, answer: null }
         this.#slots.push(slot)
@@ -93,7 +99,7 @@ export class Supervisor {
       }
     } catch (error) {
       this.#stopping = true
-      await Promise.all(this.#slots.map((slot) => slot.thread?.terminate()))
+      await this.#terminateAll()
       throw error
     }
   }
@@ -115,7 +121,11 @@ export class Supervisor {
     })
     const answers = Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
     await Promise.race([answers, deadline])
-    await Promise.all(this.#slots.map((slot) => slot.thread?.terminate()))
+    await this.#terminateAll()
+  }
+
+  async #terminateAll(): Promise<void> {
+    for (const { thread } of this.#slots) await thread?.terminate()
   }
 
   /** From the first worker's bind on, all workers ask for the same ports, restarted ones too. */
@@ -191,6 +201,20 @@ export class Supervisor {
     if (this.#stopping) return
     const message = await this.#startThread(slot, shared)
     if (message.kind === 'failed') await slot.thread?.terminate()
+  }
+}
+
+/**
+ * Binds every address once without SO_REUSEPORT: with it, a second server on the same port would
+ * start without an error and take half of the queries.
+ */
+async function probePorts(endpoints: readonly Endpoint[]): Promise<void> {
+  for (const endpoint of endpoints) {
+    const socket = createSocket(endpoint.address.includes(':') ? 'udp6' : 'udp4')
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', (error) => reject(createListenError(endpoint, 'UDP', error)))
+      socket.bind({ ...endpoint, exclusive: true }, resolve)
+    }).finally(() => socket.close())
   }
 }
 

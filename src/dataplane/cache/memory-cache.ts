@@ -1,14 +1,17 @@
 /**
- * Answers and their verdicts in this worker's memory: `lru-cache` bounded in octets. An entry keeps the
- * names that its answer led through, so that after a change of policy the verdict is derived again
- * locally, without asking upstream.
+ * Answers and their verdicts in this worker's memory: `lru-cache` bounded in octets. An entry keeps
+ * the names that its answer led through, so that after a change of policy the verdict is derived
+ * again locally, without asking upstream.
  */
 import { LRUCache } from 'lru-cache'
 import type { AnswerFacts } from '../../wire/answer.ts'
 import type { StoredAnswer } from '../../wire/reply.ts'
 import { CACHE_EVICTIONS, type Counters } from '../counters.ts'
 
-/** What an entry costs besides its octets: object, two views, key string, cells of the LRU (measured). */
+/**
+ * What an entry costs besides its octets: object, two views, key string, cells of the LRU
+ * (measured).
+ */
 const ENTRY_OVERHEAD_OCTETS = 640
 /** Entries of the smallest useful size that fit the limit decide how long the LRU's arrays are. */
 const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60

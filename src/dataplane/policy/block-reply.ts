@@ -1,4 +1,7 @@
-/** Answers for blocked and for special names, as the operator wants them (design: the block contract). */
+/**
+ * Answers for blocked and for special names, as the operator wants them (design: the block
+ * contract).
+ */
 import {
   RCODE_NOERROR,
   RCODE_NXDOMAIN,
@@ -23,7 +26,8 @@ const SPECIAL_TTL_SECONDS = 10_800
  * Writes the answer for a blocked name; returns its octets.
  *
  * @param ruleStart where the rule's name begins within the asked name: it owns the SOA.
- * @param whole whether all below the asked name is blocked: only then may NXDOMAIN be said (RFC 8020).
+ * @param whole whether all below the asked name is blocked: only then may NXDOMAIN be said
+ *   (RFC 8020).
  */
 export function writeBlocked(
   out: Uint8Array,

@@ -1,15 +1,22 @@
 /**
- * The names that no list may block, as the data plane holds them: a few hundred, each covering the name
- * and all below it. Asked only when a list would block.
+ * The names that no list may block, as the data plane holds them: a few hundred, each covering the
+ * name and all below it. Asked only when a list would block.
  */
 import type { AskedName } from '../query.ts'
 
+/** Exact look-ups of a name and its parents; immutable. */
 export class EssentialNames {
   readonly #names = new Set<string>()
-  /** Every proper ancestor of an essential name: under these, NXDOMAIN would deny too much (RFC 8020). */
+  /**
+   * Every proper ancestor of an essential name: under these, NXDOMAIN would deny too much (RFC
+   * 8020).
+   */
   readonly #above = new Set<string>()
 
-  /** @param wireNames wire names in lower case, one after another, as `blocklists/essential.txt` lists them. */
+  /**
+   * @param wireNames wire names in lower case, one after another, as `blocklists/essential.txt`
+   * lists them.
+   */
   constructor(wireNames: Uint8Array) {
     const octets = Buffer.from(wireNames)
     let start = 0

@@ -1,6 +1,6 @@
 /**
- * Decides whether a name is blocked: essential names, then the compiled lists under the categories that
- * are switched on. One immutable object per worker and policy; a reload makes a new one.
+ * Decides whether a name is blocked: essential names, then the compiled lists under the categories
+ * that are switched on. One immutable object per worker and policy; a reload makes a new one.
  */
 import { EDE_BLOCKED } from '../../wire/codes.ts'
 import type { ExtendedError } from '../../wire/reply.ts'
@@ -20,6 +20,7 @@ export interface BlockAnswer {
   readonly error: ExtendedError
 }
 
+/** The verdicts of one worker under one policy; its fields speak of the last `decide`. */
 export class Policy {
   /** Digest of image, essential names and policy configuration: verdicts hold under it only. */
   readonly stamp: string
@@ -29,11 +30,16 @@ export class Policy {
   readonly #essential: EssentialNames
   readonly #blockedBits: number
 
-  /** After `decide` returned a category: where the rule's name begins within the asked name's octets. */
+  /**
+   * After `decide` returned a category: where the rule's name begins within the asked name's
+   * octets.
+   */
   ruleStart = 0
   /** After `decide` returned a category: everything below the asked name is blocked too. */
   whole = false
-  /** After `decide` returned `NOT_BLOCKED`: the category that an essential name was exempted from. */
+  /**
+   * After `decide` returned `NOT_BLOCKED`: the category that an essential name was exempted from.
+   */
   exempted = NOT_BLOCKED
 
   constructor(

@@ -1,6 +1,7 @@
 /**
- * Names that never go to an upstream: special-use names (RFC 6761, 6303, 7686, 8375, 9476, 9462), and
- * the canaries by which browsers and iCloud Private Relay ask whether they may go round the resolver.
+ * Names that never go to an upstream: special-use names (RFC 6761, 6303, 7686, 8375, 9476, 9462),
+ * and the canaries by which browsers and iCloud Private Relay ask whether they may go round the
+ * resolver.
  */
 import type { AskedName } from '../query.ts'
 import { RCODE_NOERROR, RCODE_NXDOMAIN } from '../../wire/codes.ts'
@@ -26,7 +27,9 @@ const DENIED = [
   'mask-h2.icloud.com',
 ]
 
-/** Zones that exist but are empty: their apex answers NODATA, names below it NXDOMAIN (RFC 6303 3). */
+/**
+ * Zones that exist but are empty: their apex answers NODATA, names below it NXDOMAIN (RFC 6303 3).
+ */
 const EMPTY_ZONES = [
   'home.arpa',
   '0.in-addr.arpa',
@@ -57,7 +60,10 @@ interface SpecialZone {
 /** Finds the special-use zone of an asked name; one per worker. */
 export class SpecialNames {
   readonly #zones = createZones()
-  /** By length of the last label: 1 when some special zone ends in a label of that length and first octet. */
+  /**
+   * By length of the last label: 1 when some special zone ends in a label of that length and first
+   * octet.
+   */
   readonly #lastLabels = createLastLabels(this.#zones)
   /** After `find`: which label of the asked name the zone begins with. */
   zoneLabel = 0
@@ -87,7 +93,10 @@ export class SpecialNames {
 
 const DEPTH_LAST_LABEL = 1
 const DEPTH_SECOND_LABEL = 2
-/** Lengths of `icloud` and `use-application-dns`: all that makes a .com or .net name worth a look-up. */
+/**
+ * Lengths of `icloud` and `use-application-dns`: all that makes a .com or .net name worth a look-
+ * up.
+ */
 const ICLOUD_OCTETS = 6
 const CANARY_OCTETS = 19
 

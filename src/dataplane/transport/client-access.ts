@@ -1,14 +1,18 @@
 /**
- * Who gets an answer: addresses inside `allowFrom`, from source ports that are no reflector's. Anybody
- * else is dropped without a word, so that nobody can use us against a third party.
+ * Who gets an answer: addresses inside `allowFrom`, from source ports that are no reflector's.
+ * Anybody else is dropped without a word, so that nobody can use us against a third party.
  */
 import { BlockList, isIPv6 } from 'node:net'
 
 /** Verdicts remembered by address text: a site is a handful of routers, so this stays small. */
 const REMEMBERED_MAX = 4096
-/** echo, daytime, quotd, chargen, time: answering them makes loops (CVE-2024-2169); port 0 takes no answer. */
+/**
+ * echo, daytime, quotd, chargen, time: answering them makes loops (CVE-2024-2169); port 0 takes no
+ * answer.
+ */
 const REFLECTOR_PORTS = new Set([0, 7, 13, 17, 19, 37])
 
+/** The access list of one worker; immutable but for what it remembers. */
 export class ClientAccess {
   readonly #allowed: BlockList
   readonly #remembered = new Map<string, boolean>()

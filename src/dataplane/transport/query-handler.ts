@@ -5,8 +5,8 @@ export interface QueryHandler {
   /** Holds the answer after `handle` returned its octets; reused by the next call. */
   readonly reply: Uint8Array
   /**
-   * Takes one message. A positive result is the octets of `reply` to send now; 0: dropped and counted;
-   * negative: the answer will come through `sink`.
+   * Takes one message. A positive result is the octets of `reply` to send now; 0: dropped and
+   * counted; negative: the answer will come through `sink`.
    */
   handle(
     message: Uint8Array,

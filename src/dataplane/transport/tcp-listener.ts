@@ -19,7 +19,7 @@ import {
 } from '../counters.ts'
 import type { ReplySink } from '../query.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
-import { StreamReader } from '../stream-reader.ts'
+import { StreamReader } from '../../wire/stream-reader.ts'
 import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
@@ -163,6 +163,7 @@ class TcpConnection implements ReplySink {
   }
 }
 
+/** One listen address: accepts connections, keeps them within the limits. */
 export class TcpListener {
   readonly #server: Server
   readonly #counters: Counters
@@ -188,7 +189,7 @@ export class TcpListener {
     this.access = access
     this.limits = limits
     this.family = family
-    server.on('connection', (socket) => this.#accept(socket))
+    server.on('connection', (socket) => this.#openConnection(socket))
     // Out of descriptors: the connection is lost, the listener goes on.
     server.on('error', () => count(counters, TCP_REJECTED))
     const sweepMs = Math.min(SWEEP_MS_MAX, limits.tcpIdleMs / 4, limits.tcpMessageMs / 4)
@@ -225,7 +226,7 @@ export class TcpListener {
     else this.#perClient.set(connection.address, left)
   }
 
-  #accept(socket: Socket): void {
+  #openConnection(socket: Socket): void {
     const counters = this.#counters
     const address = socket.remoteAddress ?? ''
     if (address === '' || !this.access.allows(address)) {
@@ -247,7 +248,10 @@ export class TcpListener {
     count(counters, TCP_CONNECTIONS)
   }
 
-  /** When the house is full, the connection that has been idle longest leaves; false if none is idle. */
+  /**
+   * When the house is full, the connection that has been idle longest leaves; false if none is
+   * idle.
+   */
   #makeRoom(): boolean {
     if (this.#connections.size < this.limits.tcpConnectionsMax) return true
     let idlest: TcpConnection | null = null

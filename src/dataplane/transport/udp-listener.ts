@@ -21,6 +21,7 @@ import type { QueryHandler } from './query-handler.ts'
 /** Kernel memory asked for datagrams that wait for us: about 10,000 small ones. */
 const RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 
+/** One bound socket; it is the sink of every answer that its clients wait for. */
 export class UdpListener implements ReplySink {
   readonly #socket: Socket
   readonly #handler: QueryHandler

@@ -1,6 +1,6 @@
 /**
- * Brings a question to the upstreams: which one, how long to wait, when to try the next. One timer serves
- * all open questions, because every try waits equally long.
+ * Brings a question to the upstreams: which one, how long to wait, when to try the next. One timer
+ * serves all open questions, because every try waits equally long.
  */
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.ts'
@@ -34,7 +34,10 @@ const SWEEP_MS = 5000
 
 /** Who asked: gets every question back exactly once. */
 export interface ForwardEvents {
-  /** False when the message is malformed: the next upstream is tried. The buffer is free after the call. */
+  /**
+   * False when the message is malformed: the next upstream is tried. The buffer is free after the
+   * call.
+   */
   answered(pending: Pending, message: Uint8Array, octets: number): boolean
   /** No upstream gave an answer within the time and the tries. */
   unanswered(pending: Pending): void
@@ -69,6 +72,7 @@ class Upstream implements ExchangeEvents {
   }
 }
 
+/** All upstreams of one worker, and the questions that are on their way to them. */
 export class Forwarder {
   readonly #upstreams: Upstream[] = []
   readonly #settings: ForwardSettings
@@ -189,7 +193,10 @@ export class Forwarder {
     return endMs <= pending.startedMs + this.#settings.totalTimeoutMs
   }
 
-  /** The next upstream in the configured order that is not passed over; when all are, the next anyway. */
+  /**
+   * The next upstream in the configured order that is not passed over; when all are, the next
+   * anyway.
+   */
   #select(pending: Pending): Upstream {
     const upstreams = this.#upstreams
     const amount = upstreams.length

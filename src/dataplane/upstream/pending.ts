@@ -1,6 +1,6 @@
 /**
- * Questions on their way to an upstream: one for all clients that ask the same thing at the same time
- * (merging them is a defence against birthday attacks, RFC 5452 5).
+ * Questions on their way to an upstream: one for all clients that ask the same thing at the same
+ * time (merging them is a defence against birthday attacks, RFC 5452 5).
  */
 import { OFFSET_ID, writeU16 } from '../../wire/header.ts'
 import { HEADER_OCTETS, FLAG_CD, FLAG_RD, OFFSET_FLAGS } from '../../wire/header.ts'
@@ -17,7 +17,10 @@ export const NO_UPSTREAM = -1
 /** One question that waits for an upstream. Reused. */
 export class Pending {
   key = ''
-  /** The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625 4). */
+  /**
+   * The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625
+   * 4).
+   */
   readonly message = new Uint8Array(QUESTION_END_MAX + OPT_OCTETS)
   octets = 0
   questionEnd = 0
@@ -84,7 +87,10 @@ export class Pending {
   }
 }
 
-/** Pending questions in the order of their deadlines: every try waits equally long, so first in, first due. */
+/**
+ * Pending questions in the order of their deadlines: every try waits equally long, so first in,
+ * first due.
+ */
 export class DeadlineList {
   #first: Pending | null = null
   #last: Pending | null = null

@@ -1,4 +1,7 @@
-/** Unpredictable 16-bit numbers for ids and ports, drawn from the system's CSPRNG in blocks (RFC 5452 9.2). */
+/**
+ * Unpredictable 16-bit numbers for ids and ports, drawn from the system's CSPRNG in blocks (RFC
+ * 5452 9.2).
+ */
 import { randomFillSync } from 'node:crypto'
 
 const BLOCK = new Uint16Array(2048)

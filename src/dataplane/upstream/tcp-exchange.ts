@@ -1,6 +1,6 @@
 /**
- * TCP to one upstream: one connection, kept and pipelined (RFC 7766 6.2.1), opened when it is needed.
- * Used when an answer was truncated, and for upstreams that are asked over TCP only.
+ * TCP to one upstream: one connection, kept and pipelined (RFC 7766 6.2.1), opened when it is
+ * needed. Used when an answer was truncated, and for upstreams that are asked over TCP only.
  */
 import { connect, type Socket } from 'node:net'
 import { HEADER_OCTETS, OFFSET_ID, readU16, writeU16 } from '../../wire/header.ts'
@@ -8,13 +8,16 @@ import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
 import { randomU16 } from './random.ts'
-import { StreamReader } from '../stream-reader.ts'
+import { StreamReader } from '../../wire/stream-reader.ts'
 
-/** Questions on one connection at a time; more fail over rather than queue behind a slow upstream. */
+/**
+ * Questions on one connection at a time; more fail over rather than queue behind a slow upstream.
+ */
 const IN_FLIGHT_MAX = 4096
 const IDLE_MS_MAX = 10_000
 const DRAWS_MAX = 16
 
+/** One upstream over TCP. */
 export class TcpExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
@@ -70,7 +73,7 @@ export class TcpExchange implements Exchange {
     })
     // 'error' is always followed by 'close', where the open questions fail over.
     socket.on('error', () => socket.destroy())
-    socket.on('close', () => this.#closed(socket))
+    socket.on('close', () => this.#closeSocket(socket))
     socket.unref()
     return socket
   }
@@ -88,7 +91,8 @@ export class TcpExchange implements Exchange {
     this.#events.replied(pending, message, octets)
   }
 
-  #closed(socket: Socket): void {
+  /** The connection is gone: what it had not answered fails over. */
+  #closeSocket(socket: Socket): void {
     if (this.#socket !== socket) return
     this.#socket = null
     const lost = [...this.#inFlight.values()]

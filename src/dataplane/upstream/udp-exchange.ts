@@ -1,6 +1,7 @@
 /**
- * UDP to one upstream: a pool of connected sockets on random ports. A query draws its socket and its id
- * from a CSPRNG; sockets retire after some use, so the ports keep changing (RFC 5452 9.2, 10).
+ * UDP to one upstream: a pool of connected sockets on random ports. A query draws its socket and
+ * its id from a CSPRNG; sockets retire after some use, so the ports keep changing (RFC 5452 9.2,
+ * 10).
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
@@ -39,6 +40,7 @@ class Port {
   }
 }
 
+/** One upstream over UDP. */
 export class UdpExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
@@ -103,7 +105,7 @@ export class UdpExchange implements Exchange {
     }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE' && !port.connected && draws < DRAWS_MAX) bind()
-      else this.#breakPort(port)
+      else this.#closeBroken(port)
     })
     socket.once('listening', () => socket.connect(upstreamPort, address))
     socket.once('connect', () => this.#connected(port))
@@ -152,7 +154,7 @@ export class UdpExchange implements Exchange {
   }
 
   /** An ICMP error or a failed bind: nothing on this port can be answered any more. */
-  #breakPort(port: Port): void {
+  #closeBroken(port: Port): void {
     const lost = [...port.inFlight.values(), ...port.waiting]
     port.inFlight.clear()
     port.waiting.length = 0

@@ -10,6 +10,7 @@ import {
   nameOf,
   nodeIn,
 } from './source.ts'
+import { COLD_FILES } from './exceptions.ts'
 
 /** Folders whose code runs once per query. */
 const HOT_FOLDERS = ['src/wire/', 'src/trie/', 'src/dataplane/']
@@ -34,6 +35,7 @@ interface Place {
 
 /** True for a file under the hot-path rules. */
 export function isHot(path: string): boolean {
+  if (COLD_FILES.some((cold) => cold.path === path)) return false
   return HOT_FOLDERS.some((folder) => path.startsWith(folder))
 }
 

@@ -16,8 +16,7 @@ const FUNCTION_LINES_MAX = 70
 const FILE_LINES_MAX = 400
 /** A test file mirrors one source file, and its tables are long. */
 const TEST_FILE_LINES_MAX = 600
-const CODE_COLUMNS_MAX = 100
-const COMMENT_COLUMNS_MAX = 120
+const LINE_COLUMNS_MAX = 100
 /** Text this long cannot be broken to fit: its line may be longer. */
 const UNBREAKABLE_COLUMNS = 40
 
@@ -50,11 +49,9 @@ export function sizeFaults(source: Source): Fault[] {
   if (count > countMax) {
     faults.push(fault(source, count, 'file-lines', `${count} lines, ${countMax} allowed`))
   }
-  const comments = commentLines(source)
   const texts = textLines(source)
   for (const [index, line] of lines.entries()) {
-    const columnsMax = comments.has(index + 1) ? COMMENT_COLUMNS_MAX : CODE_COLUMNS_MAX
-    if (line.length <= columnsMax || texts.has(index + 1)) continue
+    if (line.length <= LINE_COLUMNS_MAX || texts.has(index + 1)) continue
     faults.push(fault(source, index + 1, 'columns', `${line.length} columns`))
   }
   functionFaults(source, source.program, undefined, faults)
@@ -98,7 +95,7 @@ function fault(source: Source, line: number, rule: string, message: string): Fau
   return { path: source.path, line, rule, message, within: '' }
 }
 
-/** Lines with a long string or regular expression, or inside a template string: no formatter breaks those. */
+/** Lines with a long string or regular expression, or inside a template: nothing breaks those. */
 function textLines(source: Source): Set<number> {
   const lines = new Set<number>()
   const visit = (node: SyntaxNode): void => {
@@ -107,17 +104,6 @@ function textLines(source: Source): Set<number> {
     for (const child of childrenOf(node)) visit(child)
   }
   visit(source.program)
-  return lines
-}
-
-/** Lines that hold nothing but a comment, or a part of one. */
-function commentLines(source: Source): Set<number> {
-  const lines = new Set<number>()
-  for (const comment of source.comments) {
-    const lineStart = source.text.lastIndexOf('\n', comment.start) + 1
-    const isAlone = source.text.slice(lineStart, comment.start).trim() === ''
-    if (isAlone) addLines(source, comment, lines)
-  }
   return lines
 }
 

@@ -16,7 +16,7 @@ const RANKS: Readonly<Record<string, number>> = {
 const DATAPLANE_ROOMS = new Set(['transport', 'policy', 'cache', 'upstream'])
 
 /** Files of the data plane that every room of it may import; they import none of the rooms. */
-const DATAPLANE_SHARED = new Set(['query.ts', 'settings.ts', 'counters.ts', 'stream-reader.ts'])
+const DATAPLANE_SHARED = new Set(['query.ts', 'settings.ts', 'counters.ts'])
 
 /** The only files of the data plane that know all its rooms. */
 const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']

@@ -188,8 +188,8 @@ describe('rules for every file', () => {
   test.each([
     ['100 columns of code', `${'a+'.repeat(49)}aa\n`, []],
     ['101 columns of code', `${'a+'.repeat(50)}a\n`, ['columns']],
-    ['a comment of 120 columns', `// ${'x'.repeat(117)}\n`, []],
-    ['a comment of 121 columns', `// ${'x'.repeat(118)}\n`, ['columns']],
+    ['a comment of 100 columns', `// ${'x'.repeat(97)}\n`, []],
+    ['a comment of 101 columns', `// ${'x'.repeat(98)}\n`, ['columns']],
     ['a comment behind code', `a() // ${'x'.repeat(94)}\n`, ['columns']],
     ['a long text', `a('${'x'.repeat(110)}')\n`, []],
     ['data in a template', `const zone = \`\n${'x'.repeat(120)}\n\`\n`, []],

@@ -1,13 +1,14 @@
 /**
- * The clients that wait for upstream answers, merged by question: one pending question, many waiters.
- * Records are pooled; what is in flight is counted here and nowhere else.
+ * The clients that wait for upstream answers, merged by question: one pending question, many
+ * waiters. Records are pooled; what is in flight is counted here and nowhere else.
  */
-import { COALESCED, DROPPED, DROP_STOPPED, IN_FLIGHT, count, type Counters } from './counters.ts'
-import { Waiter, type AskedName, type ReplySink } from './query.ts'
-import type { LimitSettings } from './settings.ts'
-import { copyQuery, type ParsedQuery } from '../wire/query.ts'
-import { Pending } from './upstream/pending.ts'
+import { COALESCED, DROPPED, DROP_STOPPED, IN_FLIGHT, count, type Counters } from '../counters.ts'
+import { Waiter, type AskedName, type ReplySink } from '../query.ts'
+import type { LimitSettings } from '../settings.ts'
+import { copyQuery, type ParsedQuery } from '../../wire/query.ts'
+import { Pending } from './pending.ts'
 
+/** The table of open questions of one worker. */
 export class WaitingQueries {
   readonly #counters: Counters
   readonly #pending = new Map<string, Pending>()

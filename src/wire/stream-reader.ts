@@ -1,5 +1,5 @@
 /** Cuts a TCP stream into DNS messages, each behind its length in two octets (RFC 1035 4.2.2). */
-import { readU16 } from '../wire/header.ts'
+import { readU16 } from './header.ts'
 
 const LENGTH_OCTETS = 2
 const EMPTY = new Uint8Array(0)
