@@ -23,6 +23,9 @@ const LISTS = [
 ] as const
 const ASKED = [join(DATA, 'adult/union-open.txt.gz'), join(DATA, 'allow/misp-cisco_top10k.json.gz')]
 
+/** Private suffixes that joined the Public Suffix List after the data's copy of it. */
+const NEWER_SUFFIXES = ['*.eth.limo', '*.eth.link']
+
 const MINUTE_MS = 60_000
 /** What the judge prints for a million names. */
 const VERDICT_OCTETS_MAX = 256 * 1024 * 1024
@@ -73,6 +76,7 @@ async function judge(): Promise<Judgement> {
   const script = join(import.meta.dirname, 'verdicts.mjs')
   const suffixes = join(DATA, 'psl/public_suffix_list.dat.gz')
   const args = [script, '--essential', ESSENTIAL, '--suffixes', suffixes]
+  for (const entry of NEWER_SUFFIXES) args.push('--private-suffix', entry)
   for (const [category, file] of LISTS) args.push('--list', `${category}=${file}`)
   for (const file of ASKED) args.push('--ask', file)
   const { stdout } = await promisify(execFile)(process.execPath, args, {

@@ -2,7 +2,8 @@
  * The independent judge of the sweep: says for each asked name whether the rules of the product
  * block it, with nothing but a Map of names that is walked label by label. Shares no code with src.
  *
- *   node verdicts.mjs --essential FILE --suffixes FILE --list CATEGORY=FILE... --ask FILE...
+ *   node verdicts.mjs --essential FILE --suffixes FILE [--private-suffix ENTRY]...
+ *                     --list CATEGORY=FILE... --ask FILE...
  *
  * Lists are plain: a name a line. Files may be gzip; an asked `.json` file holds its names in `list`.
  * Prints tab-separated lines:
@@ -90,12 +91,12 @@ function coveredBy(set, name) {
 }
 
 /** Every entry of the Public Suffix List with its section; `*.x` also makes x one. */
-function readSuffixes(file) {
+function readSuffixes(file, morePrivate) {
   const suffixes = new Map()
   const wildcards = new Map()
   const exceptions = new Set()
   let section = 'icann'
-  for (const line of readText(file).split(/\r?\n/)) {
+  for (const line of [...readText(file).split(/\r?\n/), ...morePrivate]) {
     if (line.includes('===BEGIN PRIVATE DOMAINS===')) section = 'private'
     const entry = line.trim()
     if (entry === '' || entry.startsWith('//')) continue
@@ -115,14 +116,16 @@ function toAscii(name) {
 }
 
 function argumentsOf(argv) {
-  /** @type {{ lists: [string, string][], asked: string[], essential: string, suffixes: string }} */
-  const found = { lists: [], asked: [], essential: '', suffixes: '' }
+  /** @type {{ lists: [string, string][], asked: string[], more: string[], essential: string,
+   *   suffixes: string }} */
+  const found = { lists: [], asked: [], more: [], essential: '', suffixes: '' }
   for (let at = 0; at < argv.length; at += 2) {
     const [flag, value] = [argv[at], argv[at + 1]]
     if (flag === '--list') found.lists.push(splitAt(value, value.indexOf('=')))
     else if (flag === '--ask') found.asked.push(value)
     else if (flag === '--essential') found.essential = value
     else if (flag === '--suffixes') found.suffixes = value
+    else if (flag === '--private-suffix') found.more.push(value)
     else throw new Error(`unknown argument ${flag}`)
   }
   return found
@@ -134,12 +137,12 @@ function splitAt(text, at) {
 }
 
 function main() {
-  const { lists, asked, essential: essentialFile, suffixes } = argumentsOf(process.argv.slice(2))
-  const essential = new Set(namesIn(essentialFile))
-  const suffixOf = readSuffixes(suffixes)
+  const given = argumentsOf(process.argv.slice(2))
+  const essential = new Set(namesIn(given.essential))
+  const suffixOf = readSuffixes(given.suffixes, given.more)
   const out = []
   const blocked = new Map()
-  for (const [category, file] of lists) {
+  for (const [category, file] of given.lists) {
     for (const rule of namesIn(file)) {
       // One label is a top-level domain or nothing; four numbers are an address.
       if (!rule.includes('.') || /^\d+\.\d+\.\d+\.\d+$/.test(rule)) continue
@@ -153,7 +156,7 @@ function main() {
       }
     }
   }
-  for (const name of new Set(asked.flatMap(namesIn))) {
+  for (const name of new Set(given.asked.flatMap(namesIn))) {
     const categories = new Set()
     for (const parent of upwards(name)) {
       for (const category of blocked.get(parent) ?? []) categories.add(category)
