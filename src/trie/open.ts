@@ -82,8 +82,8 @@ const COMPILE_AGAIN = 'compile the lists again with "niveau3 lists compile"'
  *
  * Reads every octet once (checksum), keeps views into the buffer and copies nothing but the texts.
  *
- * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all, ERR_IMAGE_VERSION
- *   when another version of niveau3 made it.
+ * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all,
+ *   ERR_IMAGE_VERSION when another version of niveau3 made it.
  */
 export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
   const bytes = new Uint8Array(buffer)

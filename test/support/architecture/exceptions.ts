@@ -14,7 +14,6 @@ export interface Exception {
 export const COLD_FILES: readonly { readonly path: string; readonly reason: string }[] = [
   { path: 'src/trie/open.ts', reason: 'opens and checks an image, once per start or reload' },
   { path: 'src/trie/meta.ts', reason: 'reads the texts of an image, once per start or reload' },
-  { path: 'src/trie/digest.ts', reason: 'digests a whole image, once per start or reload' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
