@@ -40,7 +40,8 @@ export type NoLibc = { readonly why: string }
 /** Returns the calls, or why this machine or this Node cannot have them. */
 export async function openLibc(): Promise<Libc | NoLibc> {
   if (process.platform !== 'linux') return { why: `the platform is ${process.platform}` }
-  if (process.arch !== 'x64' && process.arch !== 'arm64') return { why: `the CPU is ${process.arch}` }
+  if (process.arch !== 'x64' && process.arch !== 'arm64')
+    return { why: `the CPU is ${process.arch}` }
   try {
     const { default: koffi } = await import('koffi')
     // The program itself: libc's symbols are there under glibc and musl alike.
