@@ -134,9 +134,10 @@ export class Pipeline implements ForwardEvents {
   }
 
   /**
-   * Answers one message: returns the octets of the reply in `out`, or `DROPPED_QUERY`, or `PENDING`.
-   * `out` may be the message's own buffer if it has room for the largest reply. Every message that
-   * comes here is counted once as received, and once as answered, dropped or in flight.
+   * Answers one message: returns the octets of the reply in `out`, or `DROPPED_QUERY`, or
+   * `PENDING`. `out` may be the message's own buffer if it has room for the largest reply. Every
+   * message that comes here is counted once as received, and once as answered, dropped or in
+   * flight.
    */
   handle(
     message: Uint8Array,

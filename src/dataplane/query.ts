@@ -64,14 +64,15 @@ export class AskedName {
 }
 
 /**
- * Where an answer goes: a UDP listener, which has to know the client's address, or a TCP connection.
+ * Where an answer goes: a UDP listener, which has to know the client's address, or a TCP
+ * connection.
  */
 export interface ReplySink {
   /** Keeps in `waiter` where the query that is being handled came from. */
   hold(waiter: Waiter): void
   /**
-   * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the client
-   * is gone or the socket refuses.
+   * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the
+   * client is gone or the socket refuses.
    */
   send(reply: Uint8Array, octets: number, waiter: Waiter): boolean
 }

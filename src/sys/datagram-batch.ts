@@ -1,6 +1,7 @@
 /**
  * Room for a batch of datagrams, laid out once: buffers, socket addresses, and the two vectors of
- * `mmsghdr` that recvmmsg(2) and sendmmsg(2) take. Received datagrams can be answered where they stand.
+ * `mmsghdr` that recvmmsg(2) and sendmmsg(2) take. Received datagrams can be answered where they
+ * stand.
  *
  *     mmsghdr, 64 octets:  0 name*  8 namelen  16 iov*  24 iovlen  32 control*  40 controllen
  *                         48 flags  56 msg_len
@@ -119,7 +120,10 @@ export class DatagramBatch {
     return this.#receiveWords[slot * MMSGHDR_WORDS + WORD_NAME_LENGTH]!
   }
 
-  /** Queues the first `octets` of a slot to the address in it; 0 `addressOctets` for a connected socket. */
+  /**
+   * Queues the first `octets` of a slot to the address in it; 0 `addressOctets` for a connected
+   * socket.
+   */
   queue(slot: number, octets: number, addressOctets: number): void {
     const entry = this.#queued++
     const header = entry * MMSGHDR_WORDS
@@ -139,8 +143,9 @@ export class DatagramBatch {
   }
 
   /**
-   * Sends all that is queued, in order; returns how many datagrams the system refused. A full socket
-   * buffer refuses the rest; an ICMP report, or an address that cannot be reached, refuses one.
+   * Sends all that is queued, in order; returns how many datagrams the system refused. A full
+   * socket buffer refuses the rest; an ICMP report, or an address that cannot be reached, refuses
+   * one.
    */
   send(fd: number): number {
     const queued = this.#queued

@@ -1,6 +1,7 @@
 /**
- * The handful of system calls that Node does not offer, through koffi: sockets with SO_REUSEPORT, and
- * many datagrams in one call. Linux on 64-bit x86 and arm64, glibc and musl: their layouts are the same.
+ * The handful of system calls that Node does not offer, through koffi: sockets with SO_REUSEPORT,
+ * and many datagrams in one call. Linux on 64-bit x86 and arm64, glibc and musl: their layouts are
+ * the same.
  */
 
 /** The calls, and what they answer: a non-negative result, or -1 with `errno()`. */

@@ -13,7 +13,10 @@ export const IPV6_AT = 8
 const SCOPE_AT = 24
 const GROUPS = 8
 
-/** Writes the socket address of a literal; returns its octets, or 0 when the literal cannot be written. */
+/**
+ * Writes the socket address of a literal; returns its octets, or 0 when the literal cannot be
+ * written.
+ */
 export function writeSocketAddress(into: Uint8Array, address: string, port: number): number {
   into.fill(0, 0, SOCKADDR_IN6_OCTETS)
   into[PORT_AT] = port >>> 8
@@ -42,7 +45,10 @@ function writeIpv4(into: Uint8Array, start: number, address: string): void {
   into[at] = octet
 }
 
-/** A numeric zone id (`%3`) becomes the scope; a named one cannot be written without asking the system. */
+/**
+ * A numeric zone id (`%3`) becomes the scope; a named one cannot be written without asking the
+ * system.
+ */
 function writeIpv6(into: Uint8Array, text: string): boolean {
   const zone = text.indexOf('%')
   const address = zone === -1 ? text : text.slice(0, zone)
@@ -69,7 +75,10 @@ function groupsOf(text: string): number {
   return groups
 }
 
-/** Writes groups of up to four hexadecimal digits, a dotted IPv4 at the end allowed; returns how many. */
+/**
+ * Writes groups of up to four hexadecimal digits, a dotted IPv4 at the end allowed; returns how
+ * many.
+ */
 function writeGroups(into: Uint8Array, start: number, text: string): number {
   if (text === '') return 0
   let at = start

@@ -1,7 +1,7 @@
 /**
- * Writes replies (RFC 1035 4.1, RFC 2308, RFC 6891, RFC 8914), over the query itself where the caller
- * gives its buffer as `out`. Every function takes the
- * reused output buffer and returns how many of its octets the reply takes.
+ * Writes replies (RFC 1035 4.1, RFC 2308, RFC 6891, RFC 8914), over the query itself where the
+ * caller gives its buffer as `out`. Every function takes the reused output buffer and returns how
+ * many of its octets the reply takes.
  */
 import {
   CLASS_IN,
@@ -285,8 +285,9 @@ function copyBody(out: Uint8Array, message: Uint8Array, start: number, octets: n
 export const REPLY_SLACK_OCTETS = 1024
 
 /**
- * Cuts a message of which only the first `octets` were copied at its last whole record and corrects the
- * counts; TC tells the client when anything of the answer or authority section is missing (RFC 2181 9).
+ * Cuts a message of which only the first `octets` were copied at its last whole record and corrects
+ * the counts; TC tells the client when anything of the answer or authority section is missing (RFC
+ * 2181 9).
  */
 function truncate(out: Uint8Array, octets: number, questionEnd: number): number {
   let at = questionEnd
