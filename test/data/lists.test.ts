@@ -176,7 +176,7 @@ test('every file of every folder is read or refused, and every line accounted fo
 })
 
 describe('the oddities of notes.md', () => {
-  test('safe search rewrites block neither google.com nor bing.com nor duckduckgo.com', async () => {
+  test('safe search rewrites block neither google.com nor bing.com', async () => {
     for (const file of ['pornhosts-safesearch', 'columndeeply-hosts04']) {
       const reading = await read(`adult/${file}.hosts.gz`)
       for (const name of ['google.com', 'www.google.com', 'bing.com', 'duckduckgo.com']) {
@@ -201,7 +201,7 @@ describe('the oddities of notes.md', () => {
     expect(names).toEqual(expect.arrayContaining(['bologna.it', 'tochigi.jp']))
   })
 
-  test('private suffixes are kept for vpn and refused for adult, icann ones never kept', async () => {
+  test('private suffixes are kept for vpn and refused for adult', async () => {
     const file = 'vpn/hagezi-bypass-2026-03.onlydomains.txt.gz'
     expect(blocks(await read(file, 'vpn'), 'x.ngrok.io')).toBe(true)
     expect(blocks(await read(file, 'vpn'), 'x.eth.link')).toBe(true)
