@@ -17,6 +17,7 @@ interface Options extends ConfigFlags {
   readonly config?: string
 }
 
+/** Adds the command. */
 export function addServe(program: Command, cli: Cli, startServer: StartServer): void {
   program
     .command('serve')
