@@ -19,4 +19,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: createTerminal(process.stdout, process.stderr, process.env),
   environment: process.env,
   readStdin: () => readFileSync(0, 'utf8'),
+  // The other commands start faster without what only a server needs.
+  startServer: async (config, surroundings) => {
+    const { startServer } = await import('./controlplane/serve.ts')
+    return startServer(config, surroundings)
+  },
 })

@@ -85,3 +85,22 @@ export function requireName(text: string): Uint8Array {
   if (typeof wire !== 'string') return wire
   throw new OperationalError('ERR_USAGE', `"${text}" is no name: ${FAULT_TEXTS[wire]}`)
 }
+
+/**
+ * Where `suffix` begins within `name`, when `name` is `suffix` or lies below it; else -1. Both are
+ * wire names in lower case; `suffixOctets` of `suffix` count, its root octet included.
+ */
+export function suffixStart(
+  name: Uint8Array,
+  suffix: Uint8Array,
+  suffixOctets = suffix.length,
+  nameOctets = name.length,
+): number {
+  const start = nameOctets - suffixOctets
+  if (start < 0) return -1
+  for (let at = 0; at < suffixOctets; at += 1) if (name[start + at] !== suffix[at]) return -1
+  // The suffix has to begin at a label, not inside one.
+  let label = 0
+  while (label < start) label += name[label]! + 1
+  return label === start ? start : -1
+}
