@@ -38,7 +38,17 @@ const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files of the command line that every command may import; the others are commands. */
-const CLI_SHARED: readonly string[] = []
+const CLI_SHARED: readonly string[] = [
+  'cli.ts',
+  'dns-exchange.ts',
+  'dns-text.ts',
+  'filter-image.ts',
+  'names-and-types.ts',
+  'progress.ts',
+  'rule-search.ts',
+  'terminal.ts',
+  'verdict.ts',
+]
 
 /** An import as the source writes it. */
 interface Import {
