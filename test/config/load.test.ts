@@ -204,9 +204,7 @@ describe('layers', () => {
 
   test('a file that was named and does not exist is an error', () => {
     const options = { source: undefined, configFile: 'nowhere.yaml' }
-    expect(problemsOf('', options)).toEqual([
-      '--config: the configuration file nowhere.yaml does not exist',
-    ])
+    expect(problemsOf('', options)).toEqual(['the configuration file nowhere.yaml does not exist'])
   })
 })
 

@@ -67,7 +67,7 @@ export class EssentialNames {
       } catch (cause) {
         throw new OperationalError(
           'ERR_LIST',
-          `cannot read the essential names in ${file}; restore the file from the package or correct its path`,
+          `essential names ${file} cannot be read; restore the file or correct its path`,
           { file, cause },
         )
       }
@@ -121,7 +121,8 @@ export class EssentialNames {
       if (reason !== undefined || slot.octets < 2) {
         throw new OperationalError(
           'ERR_LIST',
-          `${file}:${index + 1}: "${token}" is no name (${reason ?? 'the root'}); write one name a line`,
+          `${file}:${index + 1}: "${token}" is no name (${reason ?? 'the root'}); ` +
+            'write one name a line',
           { file, line: index + 1 },
         )
       }

@@ -7,6 +7,7 @@
  * leniently: an SOA whose parentheses do not match must not swallow the rules behind it.
  */
 
+import { commentStart } from './comment-start.ts'
 import type { RuleIntake } from './intake.ts'
 import { isSinkAddress } from './parse-hosts.ts'
 import { ACTION_BLOCK, ACTION_EXCEPT, COVERS_BELOW, COVERS_SELF, type RuleAction } from './rule.ts'
@@ -14,7 +15,7 @@ import { ACTION_BLOCK, ACTION_EXCEPT, COVERS_BELOW, COVERS_SELF, type RuleAction
 const TYPE =
   /^(?:A|AAAA|CNAME|SOA|NS|TXT|MX|PTR|SRV|DNAME|NAPTR|HTTPS|SVCB|CAA|DS|DNSKEY|RRSIG|NSEC3?|SPF)$/i
 const CLASS = /^(?:IN|CH|HS)$/i
-const TTL = /^\d+[smhdw\d]*$/i
+const TTL = /^\d[smhdw\d]*$/i
 const TRIGGER = /(?:^|\.)rpz-(?:ip|client-ip|nsip|nsdname)$/i
 /** Lines that a record in parentheses may go on for; SOA records take five to seven. */
 const CONTINUED_LINES_MAX = 32
@@ -164,8 +165,6 @@ function parentheses(text: string): number {
   return depth
 }
 
-/** Takes off a comment: a `;` outside quotes and escapes. */
 function uncommented(line: string): string {
-  if (!line.includes(';')) return line
-  return line.replace(/^((?:[^";\\]|\\.|"[^"]*"?)*);.*$/, '$1')
+  return line.slice(0, commentStart(line, ';', '"'))
 }

@@ -7,6 +7,7 @@
  * read twice: first for these names, then for the rules.
  */
 
+import { commentStart } from './comment-start.ts'
 import type { RuleIntake } from './intake.ts'
 import { isSinkAddress } from './parse-hosts.ts'
 import { ACTION_BLOCK, COVERS_SELF, COVERS_SUBTREE } from './rule.ts'
@@ -116,7 +117,6 @@ export class UnboundParser {
   }
 }
 
-/** Takes off a comment, which starts at a `#` outside quotes. */
 function uncommented(line: string): string {
-  return line.replace(/^((?:[^"'#]|"[^"]*"|'[^']*')*)#.*$/, '$1').trim()
+  return line.slice(0, commentStart(line, '#', `"'`)).trim()
 }

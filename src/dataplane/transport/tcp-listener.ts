@@ -19,6 +19,8 @@ import {
 } from '../counters.ts'
 import type { ReplySink } from '../query.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
+import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
+import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
 import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
@@ -61,6 +63,9 @@ class TcpConnection implements ReplySink {
   get awaitsMessage(): boolean {
     return this.#awaitsMessage
   }
+
+  /** A connection is its own address. */
+  hold(): void {}
 
   /** An answer that had to be waited for. */
   send(reply: Uint8Array, octets: number): boolean {
@@ -138,18 +143,21 @@ class TcpConnection implements ReplySink {
     const octets = handler.handle(
       message,
       message.length,
+      this.#listener.reply,
       PROTO_TCP,
       this.#listener.family,
       this,
-      this.address,
-      0,
       receivedMs,
     )
     if (octets < 0) return
     this.inFlight--
     if (octets === 0) return
-    if (this.#write(handler.reply, octets)) handler.countSent(receivedMs)
-    else handler.countUnsent()
+    const code = handler.replyCode
+    if (this.#write(this.#listener.reply, octets)) {
+      handler.countSent(code, performance.now() - receivedMs)
+    } else {
+      handler.countUnsent()
+    }
   }
 
   #write(reply: Uint8Array, octets: number): boolean {
@@ -170,6 +178,8 @@ export class TcpListener {
   readonly #connections = new Set<TcpConnection>()
   readonly #perClient = new Map<string, number>()
   readonly #sweepTimer: NodeJS.Timeout
+  /** Answers are written here, then copied behind their length. */
+  readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly handler: QueryHandler
   readonly family: number
   access: ClientAccess
