@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
+import { isLibc, openLibc } from '../sys/libc.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
@@ -14,6 +15,7 @@ import { Policy } from './policy/policy.ts'
 import type { CategorySettings, DataplaneSettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
+import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
 import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
@@ -32,14 +34,14 @@ export function createPolicy(
 /** One worker's pipeline and listeners. */
 export class DataplaneWorker {
   readonly #pipeline: Pipeline
-  readonly #udp: UdpListener[] = []
+  readonly #udp: (UdpListener | UdpBatchListener)[] = []
   readonly #tcp: TcpListener[] = []
 
   constructor(pipeline: Pipeline) {
     this.#pipeline = pipeline
   }
 
-  addListeners(udp: UdpListener, tcp: TcpListener): void {
+  addListeners(udp: UdpListener | UdpBatchListener, tcp: TcpListener): void {
     this.#udp.push(udp)
     this.#tcp.push(tcp)
   }
@@ -86,9 +88,12 @@ export async function startWorker(
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
+  const libc = await openLibc()
   try {
     for (const asked of settings.listen) {
-      const udp = await openUdpListener(asked, shared, pipeline, access, counters)
+      const udp = isLibc(libc)
+        ? await openUdpBatchListener(libc, asked, shared, pipeline, access, counters)
+        : await openUdpListener(asked, shared, pipeline, access, counters)
       const bound = { address: asked.address, port: udp.endpoint.port }
       const limits = settings.limits
       const tcp = await openTcpListener(bound, shared, pipeline, access, limits, counters)

@@ -51,8 +51,11 @@ export class DatagramBatch {
   /** Low and high words of each slot's buffer and address. */
   readonly #bufferAt: Uint32Array
   readonly #addressAt: Uint32Array
+  readonly #receiveVectorFrom1: Uint8Array
   /** Replies queued for `send`. */
   #queued = 0
+  /** Slots below this one have to be made ready before the next receive. */
+  #dirty: number
 
   constructor(libc: Libc, slots: number, slotOctets: number) {
     this.#libc = libc
@@ -61,14 +64,16 @@ export class DatagramBatch {
     const stride = slotOctets + STRIDE_SLACK
     const buffer = new ArrayBuffer(slots * stride)
     const views = []
-    for (let i = 0; i < slots; i++) views.push(new Uint8Array(buffer, i * stride, slotOctets))
+    for (let i = 0; i < slots; i++) views.push(new Uint8Array(buffer, i * stride, stride))
     this.messages = views
     const addresses = new ArrayBuffer(slots * ADDRESS_STRIDE)
     this.addresses = new Uint8Array(addresses)
     const receive = new ArrayBuffer(slots * MMSGHDR_OCTETS)
     const send = new ArrayBuffer(slots * MMSGHDR_OCTETS)
     this.#receiveVector = new Uint8Array(receive)
+    this.#receiveVectorFrom1 = new Uint8Array(receive, MMSGHDR_OCTETS)
     this.#receiveWords = new Uint32Array(receive)
+    this.#dirty = slots
     this.#sendVector = new Uint8Array(send)
     this.#sendWords = new Uint32Array(send)
     const receiveIov = new ArrayBuffer(slots * IOVEC_OCTETS)
@@ -102,17 +107,32 @@ export class DatagramBatch {
     return (this.#receiveWords[slot * MMSGHDR_WORDS + WORD_FLAGS]! & MSG_TRUNC) !== 0
   }
 
-  /** Reads what is there without waiting: the number of slots filled, `NOTHING` or `FAILED`. */
-  receive(fd: number): number {
+  /**
+   * Reads what is there without waiting, into the slots from `start` (0 or 1) on: the number of slots
+   * filled, `NOTHING` or `FAILED`.
+   */
+  receive(fd: number, start: number): number {
     const words = this.#receiveWords
     const slots = this.slots
-    for (let i = 0; i < slots; i++) {
+    // Only slots that were filled have lost their room for an address.
+    for (let i = start; i < this.#dirty; i++) {
       words[i * MMSGHDR_WORDS + WORD_NAME_LENGTH] = ADDRESS_OCTETS_MAX
     }
-    const received = this.#libc.recvmmsg(fd, this.#receiveVector, slots, MSG_DONTWAIT, null)
+    const vector = start === 0 ? this.#receiveVector : this.#receiveVectorFrom1
+    const received = this.#libc.recvmmsg(fd, vector, slots - start, MSG_DONTWAIT, null)
+    this.#dirty = received > 0 ? start + received : start
     if (received >= 0) return received
     const errno = this.#libc.errno()
     return errno === EAGAIN ? NOTHING : FAILED
+  }
+
+  /** Says that a slot was filled by hand with a datagram and its address. */
+  place(slot: number, octets: number, addressOctets: number): void {
+    const header = slot * MMSGHDR_WORDS
+    this.#receiveWords[header + WORD_NAME_LENGTH] = addressOctets
+    this.#receiveWords[header + WORD_FLAGS] = 0
+    this.#receiveWords[header + WORD_LENGTH] = octets
+    if (this.#dirty <= slot) this.#dirty = slot + 1
   }
 
   /** Octets of the socket address in a slot after `receive`. */
