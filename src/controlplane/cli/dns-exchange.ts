@@ -1,4 +1,6 @@
-/** One question to one server, over UDP or TCP, for commands: cold code that waits and then ends. */
+/**
+ * One question to one server, over UDP or TCP, for commands: cold code that waits and then ends.
+ */
 
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'

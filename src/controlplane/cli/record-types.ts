@@ -32,7 +32,9 @@ const TYPES: Readonly<Record<string, number>> = {
 
 export const TYPE_NAMES: readonly string[] = Object.keys(TYPES)
 
-/** Returns the number of a type in any letter case, `TYPE65` forms too (RFC 3597 5), or undefined. */
+/**
+ * Returns the number of a type in any letter case, `TYPE65` forms too (RFC 3597 5), or undefined.
+ */
 export function typeNumber(text: string): number | undefined {
   const name = text.toUpperCase()
   if (Object.hasOwn(TYPES, name)) return TYPES[name]
@@ -41,6 +43,7 @@ export function typeNumber(text: string): number | undefined {
   return number >= 1 && number <= 65_535 ? number : undefined
 }
 
+/** Returns the name of a type, `TYPE65280` where it has none. */
 export function typeName(number: number): string {
   return TYPE_NAMES.find((name) => TYPES[name] === number) ?? `TYPE${number}`
 }

@@ -1,4 +1,7 @@
-/** Where a command writes: data to standard output, messages to standard error, colour for eyes only. */
+/**
+ * Where a command writes: data to standard output, messages to standard error, colour for eyes
+ * only.
+ */
 
 import { styleText } from 'node:util'
 
@@ -29,6 +32,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const COLUMNS_DEFAULT = 80
 
+/** Returns the terminal of two streams; colour and width are decided here, once. */
 export function createTerminal(
   stdout: OutputStream,
   stderr: OutputStream,
@@ -58,8 +62,8 @@ function hasColour(stream: OutputStream, environment: Environment): boolean {
 }
 
 /**
- * Makes a text fit for a terminal: control characters and octets outside ASCII, which a name from the
- * network may hold, become `\DDD` (RFC 1035 5.1).
+ * Makes a text fit for a terminal: control characters and octets outside ASCII, which a name from
+ * the network may hold, become `\DDD` (RFC 1035 5.1).
  */
 export function printable(text: string): string {
   return text.replaceAll(
