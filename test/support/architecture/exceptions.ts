@@ -20,6 +20,7 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
+  { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
@@ -62,6 +63,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/transport/udp-listener.ts',
+    within: 'endpoint',
+    rules: ['literal'],
+    reason: 'asked once, after the bind',
+  },
+  {
+    path: 'src/dataplane/transport/udp-batch-listener.ts',
     within: 'endpoint',
     rules: ['literal'],
     reason: 'asked once, after the bind',
