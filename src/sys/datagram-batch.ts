@@ -108,8 +108,8 @@ export class DatagramBatch {
   }
 
   /**
-   * Reads what is there without waiting, into the slots from `start` (0 or 1) on: the number of slots
-   * filled, `NOTHING` or `FAILED`.
+   * Reads what is there without waiting, into the slots from `start` (0 or 1) on: the number of
+   * slots filled, `NOTHING` or `FAILED`.
    */
   receive(fd: number, start: number): number {
     const words = this.#receiveWords

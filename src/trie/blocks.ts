@@ -54,7 +54,9 @@ export function openBlocks(sections: BlockSections): Blocks {
   }
 }
 
-/** Returns the last block from `low` to `high` whose head is not greater than `word`; `low` else. */
+/**
+ * Returns the last block from `low` to `high` whose head is not greater than `word`; `low` else.
+ */
 function searchHeads(heads: Uint32Array, low: number, high: number, word: number): number {
   let first = low
   let last = high
@@ -140,7 +142,9 @@ export function findInBlocks(blocks: Blocks, words: Uint32Array, bits: number): 
   return NOT_FOUND
 }
 
-/** Compares name number `name` of the block with the code; returns its value's offset when equal. */
+/**
+ * Compares name number `name` of the block with the code; returns its value's offset when equal.
+ */
 function valueIfEqual(
   blocks: Blocks,
   base: number,

@@ -1,4 +1,6 @@
-/** The suffix dictionary of an opened image: frequent suffixes, each one symbol of the name code. */
+/**
+ * The suffix dictionary of an opened image: frequent suffixes, each one symbol of the name code.
+ */
 
 import {
   DICTIONARY_CODE_BITS_MAX,
@@ -109,7 +111,9 @@ function readNode(dictionary: Dictionary, node: number, parent: number, start: n
   return at + 1 + octets[at]! + 2
 }
 
-/** Returns the child of `parent` whose label is the one at `start` in any letter case, or `NO_NODE`. */
+/**
+ * Returns the child of `parent` whose label is the one at `start` in any letter case, or `NO_NODE`.
+ */
 export function findChild(
   dictionary: Dictionary,
   parent: number,

@@ -1,5 +1,6 @@
 /**
- * The format of a compiled blocklist image: one buffer, little-endian, written once and then only read.
+ * The format of a compiled blocklist image: one buffer, little-endian, written once and then only
+ * read.
  *
  *     0   8  magic
  *     8   4  format version
@@ -9,16 +10,16 @@
  *     24 32  SHA-256 over every other octet of the image: its digest
  *     56  -  section table: 16 octets each (id, offset, octets, reserved 0), then the sections
  *
- * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing in
- * an image depends on when or where it was made: the same rules give the same octets.
+ * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing
+ * in an image depends on when or where it was made: the same rules give the same octets.
  *
  * How a name is stored. Its longest suffix in the suffix dictionary (`com`, `blogspot.com`) is one
  * symbol; the labels in front of it follow from the right, each written forwards, symbol by symbol,
  * in prefix codes that depend on the symbols before (the code model). The name becomes a string of
- * some 40 bits, and names that share a suffix share the first bits. The strings are sorted, cut into
- * blocks of two cache lines, and the first 32 bits of each block's first name are its head: what the
- * head says, the names of the block need not repeat. A lookup codes the asked name in the same way and
- * gives up as soon as no stored name starts with the bits so far.
+ * some 40 bits, and names that share a suffix share the first bits. The strings are sorted, cut
+ * into blocks of two cache lines, and the first 32 bits of each block's first name are its head:
+ * what the head says, the names of the block need not repeat. A lookup codes the asked name in the
+ * same way and gives up as soon as no stored name starts with the bits so far.
  *
  * A block is 32 words of 32 bits; bits count from the highest:
  *
@@ -30,10 +31,10 @@
  *                 next word on
  *     ... end     values of the names that are not value 0, from the last bit backwards
  *
- * The names of a block stand in the order of their code lengths. A block with count 0 stands for all
- * names whose bits equal its head: words 1 and 2 give the first block and the number of blocks that
- * hold them, ordered by the next 32 bits. A name whose code is too long for a block, or that has
- * octets outside the model's alphabet, stands as it is in the section of plain names.
+ * The names of a block stand in the order of their code lengths. A block with count 0 stands for
+ * all names whose bits equal its head: words 1 and 2 give the first block and the number of blocks
+ * that hold them, ordered by the next 32 bits. A name whose code is too long for a block, or that
+ * has octets outside the model's alphabet, stands as it is in the section of plain names.
  */
 
 /** `N3TRIE`, then CR LF so that a transfer in text mode breaks the magic. */
@@ -78,7 +79,9 @@ export const SECTION_HEADS = 6
 export const SECTION_BLOCKS = 7
 export const SECTION_PLAIN = 8
 
-/** Integers of one value: own categories and list, those of the names below, 1 when none is below. */
+/**
+ * Integers of one value: own categories and list, those of the names below, 1 when none is below.
+ */
 export const VALUE_FIELDS = 5
 export const VALUE_SELF = 0
 export const VALUE_SELF_LIST = 1
@@ -99,7 +102,9 @@ export const ALPHABET_MAX = 63
 /** Contexts that a symbol's code can depend on: 13 bits of a transition. */
 export const STATES_MAX = 8191
 export const SYMBOL_CODE_BITS_MAX = 15
-/** A transition: code length in 4 bits, code in 15, next state in 13. 0: no stored name goes on so. */
+/**
+ * A transition: code length in 4 bits, code in 15, next state in 13. 0: no stored name goes on so.
+ */
 export const TRANSITION_LENGTH_MASK = 15
 export const TRANSITION_CODE_SHIFT = 4
 export const TRANSITION_CODE_MASK = 0x7fff

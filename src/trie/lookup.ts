@@ -147,7 +147,9 @@ export class Matcher {
     }
   }
 
-  /** Tries the suffixes that begin at or before `startMax` against the plain names, longest first. */
+  /**
+   * Tries the suffixes that begin at or before `startMax` against the plain names, longest first.
+   */
   #findPlain(message: Uint8Array, nameStart: number, startMax: number): void {
     let start = nameStart
     for (let label = 0; label < LABELS_MAX && start <= startMax; label++) {

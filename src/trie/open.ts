@@ -42,7 +42,9 @@ export interface TrieSection {
   readonly octets: number
 }
 
-/** An opened image: facts for people, and views for the lookup. Immutable, shared by all threads. */
+/**
+ * An opened image: facts for people, and views for the lookup. Immutable, shared by all threads.
+ */
 export interface Trie {
   readonly buffer: SharedArrayBuffer | ArrayBuffer
   /** The category of bit `i` of every verdict. */

@@ -14,7 +14,9 @@ export interface PackedBlocks {
   /** Number of first-level blocks, then one head a block. */
   readonly heads: Uint32Array
   readonly words: Uint32Array
-  /** Sequence numbers of names that found no place: too many codes that are equal but for length. */
+  /**
+   * Sequence numbers of names that found no place: too many codes that are equal but for length.
+   */
   readonly left: readonly number[]
 }
 
@@ -70,7 +72,9 @@ class Packing {
     }
   }
 
-  /** Fills block after block; a group of equal words that fits into none becomes a run of its own. */
+  /**
+   * Fills block after block; a group of equal words that fits into none becomes a run of its own.
+   */
   #pack({ first, end, level }: Run): void {
     let at = first
     while (at < end) {

@@ -1,6 +1,6 @@
 /**
- * UDP in batches: libuv wakes us for the first datagram, recvmmsg reads the rest of the burst, each is
- * answered where it stands, and one sendmmsg sends all answers. One socket per listen address.
+ * UDP in batches: libuv wakes us for the first datagram, recvmmsg reads the rest of the burst, each
+ * is answered where it stands, and one sendmmsg sends all answers. One socket per listen address.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { ADDRESS_STRIDE, DatagramBatch } from '../../sys/datagram-batch.ts'

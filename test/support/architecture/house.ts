@@ -59,18 +59,22 @@ export function sizeFaults(source: Source): Fault[] {
 }
 
 /**
- * Returns every exported thing of one file that no docstring introduces. Functions have one
- * each; classes, constants and types may lean on the docstring at the top of their file.
+ * Returns every exported thing of one file that no docstring introduces. Classes, constants, types
+ * and a file's only function may lean on the docstring at the top; several functions have one each.
  */
 export function docstringFaults(source: Source): Fault[] {
   const faults: Fault[] = []
   const hasHeader = hasHeaderDocstring(source)
   const body = Array.isArray(source.program['body']) ? (source.program['body'] as unknown[]) : []
-  for (const statement of body.filter(isNode)) {
+  const exported = body.filter(isNode).filter((statement) => statement.type.startsWith('Export'))
+  const functions = exported.filter((statement) => {
     const declaration = nodeIn(statement, 'declaration')
-    if (declaration === undefined || !statement.type.startsWith('Export')) continue
-    if (hasDocstring(source, statement)) continue
-    if (hasHeader && isNoFunction(declaration)) continue
+    return declaration !== undefined && !isNoFunction(declaration)
+  })
+  for (const statement of exported) {
+    const declaration = nodeIn(statement, 'declaration')
+    if (declaration === undefined || hasDocstring(source, statement)) continue
+    if (hasHeader && (functions.length === 1 || isNoFunction(declaration))) continue
     const line = lineAt(source.text, statement.start)
     faults.push(fault(source, line, 'docstring', `${declaredName(declaration)} has no docstring`))
   }

@@ -7,6 +7,7 @@ const RANKS: Readonly<Record<string, number>> = {
   base: 0,
   wire: 1,
   trie: 1,
+  sys: 1,
   dataplane: 2,
   controlplane: 3,
   bin: 4,
@@ -24,12 +25,13 @@ const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
 /** Packages by the folder that may use them; a room that is not here uses none. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/cache': ['lru-cache', 'ioredis'],
-  'src/dataplane/transport': ['koffi'],
+  'src/sys': ['koffi'],
   'src/dataplane/policy': ['ipaddr.js'],
 }
 
 /** Node's own modules by the folder or file that may use them, outside the control plane. */
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  'src/sys': ['node:net'],
   'src/dataplane/transport': ['node:dgram', 'node:net'],
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
