@@ -64,8 +64,8 @@ export function openBoundSocket(
 }
 
 /**
- * Makes a non-blocking UDP socket on the given local port, connected to the endpoint: the system drops
- * what others send to it. Returns the descriptor, or -1.
+ * Makes a non-blocking UDP socket on the given local port, connected to the endpoint: the system
+ * drops what others send to it. Returns the descriptor, or -1.
  */
 export function openConnectedSocket(
   libc: Libc,

@@ -1,7 +1,8 @@
 /**
- * UDP to one upstream in batches: all questions of one burst leave by one sendmmsg from one port, drawn
- * for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg. The sockets
- * are connected, so the system itself drops what comes from elsewhere and reports a dead upstream.
+ * UDP to one upstream in batches: all questions of one burst leave by one sendmmsg from one port,
+ * drawn for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg.
+ * The sockets are connected, so the system itself drops what comes from elsewhere and reports a
+ * dead upstream.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
