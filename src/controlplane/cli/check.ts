@@ -296,11 +296,13 @@ const VERDICT_WORDS = {
 } as const
 
 function ruleText(rule: ListedRule): string {
-  const { list, line, text, action, fate } = rule
+  const { list, action, fate } = rule
   const what = action === ACTION_BLOCK ? list.category : 'exception'
   const outcome = fate === 'obeyed' ? '' : `, ${fate}`
-  const place = `list ${list.name} (${what}${outcome}), ${list.file}:${line}`
-  return `${place}: ${printable(text.trim())} (${coverageText(rule)})`
+  const place = `list ${list.name} (${what}${outcome}), ${list.file}:${rule.line}`
+  const covers = coverageText(rule)
+  const line = printable(rule.text.trim())
+  return covers.startsWith(`${line} `) ? `${place}: ${covers}` : `${place}: ${line} (${covers})`
 }
 
 function answerText({ rcode, answers, authorities, edns }: MessageText): string {

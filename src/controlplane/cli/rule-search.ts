@@ -41,7 +41,7 @@ const RULES_MAX = 1000
 /** What reading lists for a few names has shown. */
 export interface RuleSearch {
   /**
-   * An image of the rules at, above and below the names: for them it says what an image of all rules
+   * An image of the rules at, above and below the names: for them it says what one of all rules
    * would say, because a verdict hangs on nothing else.
    */
   readonly trie: Trie
