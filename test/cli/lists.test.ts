@@ -165,6 +165,10 @@ test('check explains an image by its sources, and without them', async () => {
   expect((await run(args)).json()['results']).toMatchObject([
     { ...blocked, rule: { line: 3, text: '||tunnel.example^' } },
   ])
-  rmSync(join(folder, 'vpn.txt'))
+  const source = join(folder, 'vpn.txt')
+  writeFileSync(source, '||tunnel.example^\n# changed since\n')
+  expect((await run(args)).json()['results']).toMatchObject([{ ...blocked, rule: null }])
+  rmSync(source)
+  rmSync(join(folder, 'adult.txt'))
   expect((await run(args)).json()['results']).toMatchObject([{ ...blocked, rule: null }])
 })

@@ -129,9 +129,18 @@ async function findAll(
   })
   progress.end()
   const judge = new Judge(dataplane, image ?? search.trie, essential)
-  return names.map((name, index) =>
-    findingOf(name, judge.judge(name, type), search.rules[index] ?? []),
-  )
+  return names.map((name, index) => {
+    const rules = search.rules[index] ?? []
+    const known = image === undefined ? rules : rules.filter(isFrom(image, search.trie))
+    return findingOf(name, judge.judge(name, type), known)
+  })
+}
+
+/** Tests whether a rule stands in the very source that the image was made of. */
+function isFrom(image: Trie, sources: Trie): (rule: ListedRule) => boolean {
+  const digests = new Set(image.lists.map(({ source, sha256 }) => `${sha256} ${source}`))
+  const read = new Map(sources.lists.map(({ source, sha256 }) => [source, sha256]))
+  return ({ list }) => digests.has(`${read.get(list.file)} ${list.file}`)
 }
 
 /** The sources of an image that are still where they were. */
