@@ -130,6 +130,11 @@ describe('layers', () => {
     expect(categories.find(({ name }) => name === 'mixed-adult')?.response.kind).toBe('refused')
   })
 
+  test('variables of the tests are no mistakes', () => {
+    const environment = { NIVEAU3_DATA: '/data', NIVEAU3_CACHE_DIR: '/c', NIVEAU3_PROGRAMS: 'x' }
+    expect(load('', { environment }).values).toEqual(load('').values)
+  })
+
   test('NIVEAU3_CONFIG names the file, and --config wins over it', () => {
     writeFileSync(join(folder, 'a.yaml'), 'workers: 5')
     writeFileSync(join(folder, 'b.yaml'), 'workers: 6')

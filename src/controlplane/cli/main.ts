@@ -47,7 +47,7 @@ export async function runCli(
 }
 
 /** The tree of commands. Each may run once: commander keeps the options that it has read. */
-export function createProgram(cli: Cli, isJson: boolean, startServer?: StartServer): Command {
+function createProgram(cli: Cli, isJson: boolean, startServer?: StartServer): Command {
   const { terminal } = cli
   const program = new Command('niveau3')
     .description('A DNS resolver that filters: dark-web gateways, adult content, VPN endpoints.')

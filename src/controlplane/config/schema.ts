@@ -17,7 +17,7 @@ export const CATEGORIES_MAX = 31
 /** The categories whose curated lists ship with the product, in the order of the image. */
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
 /** Words that metrics and commands use for something else than a category. */
-export const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
+const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
   'all',
   'essential',
   'exception',
