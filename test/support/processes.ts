@@ -55,6 +55,15 @@ process.once('exit', () => {
   for (const child of running) child.signal('SIGKILL')
 })
 
+/** Settles as `work` does, after `cleanUp`. */
+async function andThen<Value>(work: Promise<Value>, cleanUp: () => Promise<void>): Promise<Value> {
+  try {
+    return await work
+  } finally {
+    await cleanUp()
+  }
+}
+
 async function nothingToClean(): Promise<void> {}
 
 /** Starts a program and resolves when it is ready; rejects, with its output, when it is not. */
@@ -117,7 +126,7 @@ export class Process {
     const gate = new Gate<Exit>()
     child.once('error', (error) => gate.fail(new Error(`${command}: ${error.message}`)))
     child.once('close', (code, signal) => gate.open({ code, signal }))
-    this.exited = gate.opened.finally(cleanUp)
+    this.exited = andThen(gate.opened, cleanUp)
     running.add(this)
     const forget = (): void => void running.delete(this)
     // Handling both ends also keeps an exit that nobody awaits from being an unhandled rejection.
