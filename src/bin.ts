@@ -21,4 +21,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   startServer: serveUntilStopped,
   readStdin: () => readFileSync(0, 'utf8'),
+  // The other commands start faster without what only a server needs.
+  startServer: async (config, surroundings) => {
+    const { startServer } = await import('./controlplane/serve.ts')
+    return startServer(config, surroundings)
+  },
 })

@@ -1,4 +1,5 @@
 /** A server as a process of its own: its log, its signals, its end. */
+import { EventEmitter, once } from 'node:events'
 import { pino, type Logger } from 'pino'
 import type { OperationalError } from '../base/errors.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -17,20 +18,19 @@ export async function serveUntilStopped(
   reload: () => LoadedConfig,
 ): Promise<void> {
   const log = pino({ base: { pid: process.pid }, level: config.control.logLevel })
-  let giveUp: (error: OperationalError) => void = () => {}
-  const gaveUp = new Promise<never>((_resolve, reject) => {
-    giveUp = reject
-  })
+  const fatal = new EventEmitter<{ fatal: [OperationalError] }>()
+  const gaveUp = once(fatal, 'fatal')
   const stopAsked = stopSignal()
   const server = await startServer(config, {
     reloadConfig: reload,
     log,
-    onFatal: (error) => giveUp(error),
+    onFatal: (error) => fatal.emit('fatal', error),
   })
   const onHangup = (): void => void server.reload()
   process.on('SIGHUP', onHangup)
   try {
-    await Promise.race([stopAsked, gaveUp])
+    const end = await Promise.race([stopAsked, gaveUp])
+    if (Array.isArray(end)) throw end[0]
   } finally {
     process.off('SIGHUP', onHangup)
     await stop(server, log)

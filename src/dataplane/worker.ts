@@ -21,6 +21,8 @@ import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
 
+const NO_DESCRIPTORS = { why: 'the supervisor bound no sockets' }
+
 /** Makes the policy that a worker decides by. */
 export function createPolicy(
   message: PolicyMessage,
@@ -88,15 +90,17 @@ export async function startWorker(
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
-  const libc = await openLibc()
+  const libc = start.descriptors === undefined ? NO_DESCRIPTORS : await openLibc()
   try {
-    for (const asked of settings.listen) {
-      const udp = isLibc(libc)
-        ? await openUdpBatchListener(libc, asked, shared, pipeline, access, counters)
-        : await openUdpListener(asked, shared, pipeline, access, counters)
-      const bound = { address: asked.address, port: udp.endpoint.port }
-      const limits = settings.limits
-      const tcp = await openTcpListener(bound, shared, pipeline, access, limits, counters)
+    for (const [index, asked] of settings.listen.entries()) {
+      const pair = start.descriptors?.[index]
+      const udp =
+        isLibc(libc) && pair !== undefined
+          ? await openUdpBatchListener(libc, pair.udp, asked, pipeline, access, counters)
+          : await openUdpListener(asked, shared, pipeline, access, counters)
+      const endpoint = { address: asked.address, port: udp.endpoint.port }
+      const source = { endpoint, fd: pair?.tcp, shared }
+      const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }

@@ -1,7 +1,14 @@
 /** The blocks of an opened image: name codes, sorted, two cache lines a block (see the layout). */
 
 import { read32, readBits } from './bits.ts'
-import { BLOCK_BITS, BLOCK_NAMES_MAX, BLOCK_WORDS, LEVELS_MAX, VALUE_FIELDS } from './layout.ts'
+import {
+  BLOCK_BITS,
+  BLOCK_NAMES_MAX,
+  BLOCK_WORDS,
+  LEVELS_MAX,
+  VALUE_FIELDS,
+  FINGER_BITS,
+} from './layout.ts'
 
 export const NOT_FOUND = -1
 
@@ -10,11 +17,17 @@ const SEARCH_STEPS_MAX = 32
 /** Octets 1 in every octet of a word. */
 const ONES = 0x0101_0101
 const HIGHS = 0x8080_8080
+const FINGER_MASK = 255
+/** Of a block's first word: some name has another value than value 0. */
+const OTHERS_FLAG = 1 << 25
 
 /** What an opened image keeps of its blocks. */
 export interface BlockSections {
-  /** First 32 bits of each block's first name; the blocks of the first level come first. */
-  readonly heads: Uint32Array
+  /**
+   * First 32 bits of each block's first name, the highest one inverted: signed integers in the order
+   * of the bits. The blocks of the first level come first.
+   */
+  readonly heads: Int32Array
   readonly blockWords: Uint32Array
   /** Blocks of the first level. */
   readonly rootBlocks: number
@@ -38,7 +51,7 @@ export function openBlocks(sections: BlockSections): Blocks {
   const directory = new Uint32Array(2 ** bits + 1)
   let block = 0
   for (let cell = 0; cell < directory.length - 1; cell++) {
-    const lowest = cell * 2 ** directoryShift
+    const lowest = orderOf(cell << directoryShift)
     while (block + 1 < rootBlocks && heads[block + 1]! <= lowest) block++
     directory[cell] = block
   }
@@ -54,154 +67,168 @@ export function openBlocks(sections: BlockSections): Blocks {
   }
 }
 
-/**
- * Returns the last block from `low` to `high` whose head is not greater than `word`; `low` else.
- */
-function searchHeads(heads: Uint32Array, low: number, high: number, word: number): number {
+/** The signed integer that orders as the bits of `word` do. Signed, because V8 boxes larger ones. */
+function orderOf(word: number): number {
+  return word ^ 0x8000_0000
+}
+
+/** Returns the last block from `low` to `high` whose head is not greater than `order`; `low` else. */
+function searchHeads(heads: Int32Array, low: number, high: number, order: number): number {
   let first = low
   let last = high
   for (let step = 0; step < SEARCH_STEPS_MAX && first < last; step++) {
     const middle = (first + last + 1) >>> 1
-    if (heads[middle]! <= word) first = middle
+    if (heads[middle]! <= order) first = middle
     else last = middle - 1
   }
   return first
 }
 
-function rootBlock(blocks: Blocks, word: number): number {
+/** Returns the first-level block in which a name beginning with `word` would stand. */
+export function rootBlock(blocks: Blocks, word: number): number {
   const { directory } = blocks
   const cell = word >>> blocks.directoryShift
-  return searchHeads(blocks.heads, directory[cell]!, directory[cell + 1]!, word)
+  return searchHeads(blocks.heads, directory[cell]!, directory[cell + 1]!, orderOf(word))
 }
 
-/** Whether any stored name can begin with the 32 bits `word`; false positives are possible. */
-export function reachesBlocks(blocks: Blocks, word: number): boolean {
-  const block = rootBlock(blocks, word)
-  const distance = word - blocks.heads[block]!
-  if (!(distance >= 0)) return false
+/** Whether the block's first name comes at or before names beginning with `word`. */
+export function isAtOrBehindHead(blocks: Blocks, block: number, word: number): boolean {
+  return blocks.heads[block]! <= orderOf(word)
+}
+
+/** Whether a name of its root block can begin with the 32 bits `word`; "yes" may be wrong. */
+export function reachesBlock(blocks: Blocks, block: number, word: number): boolean {
+  const order = orderOf(word)
+  const head = blocks.heads[block]!
+  if (!(head <= order)) return false
   const base = block * BLOCK_WORDS
-  const head = blocks.blockWords[base]!
-  const count = head >>> 26
-  if (count === 0) return distance === 0
-  return fingerAt(blocks.blockWords, base, count, 0, fingerOf(head, distance)) !== NOT_FOUND
+  const count = blocks.blockWords[base]! >>> 26
+  if (count === 0) return head === order
+  return hasFinger(blocks.blockWords, base, count, (order - head) | 0)
 }
 
-/** The upper bits of a distance; above 255 when the distance is beyond the block. */
-function fingerOf(head: number, distance: number): number {
-  return distance >>> ((head >>> 20) & 31)
-}
-
-/** Returns the first name from number `from` on whose finger octet is `finger`, or `NOT_FOUND`. */
-function fingerAt(
-  words: Uint32Array,
-  base: number,
-  count: number,
-  from: number,
-  finger: number,
-): number {
-  if (finger > 255) return NOT_FOUND
-  const pattern = Math.imul(finger, ONES)
-  for (let index = from & ~3; index < count; index += 4) {
+/** Whether some name of the block has the finger octet of `distance`. */
+function hasFinger(words: Uint32Array, base: number, count: number, distance: number): boolean {
+  const pattern = Math.imul(distance & FINGER_MASK, ONES)
+  for (let index = 0; index < count; index += 4) {
     const difference = words[base + 1 + (index >>> 2)]! ^ pattern
-    if (((difference - ONES) & ~difference & HIGHS) === 0) continue
-    for (let octet = 0; octet < 4; octet++) {
-      if (((difference >>> (24 - octet * 8)) & 255) !== 0) continue
-      if (index + octet >= from && index + octet < count) return index + octet
-    }
+    // Not 0 when some octet of `difference` is 0; octets past `count` may show as well.
+    if (((difference - ONES) & ~difference & HIGHS) !== 0) return true
   }
-  return NOT_FOUND
+  return false
 }
 
-/** Returns the offset of the value of the stored name whose code is `words`, or `NOT_FOUND`. */
-export function findInBlocks(blocks: Blocks, words: Uint32Array, bits: number): number {
+/**
+ * Returns the offset of the value of the stored name whose code is `words`, or `NOT_FOUND`.
+ *
+ * @param root the root block of `words[0]`.
+ */
+export function findInBlocks(
+  blocks: Blocks,
+  root: number,
+  words: Int32Array,
+  bits: number,
+): number {
   const { heads, blockWords } = blocks
-  let block = rootBlock(blocks, words[0]!)
+  let block = root
   for (let level = 0; level < LEVELS_MAX; level++) {
-    const word = level * 32 < bits ? words[level]! : 0
-    const distance = word - heads[block]!
-    if (!(distance >= 0)) return NOT_FOUND
+    const order = orderOf(level * 32 < bits ? words[level]! : 0)
+    const head = heads[block]!
+    if (!(head <= order)) return NOT_FOUND
+    const distance = (order - head) | 0
     const base = block * BLOCK_WORDS
-    const head = blockWords[base]!
-    const count = head >>> 26
+    const count = blockWords[base]! >>> 26
     if (count > 0) {
-      const finger = fingerOf(head, distance)
-      let name = fingerAt(blockWords, base, count, 0, finger)
-      while (name !== NOT_FOUND) {
-        const value = valueIfEqual(blocks, base, name, level, distance, words, bits)
-        if (value !== NOT_FOUND) return value
-        name = fingerAt(blockWords, base, count, name + 1, finger)
-      }
-      return NOT_FOUND
+      if (!hasFinger(blockWords, base, count, distance)) return NOT_FOUND
+      return findInBlock(blocks, base, level, distance, words, bits)
     }
     if (distance !== 0) return NOT_FOUND
     const first = blockWords[base + 1]!
     const last = first + blockWords[base + 2]! - 1
     const next = (level + 1) * 32 < bits ? words[level + 1]! : 0
-    block = searchHeads(heads, first, last, next)
+    block = searchHeads(heads, first, last, orderOf(next))
   }
   return NOT_FOUND
 }
 
-/**
- * Compares name number `name` of the block with the code; returns its value's offset when equal.
- */
-function valueIfEqual(
+/** Compares the code with the names of one block that have its length. */
+function findInBlock(
   blocks: Blocks,
   base: number,
-  name: number,
   level: number,
   distance: number,
-  words: Uint32Array,
+  words: Int32Array,
   bits: number,
 ): number {
   const { blockWords } = blocks
   const head = blockWords[base]!
   const count = head >>> 26
   const shift = (head >>> 20) & 31
-  const start = base * 32
-  const known = (level + 1) * 32
-  let at = start + 32 + count * 8
+  const span = head & 1023
   let length = (head >>> 10) & 1023
-  let tail = at + count + (head & 1023)
-  const others = (head >>> 25) & 1
-  if (others === 1) tail += count
-  for (let index = 0; ; index++) {
-    // At most `span` zeros in all, 640 at the worst; a run of 32 is read again.
-    const zeros = Math.clz32(read32(blockWords, at))
-    at += zeros
+  if (bits < length || bits > length + span) return NOT_FOUND
+  const known = (level + 1) * 32
+  let walk = base * 32 + 32 + count * FINGER_BITS
+  const flags = walk + count + span
+  let tail = (head & OTHERS_FLAG) === 0 ? flags : flags + count
+  let name = 0
+  // Each turn passes a run of zeros and a run of ones, names of one length; names or bits run out.
+  while (name < count) {
+    const window = read32(blockWords, walk)
+    const zeros = Math.clz32(window)
     length += zeros
-    if (zeros === 32) {
-      if (length > 2048) return NOT_FOUND
-      index--
-      continue
+    if (length > bits) return NOT_FOUND
+    const names = Math.clz32(~(window << zeros))
+    const tailBits = shift + (length > known ? length - known : 0)
+    if (length === bits) {
+      const end = Math.min(count, name + names)
+      for (; name < end; name++) {
+        if (isEqual(blockWords, base, name, tail, shift, level, distance, words, bits)) {
+          return (head & OTHERS_FLAG) === 0 ? 0 : otherValue(blocks, base, flags, name)
+        }
+        tail += tailBits
+      }
+    } else {
+      name += names
+      tail += names * tailBits
     }
-    at++
-    if (index === name) break
-    tail += shift + (length > known ? length - known : 0)
+    walk += zeros + names
   }
-  if (length !== bits) return NOT_FOUND
-  const low = readBits(blockWords, tail, shift)
-  if (low !== (distance & ((1 << shift) - 1))) return NOT_FOUND
-  tail += shift
-  for (let done = known, index = level + 1; done < bits; done += 32, index++) {
+  return NOT_FOUND
+}
+
+function fingerAt(words: Uint32Array, base: number, name: number): number {
+  return (words[base + 1 + (name >>> 2)]! >>> (24 - (name & 3) * 8)) & FINGER_MASK
+}
+
+/** Compares finger and tail: the upper bits of the distance, then the code from the next word on. */
+function isEqual(
+  blockWords: Uint32Array,
+  base: number,
+  name: number,
+  start: number,
+  shift: number,
+  level: number,
+  distance: number,
+  words: Int32Array,
+  bits: number,
+): boolean {
+  if (fingerAt(blockWords, base, name) !== (distance & FINGER_MASK)) return false
+  if (readBits(blockWords, start, shift) !== distance >>> FINGER_BITS) return false
+  let tail = start + shift
+  let rest = bits - (level + 1) * 32
+  for (let index = level + 1; rest > 0; index++) {
     const difference = read32(blockWords, tail) ^ words[index]!
-    const rest = bits - done
-    if ((rest >= 32 ? difference : difference >>> (32 - rest)) !== 0) return NOT_FOUND
+    if ((rest >= 32 ? difference : difference >>> (32 - rest)) !== 0) return false
     tail += 32
+    rest -= 32
   }
-  return others === 0 ? 0 : otherValue(blocks, base, count, name, head & 1023)
+  return true
 }
 
 /** Reads the value of a name in a block that has other values than value 0. */
-function otherValue(
-  blocks: Blocks,
-  base: number,
-  count: number,
-  name: number,
-  span: number,
-): number {
+function otherValue(blocks: Blocks, base: number, flags: number, name: number): number {
   const { blockWords, valueBits } = blocks
-  const flags = base * 32 + 32 + count * 9 + span
   if (readBits(blockWords, flags + name, 1) === 0) return 0
   let rank = 1
   for (let index = 0; index < name && index < BLOCK_NAMES_MAX; index++) {

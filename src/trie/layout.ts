@@ -24,11 +24,12 @@
  * A block is 32 words of 32 bits; bits count from the highest:
  *
  *     word 0      count 6, others 1, shift 5, shortest 10, span 10
- *     octets 4..  one octet a name: the upper 8 bits of the distance between its bits and the head
+ *     octets 4..  one octet a name, its finger: the lower 8 bits of the distance between its
+ *                 32 bits and the head (the upper ones would be alike for names that are alike)
  *     bits        code lengths, ascending, as a walk: 1 a name, 0 one bit longer; count + span bits
  *     bits        when `others` is set: 1 a name, set when its value is not value 0
- *     bits        tails, name by name: `shift` lower bits of the distance, then the code from the
- *                 next word on
+ *     bits        tails, name by name: the `shift` upper bits of the distance, then the code from
+ *                 the next word on
  *     ... end     values of the names that are not value 0, from the last bit backwards
  *
  * The names of a block stand in the order of their code lengths. A block with count 0 stands for
@@ -56,8 +57,8 @@ export const SECTIONS_MAX = 32
 /** One cache line. */
 export const SECTION_ALIGN = 64
 
-/** Offsets stay below 2^31, so that every index is a small integer. */
-export const IMAGE_OCTETS_MAX = 0x7fff_ffff
+/** Offsets, those of bits too, stay below 2^31, so that every index is a small integer. */
+export const IMAGE_OCTETS_MAX = 0x0fff_ffff
 
 /** Octets of a whole name on the wire, the root octet included (RFC 1035 2.3.4). */
 export const NAME_OCTETS_MAX = 255
@@ -117,7 +118,7 @@ export const CODE_WORDS_MAX = CODE_BITS_MAX / 32
 export const BLOCK_WORDS = 32
 export const BLOCK_BITS = BLOCK_WORDS * 32
 export const BLOCK_NAMES_MAX = 63
-/** Bits of the distance between a name and its block's head that stand in the octet column. */
+/** Lower bits of the distance between a name and its block's head: the column of fingers. */
 export const FINGER_BITS = 8
 /** Levels of blocks below blocks: one for each word of a code. */
 export const LEVELS_MAX = CODE_WORDS_MAX + 1

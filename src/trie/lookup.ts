@@ -1,6 +1,6 @@
 /** Asks an opened image about a name: once per query, in place, without allocation. */
 
-import { findInBlocks, NOT_FOUND, reachesBlocks } from './blocks.ts'
+import { findInBlocks, isAtOrBehindHead, NOT_FOUND, reachesBlock, rootBlock } from './blocks.ts'
 import type { Blocks } from './blocks.ts'
 import type { CodeModel } from './code-model.ts'
 import { findChild, NO_NODE } from './dictionary.ts'
@@ -26,6 +26,8 @@ import type { PlainNames } from './plain-names.ts'
 import { prependLabel, ROOT_HASH } from './suffix-hash.ts'
 
 const NONE = -1
+/** Codes shorter than a word, at two bits a label or more: a symbol and a boundary. */
+const SHORT_MAX = 16
 /** A binary search over 2^31 entries ends after this many steps. */
 const SEARCH_STEPS_MAX = 32
 
@@ -47,9 +49,18 @@ export class Matcher {
   readonly #blocks: Blocks
   readonly #plain: PlainNames
   /** The asked name's code so far, the last word filled up with zeros; one word to spare. */
-  readonly #words = new Uint32Array(CODE_WORDS_MAX + 2)
+  readonly #words = new Int32Array(CODE_WORDS_MAX + 2)
   /** Offset of each label, from the left, relative to the name. */
   readonly #labelStarts = new Uint8Array(LABELS_MAX)
+  /**
+   * Suffixes whose codes are shorter than a word, to be looked up all at once: they mostly stand in
+   * the block that the longer codes lead to.
+   */
+  readonly #shortWords = new Int32Array(SHORT_MAX)
+  readonly #shortBits = new Uint8Array(SHORT_MAX)
+  readonly #shortLabels = new Uint8Array(SHORT_MAX)
+  readonly #shortWord = new Int32Array(1)
+  #shortCount = 0
   /** The longest stored suffix so far: offset of its value, and its first label. */
   #value = NONE
   #label = 0
@@ -66,8 +77,8 @@ export class Matcher {
   /**
    * Returns the categories that block the name at `nameStart`, 0 when none does.
    *
-   * The name stands uncompressed and already validated, in any letter case: labels of 1 to 63
-   * octets, 255 octets in all, ended by the root octet (RFC 1035 3.1).
+   * The name stands uncompressed and already validated, in any letter case: labels of 1 to 63 octets,
+   * 255 octets in all, ended by the root octet (RFC 1035 3.1).
    */
   find(message: Uint8Array, nameStart: number): number {
     this.matched = false
@@ -93,7 +104,11 @@ export class Matcher {
         return this.#conclude(message, nameStart, labels)
       }
     }
-    if (label >= 0) this.#walk(message, nameStart, label, node)
+    if (label >= 0) {
+      this.#shortCount = 0
+      this.#walk(message, nameStart, label, node)
+      if (this.#shortCount > 0) this.#findShort(NONE)
+    }
     const plainMin = this.#plain.octetsMin
     if (this.#plain.count > 0 && at + 1 - nameStart >= plainMin) {
       this.#findPlain(message, nameStart, at + 1 - plainMin)
@@ -120,6 +135,7 @@ export class Matcher {
     let word = this.#dictionary.codes[node]! << (32 - bits)
     let state = Math.imul(this.#model.startState, stride)
     let fullWords = 0
+    let root = 0
     for (let label = first; label >= 0; label--) {
       const start = nameStart + this.#labelStarts[label]!
       const end = start + message[start]!
@@ -139,17 +155,50 @@ export class Matcher {
         words[fullWords++] = word | (code >>> (length - free))
         word = length === free ? 0 : code << (32 - (length - free))
         if (bits > CODE_BITS_MAX) return
-        if (fullWords === 1 && !reachesBlocks(this.#blocks, words[0]!)) return
+        if (fullWords === 1) {
+          root = rootBlock(this.#blocks, words[0]!)
+          if (this.#shortCount > 0 && this.#findShort(root)) return
+          if (!reachesBlock(this.#blocks, root, words[0]!)) return
+        }
       }
-      words[fullWords] = word
-      const value = findInBlocks(this.#blocks, words, bits)
-      if (value !== NOT_FOUND && this.#isLastMatch(value, label)) return
+      if (fullWords === 0) {
+        this.#noteShort(word, bits, label)
+      } else {
+        words[fullWords] = word
+        const value = findInBlocks(this.#blocks, root, words, bits)
+        if (value !== NOT_FOUND && this.#isLastMatch(value, label)) return
+      }
     }
   }
 
+  #noteShort(word: number, bits: number, label: number): void {
+    const index = this.#shortCount++
+    this.#shortWords[index] = word
+    this.#shortBits[index] = bits
+    this.#shortLabels[index] = label
+  }
+
   /**
-   * Tries the suffixes that begin at or before `startMax` against the plain names, longest first.
+   * Looks the noted suffixes up, shortest first; returns true when no longer one can be stored.
+   *
+   * @param rootHint root block of a word that they all are prefixes of, `NONE` when not known.
    */
+  #findShort(rootHint: number): boolean {
+    const blocks = this.#blocks
+    const count = this.#shortCount
+    this.#shortCount = 0
+    for (let index = 0; index < count; index++) {
+      const word = this.#shortWords[index]!
+      const isInHinted = rootHint !== NONE && isAtOrBehindHead(blocks, rootHint, word)
+      const root = isInHinted ? rootHint : rootBlock(blocks, word)
+      this.#shortWord[0] = word
+      const value = findInBlocks(blocks, root, this.#shortWord, this.#shortBits[index]!)
+      if (value !== NOT_FOUND && this.#isLastMatch(value, this.#shortLabels[index]!)) return true
+    }
+    return false
+  }
+
+  /** Tries the suffixes that begin at or before `startMax` against the plain names, longest first. */
   #findPlain(message: Uint8Array, nameStart: number, startMax: number): void {
     let start = nameStart
     for (let label = 0; label < LABELS_MAX && start <= startMax; label++) {

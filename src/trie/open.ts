@@ -114,8 +114,9 @@ export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
 
 /** Heads section: the number of blocks of the first level, then one head a block. */
 function openHeads(section: Uint8Array, blockWords: Uint32Array, valueCount: number): Blocks {
+  if (section.length < 4) throw damaged('its block heads lack their count')
   const [rootBlocks = 0] = numbers(section)
-  const heads = numbers(section.subarray(4))
+  const heads = new Int32Array(section.buffer, section.byteOffset + 4, (section.length >>> 2) - 1)
   if (rootBlocks > heads.length || heads.length * BLOCK_WORDS !== blockWords.length) {
     throw damaged('its blocks and their heads do not agree')
   }

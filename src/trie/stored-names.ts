@@ -93,7 +93,12 @@ function* namesInBlocks(trie: Trie): Generator<StoredName> {
         const last = below + blockWords[base + 2]!
         // Runs lie behind the block that stands for them, so the walk ends.
         if (below <= block) continue
-        runs.push({ first: below, end: last, level: level + 1, prefix: [...prefix, heads[block]!] })
+        runs.push({
+          first: below,
+          end: last,
+          level: level + 1,
+          prefix: [...prefix, heads[block]! ^ 0x8000_0000],
+        })
       }
     }
   }
@@ -129,7 +134,8 @@ function* namesInBlock(
     walk++
     const finger = readBits(blockWords, fingers + index * FINGER_BITS, FINGER_BITS)
     words.fill(0, level)
-    words[level] = heads[block]! + finger * 2 ** shift + readBits(blockWords, tail, shift)
+    words[level] =
+      (heads[block]! ^ 0x8000_0000) + readBits(blockWords, tail, shift) * 2 ** FINGER_BITS + finger
     tail += shift
     for (let at = level + 1, left = length - at * 32; left > 0 && at < words.length; left -= 32) {
       const bits = Math.min(32, left)

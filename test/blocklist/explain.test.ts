@@ -36,7 +36,8 @@ async function find(list: string, name: string, essential: string[] = []): Promi
 
 test('every rule that covers a name is found with its line and text', async () => {
   const list =
-    '# head\nother.example\n0.0.0.0 A.example # why\r\n||a.example^$important\n@@||b.a.example^\n|b.a.example^\n'
+    '# head\nother.example\n0.0.0.0 A.example # why\r\n||a.example^$important\n' +
+    '@@||b.a.example^\n|b.a.example^\n'
   expect(await find(list, 'b.a.example')).toEqual([
     {
       line: 3,

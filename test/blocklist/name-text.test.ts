@@ -2,12 +2,12 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import {
-  NAME_OCTETS_MAX,
   isSingleLabel,
   nameToText,
   nameToWire,
   type NameFault,
 } from '../../src/controlplane/blocklist/name-text.ts'
+import { NAME_OCTETS_MAX } from '../../src/wire/name.ts'
 
 /** Wire names of any octets but upper-case letters, which are written in lower case. */
 const wireNames = fc

@@ -323,17 +323,20 @@ describe('rpz zones', () => {
     ],
     [
       'an SOA over several lines is one record',
-      '@ IN SOA localhost. root.localhost. (\n 1 ; serial\n 2h\n 3\n 4w\n 5 )\nx.a.example CNAME .\n',
+      '@ IN SOA localhost. root.localhost. (\n 1 ; serial\n 2h\n 3\n 4w\n 5 )\n' +
+        'x.a.example CNAME .\n',
       ['block only x.a.example'],
     ],
     [
       'an SOA that never closes swallows no rules',
-      '@ IN SOA localhost. root.localhost. ( 1 2\n 3 4 5 \\)\nx.a.example CNAME .\ny.a.example CNAME .\n',
+      '@ IN SOA localhost. root.localhost. ( 1 2\n 3 4 5 \\)\n' +
+        'x.a.example CNAME .\ny.a.example CNAME .\n',
       ['block only x.a.example', 'block only y.a.example'],
     ],
     [
       'an SOA that never opened leaves lines behind',
-      '$ORIGIN\tlocalhost.\n$TTL 1800;\n@\tIN\tSOA\tlocalhost. h.m.org. 15\t; Serial\n\t\t\t3600\t; refresh\n' +
+      '$ORIGIN\tlocalhost.\n$TTL 1800;\n@\tIN\tSOA\tlocalhost. h.m.org. 15\t; Serial\n' +
+        '\t\t\t3600\t; refresh\n' +
         '\t\t\t60;\t\t; TTL\n\t\t\t\\)\n\t\t\tIN\tNS\tlocalhost\t;x\nx.a.example\tCNAME\t.\n',
       ['block only x.a.example'],
     ],

@@ -42,7 +42,7 @@ describe('the text of a list', () => {
     expect(report.lines).toBe(3)
   })
 
-  test('blank lines and comments are counted and keep the numbers of the others right', async () => {
+  test('blank lines and comments are counted, and have numbers', async () => {
     const { lines, report } = await readText('# x\r\n\r\na.example\r\n \t\r\n\r\rb.example\n\n')
     expect(lines).toEqual([3, 7])
     expect(report).toMatchObject({ lines: 8, blankLines: 5, commentLines: 1, rules: 2 })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ERROR_CODES, EXIT } from '../../src/base/errors.ts'
+import { ERROR_CODES, EXIT, OperationalError } from '../../src/base/errors.ts'
+import type { StartServer } from '../../src/controlplane/cli/serve.ts'
 import type { LoadedConfig } from '../../src/controlplane/config/load.ts'
 import { runNiveau3 } from '../support/niveau3.ts'
 import { run } from './in-process.ts'
@@ -52,15 +53,19 @@ const startServer = () => Promise.reject(new Error('it must not start'))
 describe('serve', () => {
   test('hands the configuration over, and a way to read it again', async () => {
     const seen: LoadedConfig[] = []
-    const takeConfig = async (config: LoadedConfig, reload: () => LoadedConfig) => {
-      seen.push(config, reload())
+    let stops = 0
+    const failLater: StartServer = async (config, { reloadConfig, onFatal }) => {
+      seen.push(config, reloadConfig())
+      setImmediate(() => onFatal(new OperationalError('ERR_WORKER', 'the worker keeps dying')))
+      return { reload: async () => undefined, stop: async () => void (stops += 1) }
     }
     const args = ['serve', '--listen', '127.0.0.1:1', '--listen', '[::1]:1', '--workers', '2']
     args.push('--upstream', '9.9.9.9', '--metrics', 'off', '--state-dir', '/tmp/niveau3-state')
-    expect(await run(args, { startServer: takeConfig })).toMatchObject({
-      code: EXIT.ok,
-      stderr: '',
+    expect(await run(args, { startServer: failLater })).toMatchObject({
+      code: EXIT.error,
+      stderr: 'error: the worker keeps dying\n',
     })
+    expect(stops).toBe(1)
     expect(seen).toHaveLength(2)
     for (const { dataplane, control } of seen) {
       expect(dataplane.listen.map(({ address }) => address)).toEqual(['127.0.0.1', '::1'])

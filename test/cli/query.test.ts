@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/base/errors.ts'
 import { encodeQuery, isReplyTo } from '../../src/controlplane/cli/dns-exchange.ts'
-import { typeName, typeNumber } from '../../src/controlplane/cli/record-types.ts'
+import { requireName, typeName, typeNumber } from '../../src/controlplane/cli/names-and-types.ts'
 import { freePort } from '../support/ports.ts'
 import {
   answerAddresses,
@@ -165,17 +165,17 @@ describe('query', () => {
 })
 
 test('a reply is known by its id, its response bit and its question in any letter case', () => {
-  const query = encodeQuery('Www.Example', 1)
+  const query = encodeQuery(requireName('www.example'), 1)
   const good = Buffer.from(query)
   good[2] = 0x81
   expect(isReplyTo(query, good)).toBe(true)
-  const folded = Buffer.from(good.toString('latin1').replace('Www', 'wWW'), 'latin1')
+  const folded = Buffer.from(good.toString('latin1').replace('www', 'wWW'), 'latin1')
   expect(isReplyTo(query, folded)).toBe(true)
   expect(isReplyTo(query, query)).toBe(false)
   expect(isReplyTo(query, withWrongId(good))).toBe(false)
   expect(isReplyTo(query, good.subarray(0, 14))).toBe(false)
   expect(isReplyTo(query, good.subarray(0, 5))).toBe(false)
-  const other = Buffer.from(good.toString('latin1').replace('Www', 'Xww'), 'latin1')
+  const other = Buffer.from(good.toString('latin1').replace('www', 'Xww'), 'latin1')
   expect(isReplyTo(query, other)).toBe(false)
 })
 

@@ -5,8 +5,8 @@
  * lines that the long way would read to the same rule.
  */
 
+import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from '../../wire/name.ts'
 import type { RuleIntake } from './intake.ts'
-import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from './name-text.ts'
 import { ACTION_BLOCK, COVERS_SUBTREE } from './rule.ts'
 
 /** What may stand in front of the name. */

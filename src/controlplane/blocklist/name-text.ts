@@ -5,10 +5,7 @@
 
 import { domainToASCII } from 'node:url'
 
-/** Octets of a whole name on the wire, the root octet included (RFC 1035 2.3.4). */
-export const NAME_OCTETS_MAX = 255
-/** Octets of one label, its length octet not counted (RFC 1035 2.3.4). */
-export const LABEL_OCTETS_MAX = 63
+import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from '../../wire/name.ts'
 
 /** Why a text is no name. */
 export type NameFault =

@@ -30,8 +30,8 @@ interface RpzRecord {
 export function isRpzLine(line: string): boolean {
   return (
     /^\$(?:TTL|ORIGIN|INCLUDE)\s/i.test(line) ||
-    /^(?:\S+\s+)?(?:\d+\w*\s+)?(?:IN\s+)?(?:SOA|NS)\s+\S+/i.test(line) ||
-    /^\S+\s+(?:\d+\w*\s+)?(?:IN\s+)?(?:CNAME\s+\S+|A\s+[\d.]+|AAAA\s+[\da-f:.]+)\s*(?:;.*)?$/i.test(
+    /^(?:\S+\s+)?(?:\d\w*\s+)?(?:IN\s+)?(?:SOA|NS)\s+\S+/i.test(line) ||
+    /^\S+\s+(?:\d\w*\s+)?(?:IN\s+)?(?:CNAME\s+\S+|A\s+[\d.]+|AAAA\s+[\da-f:.]+)\s*(?:;.*)?$/i.test(
       line,
     )
   )
@@ -89,13 +89,18 @@ export class RpzParser {
 
   #record(text: string): void {
     const words = text.trim().split(/\s+/)
-    if (!/^\s/.test(text)) this.#owner = this.#absolute(words.shift() ?? '')
-    while (words.length > 0 && !TYPE.test(words[0] ?? '')) {
-      const word = words[0] ?? ''
-      if (!TTL.test(word) && !CLASS.test(word)) break
-      words.shift()
+    let at = 0
+    if (!/^\s/.test(text)) {
+      this.#owner = this.#absolute(words[0] ?? '')
+      at = 1
     }
-    const [type = '', data = ''] = words
+    // A TTL and a class at most, in either order (RFC 1035 5.1).
+    for (let skipped = 0; skipped < 2; skipped += 1) {
+      const word = words[at] ?? ''
+      if (TYPE.test(word) || (!TTL.test(word) && !CLASS.test(word))) break
+      at += 1
+    }
+    const [type = '', data = ''] = words.slice(at, at + 2)
     if (!TYPE.test(type)) {
       // What is left of an SOA whose parenthesis was never opened stands behind blanks.
       this.#intake.skip(/^\s/.test(text) ? 'zone-record' : 'malformed', text)

@@ -49,9 +49,11 @@ interface LocalData {
 function localData(rest: string): LocalData | undefined {
   const [, double, single, bare] = QUOTED.exec(rest) ?? []
   const words = (double ?? single ?? bare ?? '').trim().split(/\s+/)
-  const name = words.shift() ?? ''
-  while (words.length > 2 && /^(?:\d+[smhdw]?|IN)$/i.test(words[0] ?? '')) words.shift()
-  const [type, value] = words
+  const [name = ''] = words
+  // A TTL and a class at most, in either order.
+  let at = 1
+  while (at < 3 && /^(?:\d+[smhdw]?|IN)$/i.test(words[at] ?? '')) at += 1
+  const [type, value] = words.slice(at, at + 2)
   if (name === '' || type === undefined || value === undefined) return undefined
   return { name, type: type.toUpperCase(), value }
 }

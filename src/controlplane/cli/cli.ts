@@ -21,7 +21,7 @@ export function finish(command: Command, examples: readonly string[]): Command {
   return command.addHelpText('after', exampleText(examples))
 }
 
-/** Returns the examples as the end of a help text. */
+/** The examples of a help text. */
 export function exampleText(examples: readonly string[]): string {
   return `\nExamples:\n${examples.map((example) => `  $ ${example}`).join('\n')}\n`
 }
@@ -51,9 +51,8 @@ export function collectBlocklist(
 /**
  * Tells an error and returns the exit code for it.
  *
- * For people: one line on standard error for each thing that is wrong. With `--json`: one object
- * `{schema, error: {code, message, file, line, column, problems}}` on standard output and nothing
- * else.
+ * For people: one line on standard error for each thing that is wrong. With `--json`: one object on
+ * standard output, `{schema, error: {code, message, file, line, column, problems}}`, nothing else.
  */
 export function fail(error: unknown, isJson: boolean, terminal: Terminal): ExitCode {
   if (error instanceof CommanderError) {

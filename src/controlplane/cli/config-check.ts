@@ -9,6 +9,7 @@ interface Options {
   readonly json?: boolean
 }
 
+/** Adds the command. */
 export function addConfigCheck(config: Command, cli: Cli): void {
   const command = config
     .command('check')

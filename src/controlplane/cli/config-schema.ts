@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { schemaFile } from '../config/reference.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 
+/** Adds the command. */
 export function addConfigSchema(config: Command, { terminal }: Cli): void {
   const command = config
     .command('schema')

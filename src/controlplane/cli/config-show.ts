@@ -13,6 +13,7 @@ interface Options {
   readonly json?: boolean
 }
 
+/** Adds the command. */
 export function addConfigShow(config: Command, cli: Cli): void {
   const command = config
     .command('show')

@@ -1,6 +1,4 @@
-/**
- * One question to one server, over UDP or TCP, for commands: cold code that waits and then ends.
- */
+/** One question to one server, over UDP or TCP: cold code that waits for the answer and ends. */
 
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
@@ -24,14 +22,17 @@ export interface DnsReply {
   readonly milliseconds: number
 }
 
-/** Returns a query with recursion desired and EDNS, under a random id. */
-export function encodeQuery(name: string, type: number): Buffer {
+/**
+ * Returns a query with recursion desired and EDNS, under a random id.
+ *
+ * @param name the name's wire octets: dns-packet takes texts, which cannot say every name.
+ */
+export function encodeQuery(name: Uint8Array, type: number): Buffer {
   const octets = encode({
     type: 'query',
     id: randomInt(0x10000),
     flags: 0x0100,
-    // dns-packet does not know every type by name: its number is written over this one.
-    questions: [{ name, type: 'A', class: 'IN' }],
+    questions: [{ name: '.', type: 'A', class: 'IN' }],
     additionals: [
       {
         type: 'OPT',
@@ -45,8 +46,9 @@ export function encodeQuery(name: string, type: number): Buffer {
       },
     ],
   })
-  octets.writeUInt16BE(type, questionEnd(octets) - 4)
-  return octets
+  octets.writeUInt16BE(type, HEADER_OCTETS + 1)
+  const header = octets.subarray(0, HEADER_OCTETS)
+  return Buffer.concat([header, name, octets.subarray(HEADER_OCTETS + 1)])
 }
 
 /** The offset past the question of a message whose names are well formed. */

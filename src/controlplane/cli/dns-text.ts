@@ -2,7 +2,7 @@
 
 import { decode, type Answer } from 'dns-packet'
 import { OperationalError } from '../../base/errors.ts'
-import { typeName } from './record-types.ts'
+import { typeName } from './names-and-types.ts'
 import { printable } from './terminal.ts'
 
 const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED']
@@ -146,7 +146,8 @@ function dataText(type: string, data: unknown): string {
     .join(' ')
 }
 
-function absolute(name: string): string {
+/** A name with its final dot. */
+export function absolute(name: string): string {
   return `${name.replace(/\.$/, '')}.`
 }
 

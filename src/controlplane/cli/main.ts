@@ -1,14 +1,16 @@
 /** The command line: all commands, what holds for each of them, and the exit code. */
 
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Command } from 'commander'
 import { EXIT, type ExitCode } from '../../base/errors.ts'
-import { PACKAGE_DIRECTORY } from '../config/files.ts'
+import { packageVersion } from '../version.ts'
 import { exampleText, fail, type Cli } from './cli.ts'
+import { addCheck } from './check.ts'
 import { addConfigCheck } from './config-check.ts'
 import { addConfigSchema } from './config-schema.ts'
 import { addConfigShow } from './config-show.ts'
+import { addListsCompile } from './lists-compile.ts'
+import { addListsInspect } from './lists-inspect.ts'
+import { addListsSearch } from './lists-search.ts'
 import { addQuery } from './query.ts'
 import { addServe, type StartServer } from './serve.ts'
 import type { Terminal } from './terminal.ts'
@@ -58,7 +60,18 @@ export function createProgram(cli: Cli, isJson: boolean, startServer?: StartServ
     .showHelpAfterError('Add --help for the options and examples.')
   program.helpCommand('help [command]', 'display help for a command')
   if (startServer) addServe(program, cli, startServer)
+  addCheck(program, cli)
   addQuery(program, cli)
+  const lists = program
+    .command('lists')
+    .description('compile, inspect and search block lists')
+    .addHelpText(
+      'after',
+      exampleText(['niveau3 lists compile --out lists.n3', 'niveau3 lists inspect lists.n3']),
+    )
+  addListsCompile(lists, cli)
+  addListsInspect(lists, cli)
+  addListsSearch(lists, cli)
   const config = program
     .command('config')
     .description('check and show the configuration')
@@ -77,10 +90,4 @@ export function createProgram(cli: Cli, isJson: boolean, startServer?: StartServ
     ]) + EXIT_CODES,
   )
   return program
-}
-
-function packageVersion(): string {
-  const text = readFileSync(join(PACKAGE_DIRECTORY, 'package.json'), 'utf8')
-  const { version }: { version?: unknown } = JSON.parse(text)
-  return typeof version === 'string' ? version : 'unknown'
 }

@@ -1,16 +1,15 @@
 /** `niveau3 query`: asks a running server, and shows all of its answer. */
 
-import { domainToASCII } from 'node:url'
 import type { Command } from 'commander'
 import { OperationalError } from '../../base/errors.ts'
 import type { Endpoint } from '../../dataplane/settings.ts'
+import { nameToText } from '../blocklist/name-text.ts'
 import { DNS_PORT, formatEndpoint, isFault, parseEndpoint } from '../config/addresses.ts'
 import { loadConfig } from '../config/load.ts'
-import { nearest } from '../config/suggest.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { encodeQuery, exchange, type DnsReply } from './dns-exchange.ts'
-import { readMessage, type MessageText, type RecordText } from './dns-text.ts'
-import { TYPE_NAMES, typeName, typeNumber } from './record-types.ts'
+import { absolute, readMessage, type MessageText, type RecordText } from './dns-text.ts'
+import { requireName, requireType, typeName } from './names-and-types.ts'
 import { table, type Terminal } from './terminal.ts'
 
 interface Options {
@@ -26,6 +25,7 @@ interface Asked {
   readonly type: number
 }
 
+/** Adds the command. */
 export function addQuery(program: Command, cli: Cli): void {
   const command = program
     .command('query')
@@ -44,8 +44,9 @@ export function addQuery(program: Command, cli: Cli): void {
 }
 
 async function query(name: string, type: string, options: Options, cli: Cli): Promise<void> {
-  const asked = { server: serverOf(options, cli), name: nameOf(name), type: typeOf(type) }
-  const question = encodeQuestion(asked)
+  const wire = requireName(name)
+  const asked = { server: serverOf(options, cli), name: nameToText(wire), type: requireType(type) }
+  const question = encodeQuery(wire, asked.type)
   let reply = await exchange(asked.server, question, options.tcp ? 'tcp' : 'udp')
   let message = readMessage(reply.octets)
   if (message.flags.includes('tc') && reply.protocol === 'udp') {
@@ -69,30 +70,6 @@ function serverOf({ server, config }: Options, { environment }: Cli): Endpoint {
   return { address: address === '::' ? '::1' : address, port }
 }
 
-function nameOf(text: string): string {
-  const isAscii = /^[\u0021-\u007E]+$/.test(text)
-  const name = isAscii ? text : domainToASCII(text)
-  if (name === '.' || /^([^.]{1,63}\.)*[^.]{1,63}\.?$/.test(name)) return name
-  throw new OperationalError('ERR_USAGE', `"${text}" is no name: labels have 1 to 63 octets`)
-}
-
-function typeOf(text: string): number {
-  const type = typeNumber(text)
-  if (type !== undefined) return type
-  const near = nearest(text, TYPE_NAMES)
-  const remedy = near === undefined ? 'write TYPE and its number' : `did you mean ${near}?`
-  throw new OperationalError('ERR_USAGE', `"${text}" is no record type that is known (${remedy})`)
-}
-
-function encodeQuestion({ name, type }: Asked): Buffer {
-  try {
-    return encodeQuery(name, type)
-  } catch (cause) {
-    const message = `"${name}" is no name: names have up to 255 octets`
-    throw new OperationalError('ERR_USAGE', message, { cause })
-  }
-}
-
 function printReply(asked: Asked, reply: DnsReply, message: MessageText, terminal: Terminal): void {
   printJson(terminal, 'query', {
     server: formatEndpoint(asked.server),
@@ -113,14 +90,15 @@ function replyText(
 ): string {
   const { paint } = terminal
   const style = message.rcode === 'NOERROR' ? 'green' : 'yellow'
-  const question = `${asked.name.replace(/\.$/, '')}. ${typeName(asked.type)}`
+  const question = `${absolute(asked.name)} ${typeName(asked.type)}`
   const errors = (message.edns?.errors ?? []).map(
     ({ code, name, text }) => `;; EDE ${code} (${name})${text === '' ? '' : `: ${text}`}\n`,
   )
   const edns = message.edns ? `EDNS ${message.edns.udpOctets}` : 'no EDNS'
   const milliseconds = reply.milliseconds.toFixed(1)
   return [
-    `;; ${paint(style, message.rcode)}, id ${message.id}, flags ${message.flags.join(' ')}, ${edns}\n`,
+    `;; ${paint(style, message.rcode)}, id ${message.id}, `,
+    `flags ${message.flags.join(' ')}, ${edns}\n`,
     ...errors,
     `;; QUESTION ${question}\n`,
     section('ANSWER', message.answers),

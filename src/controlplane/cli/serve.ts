@@ -1,22 +1,38 @@
-/** `niveau3 serve`: loads the configuration and hands it to the server. */
+/** `niveau3 serve`: loads the configuration, starts the server and lives with its signals. */
 
 import type { Command } from 'commander'
+import type { Logger } from 'pino'
+import type { OperationalError } from '../../base/errors.ts'
+import type { ConfigFlags } from '../config/flags.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
-import type { ConfigFlags } from '../config/flags.ts'
 
-/**
- * Runs the server until it is told to stop.
- *
- * @param config what to serve.
- * @param reload reads the same file, environment and flags again; throws ConfigError.
- */
-export type StartServer = (config: LoadedConfig, reload: () => LoadedConfig) => Promise<void>
+/** A server that runs until it is stopped. */
+export interface RunningServer {
+  readonly reload: () => Promise<void>
+  /** Answers what is in flight, then closes everything. */
+  readonly stop: () => Promise<void>
+}
+
+export interface ServeSurroundings {
+  /** Reads the same file, environment and flags again; throws ConfigError. */
+  readonly reloadConfig: () => LoadedConfig
+  readonly log: Logger
+  /** The server cannot go on by itself. */
+  readonly onFatal: (error: OperationalError) => void
+}
+
+/** Starts the server: `startServer` of serve.ts, or a test's. */
+export type StartServer = (
+  config: LoadedConfig,
+  surroundings: ServeSurroundings,
+) => Promise<RunningServer>
 
 interface Options extends ConfigFlags {
   readonly config?: string
 }
 
+/** Adds the command. */
 export function addServe(program: Command, cli: Cli, startServer: StartServer): void {
   program
     .command('serve')
@@ -45,6 +61,65 @@ export function addServe(program: Command, cli: Cli, startServer: StartServer): 
     )
     .action(async ({ config: configFile, ...flags }: Options) => {
       const load = () => loadConfig({ configFile, flags, environment: cli.environment })
-      await startServer(load(), load)
+      await serve(load, startServer)
     })
+}
+
+/** Resolves when a signal has stopped the server; rejects when it could not start or go on. */
+async function serve(load: () => LoadedConfig, startServer: StartServer): Promise<void> {
+  const config = load()
+  const log = await createLog(config.control.logLevel)
+  const ending = new Ending()
+  let server: RunningServer | undefined
+  let isReloadDue = false
+  // From now on: without a listener SIGHUP would end a process that still reads its lists.
+  const reload = (): void => {
+    isReloadDue = server === undefined
+    void server?.reload()
+  }
+  process.on('SIGHUP', reload)
+  try {
+    const onFatal = (error: OperationalError): void => ending.fail(error)
+    server = await startServer(config, { reloadConfig: load, log, onFatal })
+    if (isReloadDue) void server.reload()
+    await ending.reached()
+  } finally {
+    await server?.stop()
+    process.off('SIGHUP', reload)
+  }
+}
+
+/** One line of JSON for each event on standard error; no client address, no queried name. */
+async function createLog(level: string): Promise<Logger> {
+  const { destination, pino, stdTimeFunctions } = await import('pino')
+  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime }
+  return pino(options, destination({ dest: 2, sync: true }))
+}
+
+/** What ends a running server: SIGTERM, SIGINT, or a failure from inside. */
+class Ending {
+  #error: OperationalError | undefined
+  #reject: ((error: OperationalError) => void) | undefined
+
+  /** A failure from inside, before or after somebody waits for the end. */
+  fail(error: OperationalError): void {
+    this.#error ??= error
+    this.#reject?.(error)
+  }
+
+  /** Resolves at the first signal. A second one ends the process at once: nobody listens then. */
+  async reached(): Promise<void> {
+    const signals = ['SIGTERM', 'SIGINT'] as const
+    let listener: (() => void) | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#reject = reject
+        if (this.#error) reject(this.#error)
+        listener = resolve
+        for (const signal of signals) process.on(signal, resolve)
+      })
+    } finally {
+      if (listener) for (const signal of signals) process.off(signal, listener)
+    }
+  }
 }

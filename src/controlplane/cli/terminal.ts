@@ -1,6 +1,6 @@
 /**
- * Where a command writes: data to standard output, messages to standard error, colour for eyes
- * only.
+ * Where a command writes: data to standard output, messages to standard error, colour where
+ * somebody looks.
  */
 
 import { styleText } from 'node:util'
@@ -32,7 +32,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 const COLUMNS_DEFAULT = 80
 
-/** Returns the terminal of two streams; colour and width are decided here, once. */
+/** Makes the terminal of a process, or of a test. */
 export function createTerminal(
   stdout: OutputStream,
   stderr: OutputStream,

@@ -15,7 +15,7 @@ import { NO_VALUE, writeDictionary, writeModel } from './write-model.ts'
 export interface EncodedNames {
   readonly dictionary: Uint8Array
   readonly model: Uint8Array
-  readonly heads: Uint32Array
+  readonly heads: Int32Array
   readonly blocks: Uint32Array
   readonly plain: Uint8Array
 }

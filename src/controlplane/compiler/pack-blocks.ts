@@ -11,8 +11,8 @@ import { wordAt } from './name-codes.ts'
 import type { NameCodes } from './name-codes.ts'
 
 export interface PackedBlocks {
-  /** Number of first-level blocks, then one head a block. */
-  readonly heads: Uint32Array
+  /** Number of first-level blocks, then one head a block (highest bit inverted). */
+  readonly heads: Int32Array
   readonly words: Uint32Array
   /**
    * Sequence numbers of names that found no place: too many codes that are equal but for length.
@@ -66,7 +66,7 @@ class Packing {
       this.#words[next.parent * BLOCK_WORDS + 2] = this.#heads.length - firstBlock
     }
     return {
-      heads: Uint32Array.from([rootBlocks, ...this.#heads]),
+      heads: Int32Array.from([rootBlocks, ...this.#heads.map((head) => head ^ 0x8000_0000)]),
       words: this.#words.slice(0, this.#heads.length * BLOCK_WORDS),
       left: this.#left,
     }
@@ -157,7 +157,7 @@ class Packing {
     pen.write(shortest, 10)
     pen.write(span, 10)
     for (const name of names) {
-      pen.write((wordAt(this.#codes, name, level) - head) >>> shift, FINGER_BITS)
+      pen.write((wordAt(this.#codes, name, level) - head) & 255, FINGER_BITS)
     }
     let length = shortest
     for (const name of names) {
@@ -176,7 +176,7 @@ class Packing {
 
   #writeTail(pen: BlockPen, name: number, level: number, head: number, shift: number): void {
     const { words, starts, bits } = this.#codes
-    pen.write((wordAt(this.#codes, name, level) - head) & ((1 << shift) - 1), shift)
+    pen.write((wordAt(this.#codes, name, level) - head) >>> FINGER_BITS, shift)
     for (let index = level + 1, left = bits[name]! - index * 32; left > 0; index++, left -= 32) {
       const count = Math.min(32, left)
       pen.write(words[starts[name]! + index]! >>> (32 - count), count)

@@ -29,6 +29,7 @@ import type { QueryHandler } from './query-handler.ts'
 /** How often idle connections are looked for, at most. */
 const SWEEP_MS_MAX = 1000
 const LENGTH_OCTETS = 2
+const BACKLOG = 511
 
 /** One client connection. */
 class TcpConnection implements ReplySink {
@@ -294,15 +295,24 @@ export class TcpListener {
   }
 }
 
-/** Listens on the address; `shared` as in `openUdpListener`. */
+/** Where a TCP listener gets its socket from. */
+export interface TcpSource {
+  readonly endpoint: Endpoint
+  /** A listening socket to take over; undefined: bind the address. */
+  readonly fd: number | undefined
+  /** When binding: lets other workers bind the same port (SO_REUSEPORT), where Node can. */
+  readonly shared: boolean
+}
+
+/** Listens and answers from then on. */
 export function openTcpListener(
-  endpoint: Endpoint,
-  shared: boolean,
+  source: TcpSource,
   handler: QueryHandler,
   access: ClientAccess,
   limits: LimitSettings,
   counters: Counters,
 ): Promise<TcpListener> {
+  const { endpoint, fd, shared } = source
   const ipv6 = endpoint.address.includes(':')
   const server = createServer({ allowHalfOpen: true })
   return new Promise((resolve, reject) => {
@@ -310,8 +320,9 @@ export function openTcpListener(
       reject(createListenError(endpoint, 'TCP', error))
     }
     server.once('error', onError)
-    const options = { host: endpoint.address, port: endpoint.port, ipv6Only: ipv6, backlog: 511 }
-    server.listen({ ...options, exclusive: true, ...(shared ? { reusePort: true } : {}) }, () => {
+    const where = { host: endpoint.address, port: endpoint.port, ipv6Only: ipv6, exclusive: true }
+    const options = fd === undefined ? { ...where, ...(shared ? { reusePort: true } : {}) } : { fd }
+    server.listen({ ...options, backlog: BACKLOG }, () => {
       server.off('error', onError)
       const family = ipv6 ? FAMILY_IPV6 : FAMILY_IPV4
       resolve(new TcpListener(server, handler, access, limits, counters, family))

@@ -6,7 +6,6 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { ADDRESS_STRIDE, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
 import { portOf, writeSocketAddress } from '../../sys/socket-address.ts'
-import { closeDescriptor, openBoundSocket } from '../../sys/socket.ts'
 import {
   DROPPED,
   DROP_ACL,
@@ -34,7 +33,6 @@ const BATCH_SLOTS = 64
 const SLOT_OCTETS = 4096
 /** Calls in one turn of the event loop; then TCP, upstreams and timers get theirs. */
 const CALLS_PER_TURN = 16
-const RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 
 /** One bound socket with its batches; the sink of every answer that its clients wait for. */
 export class UdpBatchListener implements ReplySink {
@@ -208,25 +206,21 @@ export class UdpBatchListener implements ReplySink {
 }
 
 /**
- * Binds the address and answers queries from then on.
- *
- * @param shared lets other workers bind the same port (SO_REUSEPORT).
+ * Takes over a bound socket and answers queries from then on. The descriptor is closed with the
+ * listener, or by Node when the thread ends.
  */
 export function openUdpBatchListener(
   libc: Libc,
+  fd: number,
   endpoint: Endpoint,
-  shared: boolean,
   handler: QueryHandler,
   access: ClientAccess,
   counters: Counters,
 ): Promise<UdpBatchListener> {
   const ipv6 = endpoint.address.includes(':')
-  const { fd, error } = openBoundSocket(libc, endpoint, shared, RECEIVE_BUFFER_OCTETS)
-  if (fd < 0) return Promise.reject(createListenError(endpoint, 'UDP', error))
   const socket = createSocket(ipv6 ? 'udp6' : 'udp4')
   return new Promise((resolve, reject) => {
     const onError = (cause: NodeJS.ErrnoException): void => {
-      closeDescriptor(libc, fd)
       reject(createListenError(endpoint, 'UDP', cause))
     }
     socket.once('error', onError)

@@ -44,9 +44,12 @@ const CLI_SHARED: readonly string[] = [
   'cli.ts',
   'dns-exchange.ts',
   'dns-text.ts',
+  'filter-image.ts',
+  'names-and-types.ts',
   'progress.ts',
-  'record-types.ts',
+  'rule-search.ts',
   'terminal.ts',
+  'verdict.ts',
 ]
 
 /** An import as the source writes it. */
