@@ -24,8 +24,8 @@ const OTHERS_FLAG = 1 << 25
 /** What an opened image keeps of its blocks. */
 export interface BlockSections {
   /**
-   * First 32 bits of each block's first name, the highest one inverted: signed integers in the order
-   * of the bits. The blocks of the first level come first.
+   * First 32 bits of each block's first name, the highest one inverted: signed integers in the
+   * order of the bits. The blocks of the first level come first.
    */
   readonly heads: Int32Array
   readonly blockWords: Uint32Array
@@ -67,12 +67,16 @@ export function openBlocks(sections: BlockSections): Blocks {
   }
 }
 
-/** The signed integer that orders as the bits of `word` do. Signed, because V8 boxes larger ones. */
+/**
+ * The signed integer that orders as the bits of `word` do. Signed, because V8 boxes larger ones.
+ */
 function orderOf(word: number): number {
   return word ^ 0x8000_0000
 }
 
-/** Returns the last block from `low` to `high` whose head is not greater than `order`; `low` else. */
+/**
+ * Returns the last block from `low` to `high` whose head is not greater than `order`; `low` else.
+ */
 function searchHeads(heads: Int32Array, low: number, high: number, order: number): number {
   let first = low
   let last = high
@@ -201,7 +205,9 @@ function fingerAt(words: Uint32Array, base: number, name: number): number {
   return (words[base + 1 + (name >>> 2)]! >>> (24 - (name & 3) * 8)) & FINGER_MASK
 }
 
-/** Compares finger and tail: the upper bits of the distance, then the code from the next word on. */
+/**
+ * Compares finger and tail: the upper bits of the distance, then the code from the next word on.
+ */
 function isEqual(
   blockWords: Uint32Array,
   base: number,

@@ -41,8 +41,8 @@ const RULES_MAX = 1000
 /** What reading lists for a few names has shown. */
 export interface RuleSearch {
   /**
-   * An image of the rules at, above and below the names: for them it says what an image of all rules
-   * would say, because a verdict hangs on nothing else.
+   * An image of the rules at, above and below the names: for them it says what an image of all
+   * rules would say, because a verdict hangs on nothing else.
    */
   readonly trie: Trie
   /** For each name, the rules that cover it, list by list, line by line. */

@@ -61,8 +61,8 @@ function bindOne(libc: Libc, kind: 'udp' | 'tcp', endpoint: Endpoint, shared: bo
 }
 
 /**
- * Replaces a wildcard address by every address of this machine: a datagram that was asked at one address
- * must be answered from it (RFC 2181 4), and a wildcard socket would let the system choose.
+ * Replaces a wildcard address by every address of this machine: a datagram that was asked at one
+ * address must be answered from it (RFC 2181 4), and a wildcard socket would let the system choose.
  */
 export function expandWildcards(listen: readonly Endpoint[]): Endpoint[] {
   return listen.flatMap((endpoint) => {
