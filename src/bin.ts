@@ -4,7 +4,6 @@
 import { readFileSync } from 'node:fs'
 import { runCli } from './controlplane/cli/main.ts'
 import { createTerminal } from './controlplane/cli/terminal.ts'
-import { serveUntilStopped } from './controlplane/serve-process.ts'
 
 // Who reads may stop reading (`| head`): no reason for a complaint.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -19,7 +18,6 @@ if (process.argv[2] !== 'serve') process.once('SIGINT', () => process.exit(SIGIN
 process.exitCode = await runCli(process.argv.slice(2), {
   terminal: createTerminal(process.stdout, process.stderr, process.env),
   environment: process.env,
-  startServer: serveUntilStopped,
   readStdin: () => readFileSync(0, 'utf8'),
   // The other commands start faster without what only a server needs.
   startServer: async (config, surroundings) => {

@@ -8,9 +8,7 @@
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, octets: number): number
-  getsockopt(fd: number, level: number, name: number, value: Uint8Array, octets: Uint8Array): number
   bind(fd: number, address: Uint8Array, octets: number): number
-  connect(fd: number, address: Uint8Array, octets: number): number
   listen(fd: number, backlog: number): number
   getsockname(fd: number, address: Uint8Array, octets: Uint8Array): number
   close(fd: number): number
@@ -21,19 +19,6 @@ export interface Libc {
   /** Address of a buffer's first octet in this process. */
   addressOf(buffer: ArrayBuffer): bigint
 }
-
-const PROTOTYPES = [
-  'int socket(int domain, int type, int protocol)',
-  'int setsockopt(int fd, int level, int name, const void *value, unsigned int octets)',
-  'int getsockopt(int fd, int level, int name, void *value, void *octets)',
-  'int bind(int fd, const void *address, unsigned int octets)',
-  'int connect(int fd, const void *address, unsigned int octets)',
-  'int listen(int fd, int backlog)',
-  'int getsockname(int fd, void *address, void *octets)',
-  'int close(int fd)',
-  'int recvmmsg(int fd, void *vector, unsigned int count, int flags, void *timeout)',
-  'int sendmmsg(int fd, void *vector, unsigned int count, int flags)',
-] as const
 
 /** Why there is no batched transport here; for the log. */
 export type NoLibc = { readonly why: string }
@@ -47,15 +32,18 @@ export async function openLibc(): Promise<Libc | NoLibc> {
     const { default: koffi } = await import('koffi')
     // The program itself: libc's symbols are there under glibc and musl alike.
     const library = koffi.load(null)
-    const calls: Record<string, unknown> = {
+    return {
+      socket: library.func('int socket(int, int, int)'),
+      setsockopt: library.func('int setsockopt(int, int, int, const void *, unsigned int)'),
+      bind: library.func('int bind(int, const void *, unsigned int)'),
+      listen: library.func('int listen(int, int)'),
+      getsockname: library.func('int getsockname(int, void *, void *)'),
+      close: library.func('int close(int)'),
+      recvmmsg: library.func('int recvmmsg(int, void *, unsigned int, int, void *)'),
+      sendmmsg: library.func('int sendmmsg(int, void *, unsigned int, int)'),
       errno: () => koffi.errno(),
-      addressOf: (buffer: ArrayBuffer) => koffi.address(buffer),
+      addressOf: (buffer) => koffi.address(buffer),
     }
-    for (const prototype of PROTOTYPES) {
-      const name = /^int (\w+)/.exec(prototype)?.[1] ?? ''
-      calls[name] = library.func(prototype)
-    }
-    return calls as unknown as Libc
   } catch (error) {
     return { why: error instanceof Error ? error.message : String(error) }
   }
