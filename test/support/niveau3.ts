@@ -70,10 +70,10 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
   const child = await startProcess(process.execPath, args, {
     cwd: folder,
     ready: { line: /"event":"ready"/ },
+    cleanUp: () => rm(folder, { recursive: true, force: true }),
     ...options.process,
     env: { ...ownEnvironmentOnly(), ...options.process?.env },
   })
-  const removed = child.exited.then(() => rm(folder, { recursive: true, force: true }))
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${metricsPort}${path}`)
   const metrics = async (): Promise<string> => (await get('/metrics')).text()
   const readyLine = await child.line(/"event":"ready"/)
@@ -93,11 +93,7 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
     get,
     metrics,
     metric: async (name, labels) => sampleOf(await metrics(), name, labels ?? {}),
-    stop: async () => {
-      const exit = await child.end()
-      await removed
-      return exit
-    },
+    stop: () => child.end(),
   }
 }
 
