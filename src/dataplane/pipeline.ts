@@ -91,6 +91,9 @@ import { WaitingQueries } from './upstream/waiting-queries.ts'
 export const PENDING = -1
 /** `handle` counted the query as dropped. */
 export const DROPPED_QUERY = 0
+/** `replyCode` is the outcome above the rcode. */
+const REPLY_CODE_SHIFT = 5
+const REPLY_CODE_RCODE = 31
 /** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
 const ANY_TTL_SECONDS = 3600
 
@@ -99,10 +102,10 @@ const OVERLOADED: ExtendedError = { code: EDE_NETWORK_ERROR, text: NO_TEXT }
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
 export class Pipeline implements ForwardEvents {
-  /** The reply of the last `handle` that returned its octets. */
-  readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  /** Where answers are written that had to be waited for. */
+  readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly #counters: Counters
-  readonly #query = new ParsedQuery(this.reply)
+  readonly #query = new ParsedQuery(this.#reply)
   readonly #asked = new AskedName()
   readonly #alias = new AskedName()
   readonly #facts = new AnswerFacts()
@@ -112,9 +115,9 @@ export class Pipeline implements ForwardEvents {
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
-  /** Outcome and rcode of the reply that was written last. */
-  #outcome = OUTCOME_ERROR
-  #rcode = RCODE_SERVFAIL
+  #out: Uint8Array = this.#reply
+  /** Outcome and rcode of the reply that was written last, for `countSent`. */
+  replyCode = 0
 
   constructor(settings: DataplaneSettings, policy: Policy, counters: Counters) {
     this.#settings = settings
@@ -131,20 +134,21 @@ export class Pipeline implements ForwardEvents {
   }
 
   /**
-   * Answers one message: returns the octets of `reply`, or `DROPPED_QUERY`, or `PENDING`. Every
+   * Answers one message: returns the octets of the reply in `out`, or `DROPPED_QUERY`, or
+   * `PENDING`. `out` may be the message's own buffer if it has room for the largest reply. Every
    * message that comes here is counted once as received, and once as answered, dropped or in
    * flight.
    */
   handle(
     message: Uint8Array,
     octets: number,
+    out: Uint8Array,
     proto: number,
     family: number,
     sink: ReplySink,
-    address: string,
-    port: number,
     receivedMs: number,
   ): number {
+    this.#out = out
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const known = parsed >= PARSE_FORMERR && query.questionEnd !== 0
@@ -169,27 +173,24 @@ export class Pipeline implements ForwardEvents {
       count(this.#counters, slot)
     }
     if (query.type === TYPE_ANY) {
-      const end = writeHinfo(this.reply, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
-      return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.reply))
+      const end = writeHinfo(this.#out, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
+      return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
     }
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined) return this.#answerCached(query, entry, receivedMs)
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, sink, address, port, receivedMs)
+    return this.#forward(key, query, sink, receivedMs)
   }
 
-  /**
-   * Counts the reply of the last `handle` as sent; the transport calls it once the socket has it.
-   */
-  countSent(receivedMs: number): void {
-    count(this.#counters, responseSlot(this.#outcome, this.#rcode))
-    countDuration(this.#counters, this.#outcome, performance.now() - receivedMs)
+  /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
+  countSent(code: number, milliseconds: number): void {
+    const outcome = code >>> REPLY_CODE_SHIFT
+    count(this.#counters, responseSlot(outcome, code & REPLY_CODE_RCODE))
+    countDuration(this.#counters, outcome, milliseconds)
   }
 
-  /**
-   * Counts the reply of the last `handle` as dropped: the client is gone or the socket refused it.
-   */
+  /** Counts a reply as dropped: the client is gone or the socket refused it. */
   countUnsent(): void {
     count(this.#counters, DROPPED + DROP_GONE)
   }
@@ -243,7 +244,7 @@ export class Pipeline implements ForwardEvents {
     const rcode = rcodeOfParse(parsed)
     const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeRcode(this.reply, query, rcode, NO_EXTENDED_ERROR, octetsMax)
+    const end = writeRcode(this.#out, query, rcode, NO_EXTENDED_ERROR, octetsMax)
     return this.#finish(end, outcome, rcode)
   }
 
@@ -251,14 +252,14 @@ export class Pipeline implements ForwardEvents {
     const { rcode, zoneLabel } = this.#special
     const zoneStart = this.#asked.labelStarts[zoneLabel]!
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeSpecial(this.reply, query, special, rcode, zoneStart, octetsMax)
-    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.reply))
+    const end = writeSpecial(this.#out, query, special, rcode, zoneStart, octetsMax)
+    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
   }
 
   #answerBlocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
     count(this.#counters, DECISIONS + DECISION_BLOCK * CATEGORY_SLOTS + category)
     const end = writeBlocked(
-      this.reply,
+      this.#out,
       query,
       this.#policy.answers[category]!,
       ruleStart,
@@ -266,7 +267,7 @@ export class Pipeline implements ForwardEvents {
       this.#settings.blockTtlSeconds,
       this.#settings.udpOctetsMax,
     )
-    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.reply))
+    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.#out))
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -285,7 +286,7 @@ export class Pipeline implements ForwardEvents {
     count(this.#counters, DECISIONS_PASSED)
     const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
     const octetsMax = this.#settings.udpOctetsMax
-    const reply = this.reply
+    const reply = this.#out
     const end = writeStored(reply, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
     if ((readU16(reply, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
     return this.#finish(end, outcome, headerRcode(reply))
@@ -305,14 +306,7 @@ export class Pipeline implements ForwardEvents {
     }
   }
 
-  #forward(
-    key: string,
-    query: ParsedQuery,
-    sink: ReplySink,
-    address: string,
-    port: number,
-    receivedMs: number,
-  ): number {
+  #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
     const settings = this.#settings
     if (settings.upstreams.length === 0) return this.#fail(query, UNREACHABLE)
     const waiting = this.#waiting
@@ -321,8 +315,6 @@ export class Pipeline implements ForwardEvents {
       this.#asked,
       query,
       sink,
-      address,
-      port,
       receivedMs,
       settings.limits,
       settings.udpOctetsMax,
@@ -334,13 +326,14 @@ export class Pipeline implements ForwardEvents {
 
   #fail(query: ParsedQuery, error: ExtendedError): number {
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeRcode(this.reply, query, RCODE_SERVFAIL, error, octetsMax)
+    const end = writeRcode(this.#out, query, RCODE_SERVFAIL, error, octetsMax)
     return this.#finish(end, OUTCOME_ERROR, RCODE_SERVFAIL)
   }
 
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */
   #settle(pending: Pending, entry: CacheEntry | null): void {
     const nowMs = performance.now()
+    this.#out = this.#reply
     let waiter = this.#waiting.take(pending)
     while (waiter !== null) {
       this.#settleWaiter(waiter, entry, nowMs)
@@ -353,14 +346,13 @@ export class Pipeline implements ForwardEvents {
       entry === null
         ? this.#fail(waiter.query, UNREACHABLE)
         : this.#answerEntry(waiter.query, entry, OUTCOME_FORWARDED, nowMs)
-    const sent = waiter.sink?.send(this.reply, octets, waiter.address, waiter.port) ?? false
-    if (sent) this.countSent(waiter.receivedMs)
+    const sent = waiter.sink?.send(this.#out, octets, waiter) ?? false
+    if (sent) this.countSent(this.replyCode, nowMs - waiter.receivedMs)
     else this.countUnsent()
   }
 
   #finish(octets: number, outcome: number, rcode: number): number {
-    this.#outcome = outcome
-    this.#rcode = rcode
+    this.replyCode = (outcome << REPLY_CODE_SHIFT) | rcode
     return octets
   }
 }

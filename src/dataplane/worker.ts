@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
+import { isLibc, openLibc } from '../sys/libc.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
@@ -14,10 +15,13 @@ import { Policy } from './policy/policy.ts'
 import type { CategorySettings, DataplaneSettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
+import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
 import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
+
+const NO_DESCRIPTORS = { why: 'the supervisor bound no sockets' }
 
 /** Makes the policy that a worker decides by. */
 export function createPolicy(
@@ -32,14 +36,14 @@ export function createPolicy(
 /** One worker's pipeline and listeners. */
 export class DataplaneWorker {
   readonly #pipeline: Pipeline
-  readonly #udp: UdpListener[] = []
+  readonly #udp: (UdpListener | UdpBatchListener)[] = []
   readonly #tcp: TcpListener[] = []
 
   constructor(pipeline: Pipeline) {
     this.#pipeline = pipeline
   }
 
-  addListeners(udp: UdpListener, tcp: TcpListener): void {
+  addListeners(udp: UdpListener | UdpBatchListener, tcp: TcpListener): void {
     this.#udp.push(udp)
     this.#tcp.push(tcp)
   }
@@ -86,12 +90,17 @@ export async function startWorker(
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
+  const libc = start.descriptors === undefined ? NO_DESCRIPTORS : await openLibc()
   try {
-    for (const asked of settings.listen) {
-      const udp = await openUdpListener(asked, shared, pipeline, access, counters)
-      const bound = { address: asked.address, port: udp.endpoint.port }
-      const limits = settings.limits
-      const tcp = await openTcpListener(bound, shared, pipeline, access, limits, counters)
+    for (const [index, asked] of settings.listen.entries()) {
+      const pair = start.descriptors?.[index]
+      const udp =
+        isLibc(libc) && pair !== undefined
+          ? await openUdpBatchListener(libc, pair.udp, asked, pipeline, access, counters)
+          : await openUdpListener(asked, shared, pipeline, access, counters)
+      const endpoint = { address: asked.address, port: udp.endpoint.port }
+      const source = { endpoint, fd: pair?.tcp, shared }
+      const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }

@@ -71,6 +71,7 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
     cwd: folder,
     ready: { line: /"event":"ready"/ },
     ...options.process,
+    env: { ...ownEnvironmentOnly(), ...options.process?.env },
   })
   const removed = child.exited.then(() => rm(folder, { recursive: true, force: true }))
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${metricsPort}${path}`)
@@ -106,7 +107,8 @@ export async function runNiveau3(
   options: ProcessOptions & { readonly timeoutMs?: number } = {},
 ): Promise<Exit & { readonly stdout: string; readonly stderr: string }> {
   await expectFreshBuild()
-  return runToEnd(process.execPath, [PROGRAM, ...args], options)
+  const env = { ...ownEnvironmentOnly(), ...options.env }
+  return runToEnd(process.execPath, [PROGRAM, ...args], { ...options, env })
 }
 
 /** Returns the value of one sample of the Prometheus text format, 0 where it is absent. */
@@ -143,6 +145,12 @@ async function listArguments(options: Niveau3Options, folder: string): Promise<s
     args.push('--config', file)
   }
   return args
+}
+
+/** Takes away the NIVEAU3_ variables of the test run: only a test configures its server. */
+function ownEnvironmentOnly(): Record<string, undefined> {
+  const names = Object.keys(process.env).filter((name) => name.startsWith('NIVEAU3_'))
+  return Object.fromEntries(names.map((name) => [name, undefined]))
 }
 
 /** Tests of yesterday's build mislead: the build must be younger than every source file. */

@@ -83,7 +83,7 @@ const categoryName = z
   .max(NAME_CHARS_MAX)
   .superRefine((name, context) => {
     if (!CATEGORY_NAME.test(name)) {
-      const fault = `category "${name}" is not a lower-case letter, then letters, digits and hyphens`
+      const fault = `category "${name}" is not a lower-case letter, then letters, digits, hyphens`
       const repaired = name.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-')
       const usable = CATEGORY_NAME.test(repaired) && { suggestion: `write ${repaired}` }
       report(context, { fault, ...usable })

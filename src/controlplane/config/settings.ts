@@ -66,6 +66,7 @@ export const BUILT_IN_LISTS: readonly ListSettings[] = SHIPPED_CATEGORIES.map((c
 
 export const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
 
+/** The listen addresses of checked values. */
 export function listenOf(values: ConfigValues): readonly Endpoint[] {
   return values.listen.map((text) => accepted(parseEndpoint(text)))
 }
