@@ -132,13 +132,15 @@ function failuresOf({ servers }: ListResult): string {
   return lines.length === 0 ? '' : `\nFailed:\n\n${lines.join('\n')}\n`
 }
 
+function worst(shares: readonly number[]): string {
+  return `${(Math.max(0, ...shares) * 100).toFixed(0)} %`
+}
+
 /** What others took of the server's core at the worst moment: how far to trust the figures. */
 function noiseOf(lists: readonly ListResult[]): string {
   const all = lists.flatMap(({ servers }) =>
     servers.flatMap(({ workloads }) => Object.values(workloads)),
   )
-  const worst = (shares: readonly number[]): string =>
-    `${(Math.max(0, ...shares) * 100).toFixed(0)} %`
   const others = worst(all.map(({ othersBusyMax }) => othersBusyMax))
   const stolen = worst(all.map(({ stolenMax }) => stolenMax))
   return `at most ${others} of the server's core taken by other programs and ${stolen} by the host`
