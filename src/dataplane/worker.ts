@@ -57,6 +57,7 @@ export class DataplaneWorker {
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
   stop(graceMs: number, stopped: () => void): void {
     const endMs = performance.now() + graceMs
+    this.#pipeline.stopForwarding()
     for (const listener of this.#tcp) listener.stopAccepting()
     const closeWhenDrained = (): void => {
       if (this.#pipeline.questionsInFlight > 0 && performance.now() < endMs) {
