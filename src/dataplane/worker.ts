@@ -11,13 +11,15 @@ import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './message
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
-import type { CategorySettings, DataplaneSettings } from './settings.ts'
+import type { CategorySettings, DataplaneSettings, Endpoint } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
 import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
+/** Ports tried where the system shall give one that is free over UDP and TCP alike. */
+const PORT_DRAWS_MAX = 16
 
 /** Makes the policy that a worker decides by. */
 export function createPolicy(
@@ -81,7 +83,7 @@ export class DataplaneWorker {
 export async function startWorker(
   start: WorkerStart,
 ): Promise<{ worker: DataplaneWorker; ready: FromWorker }> {
-  const { settings, counters, shared } = start
+  const { settings, counters } = start
   const policy = createPolicy(start.policy, settings.categories)
   const pipeline = new Pipeline(settings, policy, counters)
   const worker = new DataplaneWorker(pipeline)
@@ -89,10 +91,7 @@ export async function startWorker(
   const endpoints = []
   try {
     for (const asked of settings.listen) {
-      const udp = await openUdpListener(asked, shared, pipeline, access, counters)
-      const bound = { address: asked.address, port: udp.endpoint.port }
-      const limits = settings.limits
-      const tcp = await openTcpListener(bound, shared, pipeline, access, limits, counters)
+      const { udp, tcp } = await openListeners(asked, start, pipeline, access)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }
@@ -101,6 +100,26 @@ export async function startWorker(
     throw error
   }
   return { worker, ready: { kind: 'ready', endpoints } }
+}
+
+/** Binds one port over UDP and TCP; port 0 is drawn again where TCP does not get UDP's port. */
+async function openListeners(
+  asked: Endpoint,
+  { settings, counters, shared }: WorkerStart,
+  pipeline: Pipeline,
+  access: ClientAccess,
+): Promise<{ udp: UdpListener; tcp: TcpListener }> {
+  for (let draws = 1; ; draws++) {
+    const udp = await openUdpListener(asked, shared, pipeline, access, counters)
+    const bound = { address: asked.address, port: udp.endpoint.port }
+    const limits = settings.limits
+    try {
+      return { udp, tcp: await openTcpListener(bound, shared, pipeline, access, limits, counters) }
+    } catch (error) {
+      udp.close()
+      if (asked.port !== 0 || draws === PORT_DRAWS_MAX) throw error
+    }
+  }
 }
 
 async function startThread(

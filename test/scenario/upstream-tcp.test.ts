@@ -22,17 +22,18 @@ async function expectBalanced(server: Dataplane): Promise<void> {
   expect(received).toBe(answered + dropped)
 }
 
-describe('an answer that is too long for UDP', () => {
-  const long = (query: ReceivedQuery): Buffer =>
-    reply(query, {
-      answers: Array.from({ length: 100 }, (_, index) => ({
-        name: query.name,
-        type: 'A',
-        ttl: 60,
-        data: `192.0.2.${index}`,
-      })),
-    })
+/** A hundred addresses. */
+function long(query: ReceivedQuery): Buffer {
+  const answers = Array.from({ length: 100 }, (_, index) => ({
+    name: query.name,
+    type: 'A',
+    ttl: 60,
+    data: `192.0.2.${index}`,
+  }))
+  return reply(query, { answers })
+}
 
+describe('an answer that is too long for UDP', () => {
   test('is fetched over TCP, and cut for the client with TC', async () => {
     const upstream = await startScriptedUpstream((query) =>
       query.transport === 'udp' ? truncated(query) : long(query),
