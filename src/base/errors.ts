@@ -1,6 +1,6 @@
 /**
- * Failures of the world, with stable codes. Our own mistakes are assertions; bad octets from clients
- * are rcodes and counters, never exceptions.
+ * Failures of the world, with stable codes. Our own mistakes are assertions; bad octets from
+ * clients are rcodes and counters, never exceptions.
  */
 
 /** Exit codes of the command line (documented in README, kept equal by a test). */

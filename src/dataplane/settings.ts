@@ -1,6 +1,6 @@
 /**
- * What the data plane is told at its start and at every reload: a plain, already checked object that
- * can be posted to a worker thread. The control plane makes it; nothing here sees raw input.
+ * What the data plane is told at its start and at every reload: a plain, already checked object
+ * that can be posted to a worker thread. The control plane makes it; nothing here sees raw input.
  */
 
 /** How a blocked name is answered. */

@@ -30,8 +30,8 @@ const HIGHS = 0x8080_8080
 /** What an opened image keeps of its blocks. */
 export interface BlockSections {
   /**
-   * First 32 bits of each block's first name, the highest one inverted: signed integers in the order
-   * of the bits. The blocks of the first level come first.
+   * First 32 bits of each block's first name, the highest one inverted: signed integers in the
+   * order of the bits. The blocks of the first level come first.
    */
   readonly heads: Int32Array
   /** Blocks of the first level. */
@@ -53,7 +53,9 @@ export interface Blocks extends BlockSections {
   readonly directoryShift: number
 }
 
-/** Makes the directory: one entry for two blocks, roughly, so that a search ends after few steps. */
+/**
+ * Makes the directory: one entry for two blocks, roughly, so that a search ends after few steps.
+ */
 export function openBlocks(sections: BlockSections): Blocks {
   const { heads, rootBlocks } = sections
   const bits = Math.max(1, Math.ceil(Math.log2(rootBlocks + 2)) - 1)
@@ -69,12 +71,16 @@ export function openBlocks(sections: BlockSections): Blocks {
   return { ...sections, directory, directoryShift }
 }
 
-/** The signed integer that orders as the bits of `word` do. Signed, because V8 boxes larger ones. */
+/**
+ * The signed integer that orders as the bits of `word` do. Signed, because V8 boxes larger ones.
+ */
 function orderOf(word: number): number {
   return word ^ 0x8000_0000
 }
 
-/** Returns the last block from `low` to `high` whose head is not greater than `order`; `low` else. */
+/**
+ * Returns the last block from `low` to `high` whose head is not greater than `order`; `low` else.
+ */
 function searchHeads(heads: Int32Array, low: number, high: number, order: number): number {
   let first = low
   let last = high
@@ -106,8 +112,8 @@ export function reachesBlock(blocks: Blocks, block: number, word: number): boole
 }
 
 /**
- * What a finger's distance octet is mixed with: a hash of all that stands elsewhere in the record, so
- * that the fingers of names that are alike differ.
+ * What a finger's distance octet is mixed with: a hash of all that stands elsewhere in the record,
+ * so that the fingers of names that are alike differ.
  *
  * @param upper the distance without its lower 8 bits.
  * @param endedBits the code's length when it ends in this word, else 0.
@@ -224,23 +230,23 @@ function skipZeros(records: Uint32Array, start: number, zeros: number): number {
 /** Returns the place behind zero number `zeros` (from 1) of a window that has as many. */
 function placeOfZero(window: number, zeros: number): number {
   let place = 0
-  let rest = window
-  for (let left = zeros; ;) {
-    const run = Math.clz32(rest)
-    if (run >= left) return place + left
+  let left = zeros
+  let run = Math.clz32(window)
+  while (run < left && place < 32) {
     left -= run
-    const ones = Math.clz32(~(rest << run))
-    place += run + ones
-    rest = window << place
+    place += run
+    place += Math.clz32(~(window << place))
+    run = Math.clz32(window << place)
   }
-  return place
+  return place + left
 }
 
 /**
  * Returns the bits of the tails of all names shorter than the asked one.
  *
  * @param lengths where the walk over the lengths begins.
- * @param shortestTail bits of the shortest code less those known from head and finger, maybe below 0.
+ * @param shortestTail bits of the shortest code less those known from head and finger, maybe below
+ *   0.
  * @param zeros how much longer the asked code is than the shortest.
  */
 function tailBits(

@@ -12,8 +12,9 @@ import {
 import { assignCodes } from './prefix-code.ts'
 
 /**
- * A finite automaton over symbols. Its states are contexts: the last few symbols, as many as were worth
- * telling apart. Symbol 0 is the boundary between labels, the others are the octets of `alphabet`.
+ * A finite automaton over symbols. Its states are contexts: the last few symbols, as many as were
+ * worth telling apart. Symbol 0 is the boundary between labels, the others are the octets of
+ * `alphabet`.
  */
 export interface CodeModel {
   /** Octets that have symbols, ascending; symbol `i + 1` is `alphabet[i]`. */

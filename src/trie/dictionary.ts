@@ -1,4 +1,6 @@
-/** The suffix dictionary of an opened image: frequent suffixes, each one symbol of the name code. */
+/**
+ * The suffix dictionary of an opened image: frequent suffixes, each one symbol of the name code.
+ */
 
 import {
   DICTIONARY_CODE_BITS_MAX,
@@ -57,8 +59,10 @@ export function openDictionary(
   let childrenLeft = 1
   const childCounts = new Uint16Array(nodes)
   for (let node = 0; node < nodes; node++) {
-    while (node > 0 && childrenLeft === 0 && parent < node) childrenLeft = childCounts[++parent]!
-    if (parent >= node && node > 0) throw damaged('its suffix dictionary has a node too many')
+    if (node > 0) {
+      while (childrenLeft === 0 && parent < node) childrenLeft = childCounts[++parent]!
+      if (parent >= node) throw damaged('its suffix dictionary has a node too many')
+    }
     childrenLeft--
     at = readNode(dictionary, node, parent, at)
     if (at > octets.length) throw damaged('its suffix dictionary ends early')
@@ -117,7 +121,9 @@ function readNode(dictionary: Dictionary, node: number, parent: number, start: n
   return at + 1 + octets[at]! + 2
 }
 
-/** Returns the child of `parent` whose label is the one at `start` in any letter case, or `NO_NODE`. */
+/**
+ * Returns the child of `parent` whose label is the one at `start` in any letter case, or `NO_NODE`.
+ */
 export function findChild(
   dictionary: Dictionary,
   parent: number,

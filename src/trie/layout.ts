@@ -1,5 +1,6 @@
 /**
- * The format of a compiled blocklist image: one buffer, little-endian, written once and then only read.
+ * The format of a compiled blocklist image: one buffer, little-endian, written once and then only
+ * read.
  *
  *     0   8  magic
  *     8   4  format version
@@ -9,8 +10,8 @@
  *     24 32  SHA-256 over every other octet of the image: its digest
  *     56  -  section table: 16 octets each (id, offset, octets, reserved 0), then the sections
  *
- * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing in
- * an image depends on when or where it was made: the same rules give the same octets.
+ * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing
+ * in an image depends on when or where it was made: the same rules give the same octets.
  *
  * How a name is stored. Its longest suffix in the suffix dictionary (`com`, `blogspot.com`) is one
  * symbol; the labels in front of it follow from the right, each written forwards, symbol by symbol,
@@ -20,11 +21,11 @@
  * says, the names of the block need not repeat. A lookup codes the asked name in the same way and
  * gives up as soon as no stored name starts with the bits so far.
  *
- * What a lookup of a name that is not listed reads is kept together and small, for the caches: heads,
- * and fingers, one octet a name: the lower 8 bits of the distance between the name's first 32 bits and
- * the head, mixed with a hash of its upper bits (and of the code's length, when the code ends in this
- * word) so that names that are alike have different ones. The rest of a block is a record in a string
- * of bits (the first bit is the highest of the first word):
+ * What a lookup of a name that is not listed reads is kept together and small, for the caches:
+ * heads, and fingers, one octet a name: the lower 8 bits of the distance between the name's first
+ * 32 bits and the head, mixed with a hash of its upper bits (and of the code's length, when the
+ * code ends in this word) so that names that are alike have different ones. The rest of a block is
+ * a record in a string of bits (the first bit is the highest of the first word):
  *
  *     count 6, others 1, shift 5, shortest 10, span 10
  *     count * shift bits  the upper bits of each distance
@@ -33,10 +34,10 @@
  *     ...                 the values of these names, less 1
  *     ...                 tails, name by name: the code from the next word on
  *
- * The names of a block stand in the order of their code lengths. A record with count 0 stands for all
- * names whose bits equal its head: two words behind give the first block and the number of blocks
- * that hold them, ordered by the next 32 bits. A name whose code is too long, or that has octets
- * outside the model's alphabet, stands as it is in the section of plain names.
+ * The names of a block stand in the order of their code lengths. A record with count 0 stands for
+ * all names whose bits equal its head: two words behind give the first block and the number of
+ * blocks that hold them, ordered by the next 32 bits. A name whose code is too long, or that has
+ * octets outside the model's alphabet, stands as it is in the section of plain names.
  */
 
 /** `N3TRIE`, then CR LF so that a transfer in text mode breaks the magic. */
@@ -83,7 +84,9 @@ export const SECTION_RECORD_STARTS = 8
 export const SECTION_RECORDS = 9
 export const SECTION_PLAIN = 10
 
-/** Integers of one value: own categories and list, those of the names below, 1 when none is below. */
+/**
+ * Integers of one value: own categories and list, those of the names below, 1 when none is below.
+ */
 export const VALUE_FIELDS = 5
 export const VALUE_SELF = 0
 export const VALUE_SELF_LIST = 1
@@ -104,7 +107,9 @@ export const ALPHABET_MAX = 63
 /** Contexts that a symbol's code can depend on: 13 bits of a transition. */
 export const STATES_MAX = 8191
 export const SYMBOL_CODE_BITS_MAX = 15
-/** A transition: code length in 4 bits, code in 15, next state in 13. 0: no stored name goes on so. */
+/**
+ * A transition: code length in 4 bits, code in 15, next state in 13. 0: no stored name goes on so.
+ */
 export const TRANSITION_LENGTH_MASK = 15
 export const TRANSITION_CODE_SHIFT = 4
 export const TRANSITION_CODE_MASK = 0x7fff

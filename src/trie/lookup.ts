@@ -77,8 +77,8 @@ export class Matcher {
   /**
    * Returns the categories that block the name at `nameStart`, 0 when none does.
    *
-   * The name stands uncompressed and already validated, in any letter case: labels of 1 to 63 octets,
-   * 255 octets in all, ended by the root octet (RFC 1035 3.1).
+   * The name stands uncompressed and already validated, in any letter case: labels of 1 to 63
+   * octets, 255 octets in all, ended by the root octet (RFC 1035 3.1).
    */
   find(message: Uint8Array, nameStart: number): number {
     this.matched = false
@@ -198,7 +198,9 @@ export class Matcher {
     return false
   }
 
-  /** Tries the suffixes that begin at or before `startMax` against the plain names, longest first. */
+  /**
+   * Tries the suffixes that begin at or before `startMax` against the plain names, longest first.
+   */
   #findPlain(message: Uint8Array, nameStart: number, startMax: number): void {
     let start = nameStart
     for (let label = 0; label < LABELS_MAX && start <= startMax; label++) {

@@ -45,7 +45,9 @@ export interface TrieSection {
   readonly octets: number
 }
 
-/** An opened image: facts for people, and views for the lookup. Immutable, shared by all threads. */
+/**
+ * An opened image: facts for people, and views for the lookup. Immutable, shared by all threads.
+ */
 export interface Trie {
   readonly buffer: SharedArrayBuffer | ArrayBuffer
   /** The category of bit `i` of every verdict. */
@@ -87,8 +89,8 @@ const COMPILE_AGAIN = 'compile the lists again with "niveau3 lists compile"'
  *
  * Reads every octet once (checksum), keeps views into the buffer and copies nothing but the texts.
  *
- * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all, ERR_IMAGE_VERSION
- *   when another version of niveau3 made it.
+ * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all,
+ *   ERR_IMAGE_VERSION when another version of niveau3 made it.
  */
 export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
   const bytes = new Uint8Array(buffer)
@@ -181,7 +183,7 @@ function refuseOtherVersions(view: DataView): void {
       : COMPILE_AGAIN
   throw new OperationalError(
     'ERR_IMAGE_VERSION',
-    `the compiled blocklist has format ${version}, this niveau3 reads format ${FORMAT_VERSION}: ${advice}`,
+    `the compiled blocklist has format ${version}, this niveau3 reads ${FORMAT_VERSION}: ${advice}`,
   )
 }
 

@@ -43,7 +43,9 @@ export function openPlainNames(
   return { count, octetsMin, starts, octets }
 }
 
-/** Returns the offset past the name's root octet, or past the end of `octets` when there is none. */
+/**
+ * Returns the offset past the name's root octet, or past the end of `octets` when there is none.
+ */
 function nameEnd(octets: Uint8Array, start: number): number {
   let at = start
   while (at < octets.length && octets[at]! !== 0) at += octets[at]! + 1

@@ -3,8 +3,8 @@
 /**
  * Fills `codes` with the canonical codes for `lengths`, right-aligned; length 0 means no code.
  *
- * The shortest code is all ones, not all zeros as elsewhere: codes are filled up with zeros, and those
- * of `x`, `xx`, `xxx` would differ in nothing but their length.
+ * The shortest code is all ones, not all zeros as elsewhere: codes are filled up with zeros, and
+ * those of `x`, `xx`, `xxx` would differ in nothing but their length.
  *
  * Returns false when no prefix code has these lengths.
  *

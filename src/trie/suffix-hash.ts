@@ -1,4 +1,6 @@
-/** Hashes of names, label by label from the right, so that one walk yields the hash of every suffix. */
+/**
+ * Hashes of names, label by label from the right, so that one walk yields the hash of every suffix.
+ */
 
 /** What a hash starts from at the root of a name. */
 export const ROOT_HASH = 0x811c_9dc5

@@ -1,4 +1,6 @@
-/** The rules as the design states them, by the plainest means: the judge of the compiler's tests. */
+/**
+ * The rules as the design states them, by the plainest means: the judge of the compiler's tests.
+ */
 
 import { ACTION_EXCEPT, COVERS_BELOW, COVERS_SELF } from '../../src/controlplane/blocklist/rule.ts'
 import type { Coverage, RuleAction } from '../../src/controlplane/blocklist/rule.ts'

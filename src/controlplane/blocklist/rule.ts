@@ -7,7 +7,7 @@
 export const COVERS_SELF = 1
 export const COVERS_BELOW = 2
 /** The name and all below it: what most list formats mean (`example.com`, `||example.com^`). */
-export const COVERS_SUBTREE = COVERS_SELF | COVERS_BELOW
+export const COVERS_SUBTREE = 3
 
 export type Coverage = typeof COVERS_SELF | typeof COVERS_BELOW | typeof COVERS_SUBTREE
 

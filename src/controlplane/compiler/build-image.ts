@@ -49,7 +49,8 @@ export function buildImage(collector: RuleCollector, facts: readonly ListFacts[]
   if (categories.length > CATEGORIES_MAX) {
     throw new OperationalError(
       'ERR_LIST_TOO_LARGE',
-      `${categories.length} categories; one image holds ${CATEGORIES_MAX}: give some lists one category`,
+      `${categories.length} categories, and one image holds ${CATEGORIES_MAX}: ` +
+        'give some lists the same category',
     )
   }
   const places = Array.from<ListPlace>({ length: facts.length })

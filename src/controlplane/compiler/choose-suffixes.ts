@@ -1,4 +1,6 @@
-/** Chooses the suffix dictionary: suffixes that so many stored names share that each earns a symbol. */
+/**
+ * Chooses the suffix dictionary: suffixes that so many stored names share that each earns a symbol.
+ */
 
 import { DICTIONARY_NODES_MAX, LABELS_MAX } from '../../trie/layout.ts'
 import { NameTable } from './name-table.ts'

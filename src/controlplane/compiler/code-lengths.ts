@@ -1,10 +1,12 @@
-/** Lengths of the best prefix code (Huffman) for given counts, with an upper bound on the length. */
+/**
+ * Lengths of the best prefix code (Huffman) for given counts, with an upper bound on the length.
+ */
 
 /**
  * Writes a code length for every symbol with a count above 0 into `lengths`, 0 for the others.
  *
- * A lone symbol gets 1 bit: no symbol may be free, or two names could have one code. The result depends
- * on the counts alone. Lengths over `lengthMax` are brought down by halving the counts.
+ * A lone symbol gets 1 bit: no symbol may be free, or two names could have one code. The result
+ * depends on the counts alone. Lengths over `lengthMax` are brought down by halving the counts.
  */
 export function codeLengths(
   counts: Uint32Array,

@@ -8,8 +8,8 @@ import { OperationalError } from '../../base/errors.ts'
 import { IMAGE_OCTETS_MAX } from '../../trie/layout.ts'
 
 /**
- * Writes the image so that `file` is, at every moment and after every power cut, the old image or the
- * new one: into a temporary file of the same folder, fsync, rename, fsync of the folder.
+ * Writes the image so that `file` is, at every moment and after every power cut, the old image or
+ * the new one: into a temporary file of the same folder, fsync, rename, fsync of the folder.
  *
  * @throws OperationalError ERR_IMAGE when the folder cannot be written.
  */
@@ -56,7 +56,8 @@ export async function readImage(file: string): Promise<SharedArrayBuffer> {
   } catch (cause) {
     throw new OperationalError(
       'ERR_IMAGE',
-      `cannot read the image ${file}: ${messageOf(cause)}; make it with "niveau3 lists compile --out ${file}"`,
+      `cannot read the image ${file}: ${messageOf(cause)}; ` +
+        `make it with "niveau3 lists compile --out ${file}"`,
       { file, cause },
     )
   }

@@ -12,7 +12,10 @@ const FIRST_ARENA_OCTETS = 1 << 16
 /** The hash table is doubled when more than three of four slots are taken. */
 const LOAD_MAX = 0.75
 
-/** What a compilation may take at most, so that a hostile list ends in a message, not in the OOM killer. */
+/**
+ * What a compilation may take at most, so that a hostile list ends in a message, not in the OOM
+ * killer.
+ */
 export interface NameTableLimits {
   readonly namesMax: number
   readonly arenaOctetsMax: number
@@ -27,7 +30,10 @@ export function grown(old: Uint32Array, length: number): Uint32Array<ArrayBuffer
   return wider
 }
 
-/** An open-addressing hash table of wire names (RFC 1035 3.1), ASCII lower case, root octet included. */
+/**
+ * An open-addressing hash table of wire names (RFC 1035 3.1), ASCII lower case, root octet
+ * included.
+ */
 export class NameTable {
   #arena = new Uint8Array(FIRST_ARENA_OCTETS)
   #arenaUsed = 0

@@ -14,7 +14,9 @@ export interface PackedBlocks {
     readonly recordStarts: Uint32Array
     readonly records: Uint32Array
   }
-  /** Sequence numbers of names that found no place: too many codes that are equal but for length. */
+  /**
+   * Sequence numbers of names that found no place: too many codes that are equal but for length.
+   */
   readonly left: readonly number[]
 }
 
@@ -77,7 +79,9 @@ class Packing {
     }
   }
 
-  /** Fills block after block; a group of equal words that fits into none becomes a run of its own. */
+  /**
+   * Fills block after block; a group of equal words that fits into none becomes a run of its own.
+   */
   #pack(first: number, end: number, level: number): void {
     let at = first
     while (at < end) {

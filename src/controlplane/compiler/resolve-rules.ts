@@ -14,7 +14,9 @@ import type { RuleCollector } from './rule-collector.ts'
 
 export const NO_LIST = -1
 
-/** What holds at a stored name: category bits and winning list, for itself and for the names below. */
+/**
+ * What holds at a stored name: category bits and winning list, for itself and for the names below.
+ */
 export interface Verdict {
   readonly self: number
   readonly selfList: number
@@ -34,11 +36,13 @@ export interface ResolvedNames {
   /** The distinct verdicts, the most frequent first. */
   readonly values: readonly Verdict[]
   /**
-   * Sorted hashes of every name that has, somewhere below it, a stored name with fewer categories than
-   * the names around it: for these, "all below is blocked" cannot be said.
+   * Sorted hashes of every name that has, somewhere below it, a stored name with fewer categories
+   * than the names around it: for these, "all below is blocked" cannot be said.
    */
   readonly openings: Uint32Array
-  /** Per list, in canonical order: names of its blocking rules that are stored, and that are not. */
+  /**
+   * Per list, in canonical order: names of its blocking rules that are stored, and that are not.
+   */
   readonly kept: readonly number[]
   readonly redundant: readonly number[]
 }

@@ -7,7 +7,10 @@ import type { Coverage, RuleAction, RuleSink } from '../blocklist/rule.ts'
 import { DEFAULT_LIMITS, grown, NameTable } from './name-table.ts'
 import type { NameTableLimits } from './name-table.ts'
 
-/** A record's coverage bits (`COVERS_SELF`, `COVERS_BELOW`) for blocks stand at 0, for exceptions here. */
+/**
+ * A record's coverage bits (`COVERS_SELF`, `COVERS_BELOW`) for blocks stand at 0, for exceptions
+ * here.
+ */
 export const EXCEPT_SHIFT = 2
 const RECORD_BITS = 4
 const FIRST_RECORDS = 1 << 12
@@ -25,8 +28,8 @@ export interface CollectedCounts {
 /**
  * The rules of all lists.
  *
- * A record is one 32-bit word: list number above, four coverage bits below. The records of a name are
- * chained, newest first; nearly every name has one.
+ * A record is one 32-bit word: list number above, four coverage bits below. The records of a name
+ * are chained, newest first; nearly every name has one.
  */
 export class RuleCollector {
   readonly names: NameTable

@@ -1,4 +1,6 @@
-/** Writes the two sections that say how names are coded: the suffix dictionary and the code model. */
+/**
+ * Writes the two sections that say how names are coded: the suffix dictionary and the code model.
+ */
 
 import { DICTIONARY_CODE_BITS_MAX, NODE_STORED, SYMBOL_CODE_BITS_MAX } from '../../trie/layout.ts'
 import { assignCodes } from '../../trie/prefix-code.ts'

@@ -1,0 +1,11 @@
+/** Reads the workers' counters for one scrape: all blocks added up, slot by slot. */
+import type { Counters } from '../../dataplane/counters.ts'
+
+/** Returns the sum of all workers' blocks. */
+export function sumCounters(blocks: readonly Counters[]): Float64Array {
+  const sum = new Float64Array(blocks[0]?.length ?? 0)
+  for (const block of blocks) {
+    for (let slot = 0; slot < sum.length; slot++) sum[slot] = sum[slot]! + block[slot]!
+  }
+  return sum
+}

@@ -1,0 +1,30 @@
+/** What the admin pages tell about the running server; made anew whenever somebody asks. */
+
+/** One readiness check; `why` says what is missing and how to mend it. */
+export interface ReadinessCheck {
+  readonly check: string
+  readonly ok: boolean
+  readonly why: string
+}
+
+/** The filter in force. */
+export interface FilterFacts {
+  /** By bit of the image. */
+  readonly categories: readonly string[]
+  readonly rules: readonly { readonly category: string; readonly rules: number }[]
+  readonly lists: readonly { readonly list: string; readonly loadedAtSeconds: number }[]
+  readonly generation: number
+  readonly memoryOctets: number
+}
+
+export interface ServerFacts {
+  readonly version: string
+  /** All workers' counters, added up. */
+  readonly slots: Float64Array
+  /** Labels by position, as the operator wrote them. */
+  readonly upstreams: readonly string[]
+  readonly workersAlive: number
+  readonly lastReloadOk: boolean
+  readonly filter: FilterFacts
+  readonly checks: readonly ReadinessCheck[]
+}

@@ -1,0 +1,213 @@
+/**
+ * Addresses, ports, prefixes and upstreams as operators write them. Strict forms only: `010.1.1.1`
+ * means one address to one program and another to the next, so it means none here.
+ */
+
+import ipaddr from 'ipaddr.js'
+import { isIPv4, isIPv6 } from 'node:net'
+import type { Endpoint, UpstreamSettings } from '../../dataplane/settings.ts'
+
+/** Why a text was refused, and what the operator may have meant. */
+export interface Fault {
+  readonly fault: string
+  readonly suggestion?: string
+}
+
+/** The port of DNS over UDP and TCP (RFC 1035 4.2). */
+export const DNS_PORT = 53
+
+/** Who may ask when nothing is configured: this machine and private networks. */
+export const PRIVATE_PREFIXES: readonly string[] = [
+  '127.0.0.0/8', // loopback, RFC 1122 3.2.1.3
+  '10.0.0.0/8', // RFC 1918
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10', // carrier-grade NAT, RFC 6598
+  '169.254.0.0/16', // link-local, RFC 3927
+  '::1/128',
+  'fc00::/7', // unique local, RFC 4193
+  'fe80::/10', // link-local, RFC 4291
+]
+
+/** Tells a fault from what a parser here returns. */
+export function isFault(value: object | string): value is Fault {
+  return typeof value === 'object' && 'fault' in value
+}
+
+/** The result of a parser here for a text that the schema has already accepted. */
+export function accepted<Result extends object | string>(result: Result | Fault): Result {
+  if (isFault(result)) throw new TypeError(result.fault)
+  return result
+}
+
+/** Returns the canonical text of an IP literal (RFC 5952 for IPv6, zone kept), or the fault. */
+export function parseAddress(text: string): string | Fault {
+  if (isIPv4(text)) return text
+  if (isIPv6(text)) {
+    const parsed = ipaddr.IPv6.parse(text)
+    if (!parsed.isIPv4MappedAddress()) return parsed.toRFC5952String()
+    const ipv4 = parsed.toIPv4Address().toString()
+    return { fault: `"${text}" is an IPv4-mapped address`, suggestion: `write ${ipv4}` }
+  }
+  if (/^\d+(\.\d+){3}$/.test(text)) return strictIPv4Fault(text)
+  if (text === 'localhost') {
+    return { fault: `"${text}" is a name, not an address`, suggestion: 'write 127.0.0.1 or ::1' }
+  }
+  if (/[g-z]/i.test(text)) {
+    return { fault: `"${text}" is not an IP address; names are not looked up here` }
+  }
+  return { fault: `"${text}" is not an IP address` }
+}
+
+/** Leading zeros are octal to some programs; numbers over 255 are nothing to anybody. */
+function strictIPv4Fault(text: string): Fault {
+  const parts = text.split('.').map(Number)
+  const fault = `"${text}" is not an IP address`
+  if (parts.some((part) => part > 255)) return { fault: `${fault}: each part is 0 to 255` }
+  return { fault: `${fault}: leading zeros are ambiguous`, suggestion: `write ${parts.join('.')}` }
+}
+
+/** Parses `ADDR:PORT` or `[IPv6]:PORT`; `defaultPort` makes the port optional. */
+export function parseEndpoint(text: string, defaultPort?: number): Endpoint | Fault {
+  const trimmed = text.trim()
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(trimmed)
+  if (bracketed) {
+    if (!bracketed[1]!.includes(':')) {
+      return { fault: `"${text}": square brackets are for IPv6 addresses` }
+    }
+    return endpoint(text, bracketed[1]!, bracketed[2], defaultPort)
+  }
+  if (isIPv6(trimmed)) {
+    if (defaultPort !== undefined) return endpoint(text, trimmed, undefined, defaultPort)
+    const suggestion = `write [${trimmed}]:${DNS_PORT}`
+    return { fault: `"${text}" needs a port, and brackets around the IPv6 address`, suggestion }
+  }
+  const colon = trimmed.lastIndexOf(':')
+  if (colon === -1) return endpoint(text, trimmed, undefined, defaultPort)
+  if (trimmed.indexOf(':') !== colon && isIPv6(trimmed.slice(0, colon))) {
+    const suggestion = `write [${trimmed.slice(0, colon)}]:${trimmed.slice(colon + 1)}`
+    return { fault: `"${text}": an IPv6 address with a port needs brackets`, suggestion }
+  }
+  return endpoint(text, trimmed.slice(0, colon), trimmed.slice(colon + 1), defaultPort)
+}
+
+function endpoint(
+  text: string,
+  addressText: string,
+  portText: string | undefined,
+  defaultPort: number | undefined,
+): Endpoint | Fault {
+  const address = parseAddress(addressText)
+  if (typeof address !== 'string') {
+    if (addressText === '' || addressText === '*') {
+      const port = portText ?? String(DNS_PORT)
+      const suggestion = `for every address write 0.0.0.0:${port} and [::]:${port}`
+      return { fault: `"${text}" names no address`, suggestion }
+    }
+    return address
+  }
+  if (portText === undefined) {
+    if (defaultPort !== undefined) return { address, port: defaultPort }
+    const suggestion = `write ${formatEndpoint({ address, port: DNS_PORT })}`
+    return { fault: `"${text}" has no port`, suggestion }
+  }
+  const port = parsePort(portText)
+  if (port === undefined) {
+    return { fault: `"${text}": port "${portText}" is not a number from 0 to 65535` }
+  }
+  return { address, port }
+}
+
+function parsePort(text: string): number | undefined {
+  if (!/^\d{1,5}$/.test(text)) return undefined
+  const port = Number(text)
+  return port <= 65_535 ? port : undefined
+}
+
+/** `ADDR:PORT`, with brackets around IPv6. */
+export function formatEndpoint({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+const UPSTREAM_FORMS = 'udp://ADDR[:53] (or ADDR alone) and tcp://ADDR[:53]'
+
+/** Parses `udp://ADDR[:53]`, a bare address that means the same, or `tcp://ADDR[:53]`. */
+export function parseUpstream(text: string): UpstreamSettings | Fault {
+  const label = text.trim()
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(label)
+  const protocol = scheme ? scheme[1]!.toLowerCase() : 'udp'
+  const target = scheme ? scheme[2]! : label
+  if (protocol !== 'udp' && protocol !== 'tcp') {
+    return { fault: `"${text}": upstreams are ${UPSTREAM_FORMS}; "${protocol}://" is not offered` }
+  }
+  const parsed = parseEndpoint(target.replace(/\/$/, ''), DNS_PORT)
+  if (isFault(parsed)) return parsed
+  if (parsed.port === 0) return { fault: `"${text}": port 0 cannot be asked` }
+  if (isWildcard(parsed.address)) {
+    return { fault: `"${text}": ${parsed.address} is no server's address` }
+  }
+  return { ...parsed, protocol, label }
+}
+
+/** Returns a CIDR prefix in canonical text; a bare address is a prefix of its whole length. */
+export function parsePrefix(text: string): string | Fault {
+  const trimmed = text.trim()
+  const slash = trimmed.indexOf('/')
+  const address = parseAddress(slash === -1 ? trimmed : trimmed.slice(0, slash))
+  if (typeof address !== 'string') return address
+  if (address.includes('%')) return { fault: `"${text}": a prefix has no zone` }
+  const bitsMax = isIPv4(address) ? 32 : 128
+  const bitsText = slash === -1 ? String(bitsMax) : trimmed.slice(slash + 1)
+  const bits = /^\d{1,3}$/.test(bitsText) ? Number(bitsText) : Number.NaN
+  if (!(bits <= bitsMax)) {
+    return { fault: `"${text}": the prefix length is a number from 0 to ${bitsMax}` }
+  }
+  const network = networkAddress(address, bits)
+  if (network !== address) {
+    const suggestion = `write ${network}/${bits}`
+    return { fault: `"${text}" has bits set after the first ${bits}`, suggestion }
+  }
+  return `${address}/${bits}`
+}
+
+function networkAddress(address: string, bits: number): string {
+  if (isIPv4(address)) return ipaddr.IPv4.networkAddressFromCIDR(`${address}/${bits}`).toString()
+  return ipaddr.IPv6.networkAddressFromCIDR(`${address}/${bits}`).toRFC5952String()
+}
+
+/** The octets of an IP literal: 4 or 16 of them. */
+export function addressOctets(address: string): Uint8Array {
+  return Uint8Array.from(ipaddr.parse(address).toByteArray())
+}
+
+/** `0.0.0.0` and `::` listen on every address of their family. */
+export function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::'
+}
+
+const PRIVATE_RANGES = PRIVATE_PREFIXES.map((prefix) => ipaddr.parseCIDR(prefix))
+
+/** Whether an address is one of this machine or of a private network; a wildcard is neither. */
+export function isPrivate(address: string): boolean {
+  const parsed = ipaddr.parse(address)
+  return PRIVATE_RANGES.some(
+    ([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits),
+  )
+}
+
+/**
+ * Returns the test whether asking an address would ask ourselves. A wildcard listen stands for the
+ * addresses of its family that this machine has, `interfaceAddresses`.
+ */
+export function ownAddresses(
+  listen: readonly Endpoint[],
+  interfaceAddresses: readonly string[],
+): (address: string, port: number) => boolean {
+  return (address, port) =>
+    listen.some((own) => {
+      if (own.port !== port) return false
+      if (!isWildcard(own.address)) return own.address === address
+      const isSameFamily = own.address.includes(':') === address.includes(':')
+      return isSameFamily && interfaceAddresses.includes(address)
+    })
+}

@@ -1,0 +1,247 @@
+/** What must hold between keys, and between the configuration and this machine. */
+
+import type { Endpoint } from '../../dataplane/settings.ts'
+import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
+import { parseEndpoint, parseUpstream } from './addresses.ts'
+import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
+import { formatPath, valueAt, type KeyPath } from './keys.ts'
+import type { Layered } from './layers.ts'
+import type { Problem } from './problems.ts'
+import { CATEGORIES_MAX, SHIPPED_CATEGORIES, type ConfigValues } from './schema.ts'
+import { nearest } from './suggest.ts'
+
+export interface Surroundings {
+  readonly workingDirectory: string
+  /** The addresses that this machine has, for wildcards. */
+  readonly interfaceAddresses: readonly string[]
+}
+
+interface Subject {
+  readonly values: ConfigValues
+  readonly layered: Layered
+  readonly surroundings: Surroundings
+  readonly report: (
+    path: KeyPath,
+    message: string,
+    suggestion?: string,
+    code?: Problem['code'],
+  ) => void
+  /** As `report`, at the key rather than its value. */
+  readonly reportKey: (path: KeyPath, message: string, suggestion?: string) => void
+}
+
+/**
+ * The checks, each with the keys that it reads: it is left out when one of them is broken itself.
+ */
+const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => void])[] = [
+  [['listen', 'allowFrom'], checkOpenResolver],
+  [['listen'], checkListenTwice],
+  [['upstreams'], checkUpstreamTwice],
+  [['listen', 'upstreams'], checkLoop],
+  [['listen', 'metrics'], checkMetrics],
+  [['cache'], checkCache],
+  [['forward'], checkForward],
+  [['limits'], checkLimits],
+  [['categories'], checkResponses],
+  [['categories', 'lists', 'image'], checkCategories],
+  [['lists', 'image'], checkSources],
+  [['lists'], checkListNames],
+  [[], checkFiles],
+  [['stateDirectory'], checkStateDirectory],
+]
+
+/**
+ * Returns the problems between keys; `broken` are top-level keys that have problems of their own.
+ */
+export function checkRelations(
+  values: ConfigValues,
+  layered: Layered,
+  broken: ReadonlySet<string>,
+  surroundings: Surroundings,
+): readonly Problem[] {
+  const problems: Problem[] = []
+  const subject: Subject = {
+    values,
+    layered,
+    surroundings,
+    report: (path, message, suggestion, code = 'ERR_CONFIG') => {
+      const origin = layered.originOf(path)
+      problems.push({ code, message, origin, ...(suggestion && { suggestion }) })
+    },
+    reportKey: (path, message, suggestion) => {
+      const origin = layered.originOf(path, 'key')
+      problems.push({ code: 'ERR_CONFIG', message, origin, ...(suggestion && { suggestion }) })
+    },
+  }
+  for (const [keys, check] of RELATIONS) {
+    if (!keys.some((key) => broken.has(key))) check(subject)
+  }
+  return problems
+}
+
+function endpointsOf(texts: readonly string[]): readonly Endpoint[] {
+  return texts.map((text) => accepted(parseEndpoint(text)))
+}
+
+function checkOpenResolver({ values, layered, report }: Subject): void {
+  if (valueAt(layered.tree, ['allowFrom']) !== undefined) return
+  for (const [index, { address }] of endpointsOf(values.listen).entries()) {
+    const isOpen = isWildcard(address) || !isPrivate(address)
+    if (!isOpen) continue
+    const kind = isWildcard(address) ? 'every address of this machine' : 'a public address'
+    const text = values.listen[index]
+    const message = `listen[${index}]: "${text}" is ${kind}, and allowFrom is not set`
+    const remedy =
+      'list the networks that may ask, such as allowFrom: [192.168.0.0/16], or listen on a private ' +
+      'address'
+    report(['listen', index], message, remedy, 'ERR_OPEN_RESOLVER')
+  }
+}
+
+function checkListenTwice({ values, report }: Subject): void {
+  const seen = new Set<string>()
+  for (const [index, own] of endpointsOf(values.listen).entries()) {
+    const text = formatEndpoint(own)
+    if (seen.has(text) && own.port !== 0) {
+      report(['listen', index], `listen[${index}]: ${text} is given twice`)
+    }
+    seen.add(text)
+  }
+}
+
+function checkUpstreamTwice({ values, report }: Subject): void {
+  const seen = new Set<string>()
+  for (const [index, text] of (values.upstreams ?? []).entries()) {
+    const upstream = accepted(parseUpstream(text))
+    const identity = `${upstream.protocol}://${formatEndpoint(upstream)}`
+    if (seen.has(identity)) {
+      report(['upstreams', index], `upstreams[${index}]: ${identity} is given twice`)
+    }
+    seen.add(identity)
+  }
+}
+
+function checkLoop({ values, surroundings, report }: Subject): void {
+  const isOurs = ownAddresses(endpointsOf(values.listen), surroundings.interfaceAddresses)
+  for (const [index, text] of (values.upstreams ?? []).entries()) {
+    const upstream = accepted(parseUpstream(text))
+    if (!isOurs(upstream.address, upstream.port)) continue
+    const message = `upstreams[${index}]: "${text}" is this server itself: queries would circle`
+    report(['upstreams', index], message, 'name another resolver')
+  }
+}
+
+function checkMetrics({ values, surroundings, report }: Subject): void {
+  const { listen } = values.metrics
+  if (listen === 'off') return
+  const own = accepted(parseEndpoint(listen))
+  const isTaken = ownAddresses(endpointsOf(values.listen), surroundings.interfaceAddresses)
+  if (own.port === 0 || !isTaken(own.address, own.port)) return
+  const message = `metrics.listen: ${listen} is taken by DNS over TCP`
+  report(['metrics', 'listen'], message, 'use another port, such as 9353')
+}
+
+function checkCache({ values, report }: Subject): void {
+  const { ttlSecondsMin, ttlSecondsMax, negativeTtlSecondsMax } = values.cache
+  for (const [key, limit] of Object.entries({ ttlSecondsMax, negativeTtlSecondsMax })) {
+    if (ttlSecondsMin <= limit) continue
+    const message = `cache.ttlSecondsMin: ${ttlSecondsMin} is more than cache.${key}, ${limit}`
+    report(['cache', 'ttlSecondsMin'], message)
+  }
+}
+
+function checkForward({ values, report }: Subject): void {
+  const { tryTimeoutMs, totalTimeoutMs } = values.forward
+  if (tryTimeoutMs <= totalTimeoutMs) return
+  const excess = `${tryTimeoutMs} is more than forward.totalTimeoutMs, ${totalTimeoutMs}`
+  report(['forward', 'tryTimeoutMs'], `forward.tryTimeoutMs: ${excess}`)
+}
+
+function checkLimits({ values, report }: Subject): void {
+  const { tcpConnectionsPerClientMax, tcpConnectionsMax } = values.limits
+  if (tcpConnectionsPerClientMax <= tcpConnectionsMax) return
+  const key = 'tcpConnectionsPerClientMax'
+  const excess = `${tcpConnectionsPerClientMax} is more than limits.tcpConnectionsMax`
+  report(['limits', key], `limits.${key}: ${excess}, ${tcpConnectionsMax}`)
+}
+
+function checkResponses({ values, report }: Subject): void {
+  for (const [name, { response, ipv4, ipv6 }] of Object.entries(values.categories)) {
+    if (response === 'address' && ipv4 === undefined && ipv6 === undefined) {
+      const message = `categories.${name}: response "address" needs ipv4, ipv6 or both`
+      report(['categories', name, 'response'], message)
+    }
+    for (const [key, address] of Object.entries({ ipv4, ipv6 })) {
+      if (response === 'address' || address === undefined) continue
+      const message = `categories.${name}.${key} has no effect with response "${response}"`
+      report(['categories', name, key], message, 'set response: address, or leave it out')
+    }
+  }
+}
+
+function checkCategories({ values, report, reportKey }: Subject): void {
+  const used = new Set<string>([
+    ...SHIPPED_CATEGORIES,
+    ...(values.lists ?? []).map((list) => list.category),
+  ])
+  for (const name of Object.keys(values.categories)) {
+    if (used.has(name) || values.image !== undefined) continue
+    const near = nearest(name, used)
+    reportKey(
+      ['categories', name],
+      `categories: no list has the category "${name}"`,
+      near && `did you mean "${near}"?`,
+    )
+  }
+  const count = new Set([...used, ...Object.keys(values.categories)]).size
+  if (count > CATEGORIES_MAX) {
+    report(['lists'], `${count} categories are more than an image holds, ${CATEGORIES_MAX}`)
+  }
+}
+
+function checkSources({ values, report }: Subject): void {
+  if (values.image === undefined || values.lists === undefined) return
+  const remedy = 'keep one, or compile the lists into the image with "niveau3 lists compile"'
+  report(['image'], 'image: an image holds its lists already, and lists are given too', remedy)
+}
+
+function checkListNames({ values, report }: Subject): void {
+  const seen = new Set<string>()
+  for (const [index, { name }] of (values.lists ?? []).entries()) {
+    if (name === undefined) continue
+    if (seen.has(name)) {
+      report(['lists', index, 'name'], `lists[${index}].name: "${name}" is given twice`)
+    }
+    seen.add(name)
+  }
+}
+
+/**
+ * Looks at what was given rather than at `values`: one broken list must not hide the others' files.
+ */
+function checkFiles({ layered, surroundings, report }: Subject): void {
+  const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
+  for (const path of [...lists, ['image'], ...elementsAt(layered, ['essential', 'files'])]) {
+    const file = valueAt(layered.tree, path)
+    if (typeof file !== 'string' || file === '') continue
+    const full = resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
+    const found = unreadable(full)
+    if (found) report(path, `${formatPath(path)}: file ${full} ${found.why}`, found.suggestion)
+  }
+}
+
+function elementsAt({ tree }: Layered, path: KeyPath): readonly KeyPath[] {
+  const list = valueAt(tree, path)
+  return Array.isArray(list) ? list.map((_, index) => path.concat(index)) : []
+}
+
+function checkStateDirectory({ values, layered, surroundings, report }: Subject): void {
+  const path = values.stateDirectory
+  if (path === undefined) return
+  const full = resolveFrom(
+    path,
+    layered.originOf(['stateDirectory']),
+    surroundings.workingDirectory,
+  )
+  if (isNoDirectory(full)) report(['stateDirectory'], `stateDirectory: ${full} is not a directory`)
+}

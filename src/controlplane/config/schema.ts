@@ -1,0 +1,336 @@
+/**
+ * niveau3.yaml: every key with its unit, limits, default and reason. The JSON Schema file, the
+ * reference page, the environment variables and `config show` are all derived from this one place.
+ *
+ * A value stays what the operator wrote, but for amounts of octets, which become numbers;
+ * `settings.ts` makes addresses of texts that are known to parse by then.
+ */
+
+import { z } from 'zod'
+import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
+import { formatOctets, parseOctets } from './quantities.ts'
+
+/** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
+export const CATEGORIES_MAX = 31
+/** The categories whose curated lists ship with the product, in the order of the image. */
+export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
+/** Words that metrics and commands use for something else than a category. */
+const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
+  'all',
+  'essential',
+  'exception',
+  'local',
+  'none',
+  'operator',
+  'other',
+  'special',
+])
+const NAME_CHARS_MAX = 63
+/** Worker threads: more than any machine this runs on has cores to give. */
+const WORKERS_MAX = 64
+/** Listen addresses and upstreams: each costs sockets in every worker. */
+const LISTEN_MAX = 64
+const UPSTREAMS_MAX = 32
+const LISTS_MAX = 1000
+const PREFIXES_MAX = 10_000
+
+type Parse = (text: string) => object | string
+
+/** A text that `parse` must accept; its fault becomes the problem's message. */
+function parsedText(parse: Parse) {
+  return z.string().superRefine((text, context) => {
+    const parsed = parse(text)
+    if (isFault(parsed)) report(context, parsed)
+  })
+}
+
+function report(context: z.RefinementCtx, { fault, suggestion }: Fault): void {
+  context.addIssue({ code: 'custom', message: fault, params: { suggestion } })
+}
+
+/** An amount of octets between two limits; the default is written with its unit. */
+function octets(min: number, max: number, defaultText: string) {
+  const accepted = z.union([z.int().min(0), z.string()], { error: 'is not an amount of octets' })
+  return accepted
+    .transform((value, context) => {
+      const parsed = parseOctets(value)
+      if (typeof parsed !== 'number') {
+        report(context, parsed)
+        return z.NEVER
+      }
+      if (parsed < min || parsed > max) {
+        const range = `${formatOctets(min)} to ${formatOctets(max)}`
+        report(context, { fault: `${formatOctets(parsed)} is out of range: ${range}` })
+        return z.NEVER
+      }
+      return parsed
+    })
+    .prefault(defaultText)
+    .meta({ 'x-unit': 'octets', 'x-min': formatOctets(min), 'x-max': formatOctets(max) })
+}
+
+function whole(min: number, max: number, defaultValue: number) {
+  return z.int().min(min).max(max).default(defaultValue)
+}
+
+const CATEGORY_NAME = /^[a-z][a-z0-9-]*$/
+const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
+
+const categoryName = z
+  .string()
+  .max(NAME_CHARS_MAX)
+  .superRefine((name, context) => {
+    if (!CATEGORY_NAME.test(name)) {
+      const fault = `category "${name}" is not a lower-case letter, then letters, digits, hyphens`
+      const repaired = name.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-')
+      const usable = CATEGORY_NAME.test(repaired) && { suggestion: `write ${repaired}` }
+      report(context, { fault, ...usable })
+    } else if (RESERVED_CATEGORIES.has(name)) {
+      report(context, { fault: `category "${name}" is a reserved word` })
+    }
+  })
+  .meta({ pattern: CATEGORY_NAME.source })
+
+function ipText(family: 4 | 6) {
+  return parsedText((text) => {
+    const address = parseAddress(text)
+    if (typeof address !== 'string') return address
+    const isFamily = address.includes(':') === (family === 6) && !address.includes('%')
+    return isFamily ? address : { fault: `"${text}" is not an IPv${family} address` }
+  })
+}
+
+export const CategoryConfig = z.strictObject({
+  blocked: z.boolean().default(true).meta({
+    description: 'False: rules of the category are loaded and counted, but block nothing.',
+  }),
+  response: z
+    .enum(['nxdomain', 'nodata', 'null', 'refused', 'address'])
+    .default('nxdomain')
+    .meta({
+      description:
+        'How a blocked name is answered: `nxdomain` (with a SOA record), `nodata`, `null` (0.0.0.0 ' +
+        'and ::), `refused`, or `address` (a block page at `ipv4` and `ipv6`).',
+    }),
+  ipv4: ipText(4).optional().meta({
+    description: 'For `response: address`: what A questions get; without it they get NODATA.',
+  }),
+  ipv6: ipText(6).optional().meta({
+    description: 'For `response: address`: what AAAA questions get; without it they get NODATA.',
+  }),
+})
+
+const SuffixConfig = z.strictObject({
+  icann: z.enum(['refuse', 'keep']).optional(),
+  private: z.enum(['refuse', 'keep']).optional(),
+})
+
+const ListConfig = z.strictObject({
+  name: z
+    .string()
+    .max(NAME_CHARS_MAX)
+    .regex(LIST_NAME)
+    .optional()
+    .meta({
+      description:
+        'Name in metrics, reports and `check`: lower-case letters, digits, dots, hyphens. Default: ' +
+        'the file name without its endings.',
+    }),
+  category: categoryName.meta({
+    description: 'The category whose names the list holds: a shipped one or one of your own.',
+  }),
+  file: z.string().min(1).meta({
+    description:
+      'Path of the list, relative to this file; any supported format, gzip read directly.',
+  }),
+  publicSuffixes: SuffixConfig.optional().meta({
+    description:
+      'Whether rules that are public suffixes are kept, where the default does not fit: group of ' +
+      '`icann` (registries: `com.cn`; default `refuse`) and `private` (hosts of many: `ngrok.io`; ' +
+      'default `keep` for `darkweb` and `vpn`, else `refuse`), each `refuse` or `keep`.',
+  }),
+  licence: z.string().optional().meta({ description: 'Licence of the list, kept in the image.' }),
+  attribution: z
+    .string()
+    .optional()
+    .meta({ description: 'Credit that the licence asks for, kept in the image.' }),
+})
+
+const MetricsConfig = z.strictObject({
+  listen: parsedText((text) => (text === 'off' ? text : parseEndpoint(text)))
+    .default('127.0.0.1:9353')
+    .meta({
+      description:
+        'ADDR:PORT of /metrics, /livez and /readyz over HTTP, or `off`. No client address and no ' +
+        'queried name is shown there, but nothing guards it either: keep it private.',
+    }),
+})
+
+const EssentialConfig = z.strictObject({
+  files: z
+    .array(z.string().min(1))
+    .max(LISTS_MAX)
+    .default([])
+    .meta({
+      description:
+        'More files of names that no subscribed list may block, one a line, in addition to the ' +
+        'essential names that ship and always hold.',
+    }),
+})
+
+const BlockConfig = z.strictObject({
+  ttlSeconds: whole(0, DAY_S, MINUTE_S).meta({
+    description:
+      'TTL of block answers and MINIMUM of their SOA: how long a client may keep a block after ' +
+      'the name is opened.',
+  }),
+})
+
+const EdnsConfig = z.strictObject({
+  udpOctetsMax: whole(512, 4096, 1232).meta({
+    description:
+      'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
+      'one piece (DNS Flag Day 2020).',
+  }),
+})
+
+const CacheConfig = z.strictObject({
+  octetsMax: octets(MiB, 16 * KiB * MiB, '64MiB').meta({
+    description: 'Octets of answers and keys kept by each worker.',
+  }),
+  ttlSecondsMin: whole(0, HOUR_S, 0).meta({
+    description: 'Answers are kept at least this long. 0 obeys the zone (RFC 2181 8).',
+  }),
+  ttlSecondsMax: whole(1, 7 * DAY_S, DAY_S).meta({
+    description: 'Answers are kept at most this long, whatever their TTL says.',
+  }),
+  negativeTtlSecondsMax: whole(1, DAY_S, 3 * HOUR_S).meta({
+    description: 'NXDOMAIN and NODATA are kept at most this long (RFC 2308 5 advises 3 hours).',
+  }),
+})
+
+const ForwardConfig = z.strictObject({
+  tryTimeoutMs: whole(50, 30 * SECOND_MS, 1500).meta({
+    description: 'How long one try waits for one upstream before the next one is asked.',
+  }),
+  totalTimeoutMs: whole(100, 60 * SECOND_MS, 4500).meta({
+    description:
+      'The whole budget of a question over all tries; below the 5 s after which stub resolvers ' +
+      'ask again.',
+  }),
+  triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+})
+
+const LimitsConfig = z.strictObject({
+  tcpConnectionsMax: whole(1, 65_536, 512).meta({
+    description:
+      'TCP connections open at once, per worker; past it the longest idle one is closed.',
+  }),
+  tcpConnectionsPerClientMax: whole(1, 65_536, 128).meta({
+    description:
+      'TCP connections of one client address. A whole centre behind NAT is one address, so this ' +
+      'is a quarter of the table rather than the ten or so that suit one device.',
+  }),
+  tcpIdleMs: whole(100, 600 * SECOND_MS, 10 * SECOND_MS).meta({
+    description: 'A TCP connection with no query in flight is closed after this (RFC 7766 6.2.3).',
+  }),
+  tcpMessageMs: whole(100, 60 * SECOND_MS, 5 * SECOND_MS).meta({
+    description:
+      'Time from the first octet of a TCP message to its last, and from connecting to the first.',
+  }),
+  tcpInFlightMax: whole(1, 65_536, 128).meta({
+    description: 'Queries of one TCP connection that may wait for an upstream at once.',
+  }),
+  tcpUnsentOctetsMax: octets(64 * KiB, 64 * MiB, '256KiB').meta({
+    description: 'Answers that a TCP client has not read yet; past it its queries are not read.',
+  }),
+  pendingMax: whole(1, 65_536, 8192).meta({
+    description: 'Questions waiting for an upstream, per worker; past it the answer is SERVFAIL.',
+  }),
+  waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
+    description: 'Clients that may wait for one and the same question in flight.',
+  }),
+})
+
+const LogConfig = z.strictObject({
+  level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').meta({
+    description: 'No client address and no queried name is logged at `info` or above it.',
+  }),
+})
+
+/** The whole file. */
+export const ConfigSchema = z.strictObject({
+  listen: z
+    .array(parsedText((text) => parseEndpoint(text)))
+    .min(1)
+    .max(LISTEN_MAX)
+    .default(['127.0.0.1:5300'])
+    .meta({
+      description:
+        'Addresses to answer on, over UDP and TCP: ADDR:PORT or [IPv6]:PORT. A wildcard or public ' +
+        'address needs `allowFrom`. Port 0 takes a free one.',
+    }),
+  allowFrom: z
+    .array(parsedText(parsePrefix))
+    .min(1)
+    .max(PREFIXES_MAX)
+    .default([...PRIVATE_PREFIXES])
+    .meta({
+      description:
+        'Networks whose clients are answered, as CIDR prefixes; all others get no answer. The ' +
+        'default is this machine and private networks.',
+    }),
+  upstreams: z
+    .array(parsedText(parseUpstream))
+    .min(1)
+    .max(UPSTREAMS_MAX)
+    .optional()
+    .meta({
+      description:
+        'Resolvers that answer what is not blocked: `udp://ADDR[:53]` (a bare address means this; ' +
+        'TCP is used on truncation) or `tcp://ADDR[:53]`. Default: the nameservers of ' +
+        '/etc/resolv.conf, this server left out.',
+    }),
+  workers: whole(1, WORKERS_MAX, 1).meta({ description: 'Worker threads that answer queries.' }),
+  lists: z
+    .array(ListConfig)
+    .min(1)
+    .max(LISTS_MAX)
+    .optional()
+    .meta({
+      description:
+        'Blocklists to compile at the start. With `lists` or `image` the built-in lists are not ' +
+        'loaded.',
+    }),
+  image: z.string().min(1).optional().meta({
+    description: 'A compiled blocklist made by `niveau3 lists compile`, instead of `lists`.',
+  }),
+  essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
+  categories: z
+    .record(categoryName, CategoryConfig)
+    .prefault({})
+    .meta({
+      description:
+        'How each category is treated. `darkweb`, `adult` and `vpn` always exist; others are those ' +
+        'that a list or the image uses.',
+    }),
+  block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
+  edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
+  cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
+  limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
+  metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
+  log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
+  stateDirectory: z.string().min(1).optional().meta({
+    description: 'Folder for what outlives a restart, and for the lock. Made when missing.',
+  }),
+  stopGraceSeconds: whole(0, 5, 5).meta({
+    description: 'On SIGTERM: how long queries in flight may still be answered.',
+  }),
+})
+
+/** What the operator wrote, checked, with every default filled in. */
+export type ConfigValues = z.output<typeof ConfigSchema>
+export type ListValues = z.output<typeof ListConfig>

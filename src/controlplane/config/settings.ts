@@ -1,0 +1,165 @@
+/** From checked values to what the two planes are told: addresses parsed, paths absolute. */
+
+import { basename, join } from 'node:path'
+import type {
+  CategorySettings,
+  DataplaneSettings,
+  Endpoint,
+  UpstreamSettings,
+} from '../../dataplane/settings.ts'
+import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
+import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
+import type { KeyPath } from './keys.ts'
+import type { Layered } from './layers.ts'
+import { CategoryConfig, SHIPPED_CATEGORIES, type ConfigValues, type ListValues } from './schema.ts'
+
+/** What the control plane is told. */
+export interface ControlSettings {
+  /** Where /metrics and the health pages are served; undefined when off. */
+  readonly metrics: Endpoint | undefined
+  readonly workers: number
+  /** Empty exactly when `image` is given. */
+  readonly lists: readonly ListSource[]
+  /** Absolute path of a compiled image. */
+  readonly image: string | undefined
+  /** Absolute paths; the file that ships is always the first. */
+  readonly essentialFiles: readonly string[]
+  /** Absolute path; made by the server when missing. */
+  readonly stateDirectory: string | undefined
+  readonly logLevel: ConfigValues['log']['level']
+  readonly stopGraceSeconds: number
+  /** True when the upstreams were read from resolv.conf, which a reload reads again. */
+  readonly upstreamsFromSystem: boolean
+}
+
+/** The product's own lists and essential names. */
+const BUILT_IN_DIRECTORY = join(PACKAGE_DIRECTORY, 'blocklists')
+
+/** The lists that are loaded when neither `lists` nor `image` is given. */
+const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((category) => ({
+  name: category,
+  category,
+  file: join(BUILT_IN_DIRECTORY, `${category}.txt`),
+  curated: true,
+  licence: 'Apache-2.0',
+}))
+
+const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
+
+/** The listen addresses of checked values. */
+export function listenOf(values: ConfigValues): readonly Endpoint[] {
+  return values.listen.map((text) => accepted(parseEndpoint(text)))
+}
+
+/** Returns what workers are told; `systemUpstreams` is used when none is configured. */
+export function dataplaneSettings(
+  values: ConfigValues,
+  systemUpstreams: readonly UpstreamSettings[],
+): DataplaneSettings {
+  const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
+  return {
+    listen: listenOf(values),
+    allowFrom: [...new Set(prefixes)],
+    upstreams: configured ?? systemUpstreams,
+    categories: categoriesOf(values),
+    blockTtlSeconds: values.block.ttlSeconds,
+    udpOctetsMax: values.edns.udpOctetsMax,
+    limits: values.limits,
+    forward: values.forward,
+    cache: values.cache,
+  }
+}
+
+/** The names of all categories: shipped ones, then those of lists, then configured ones. */
+export function categoryNames(values: ConfigValues): readonly string[] {
+  const listed = (values.lists ?? []).map((list) => list.category)
+  return [...new Set([...SHIPPED_CATEGORIES, ...listed, ...Object.keys(values.categories)])]
+}
+
+function categoriesOf(values: ConfigValues): readonly CategorySettings[] {
+  return categoryNames(values).map((name) => {
+    const category = Object.hasOwn(values.categories, name) ? values.categories[name] : undefined
+    return categorySettings(name, category ?? CategoryConfig.parse({}))
+  })
+}
+
+function categorySettings(
+  name: string,
+  { blocked, response, ipv4, ipv6 }: NonNullable<ConfigValues['categories'][string]>,
+): CategorySettings {
+  return {
+    name,
+    blocked,
+    response: {
+      kind: response,
+      ipv4: ipv4 === undefined ? undefined : addressOctets(ipv4),
+      ipv6: ipv6 === undefined ? undefined : addressOctets(ipv6),
+    },
+  }
+}
+
+/** Returns what the control plane is told. */
+export function controlSettings(
+  values: ConfigValues,
+  layered: Layered,
+  workingDirectory: string,
+): ControlSettings {
+  const locate = (file: string, path: KeyPath) =>
+    resolveFrom(file, layered.originOf(path), workingDirectory)
+  const { image, stateDirectory, metrics } = values
+  const more = values.essential.files.map((file, index) =>
+    locate(file, ['essential', 'files', index]),
+  )
+  return {
+    metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
+    workers: values.workers,
+    lists: image === undefined ? listsOf(values, locate) : [],
+    image: image === undefined ? undefined : locate(image, ['image']),
+    essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
+    stateDirectory:
+      stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    logLevel: values.log.level,
+    stopGraceSeconds: values.stopGraceSeconds,
+    upstreamsFromSystem: values.upstreams === undefined,
+  }
+}
+
+function listsOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): readonly ListSource[] {
+  if (values.lists === undefined) return BUILT_IN_LISTS
+  const taken = new Set(values.lists.flatMap((list) => list.name ?? []))
+  return values.lists.map((list, index) => ({
+    name: list.name ?? freeName(list.file, taken),
+    category: list.category,
+    file: locate(list.file, ['lists', index, 'file']),
+    curated: false,
+    ...(list.publicSuffixes && { publicSuffixes: suffixSettings(list.publicSuffixes) }),
+    ...(list.licence !== undefined && { licence: list.licence }),
+    ...(list.attribution !== undefined && { attribution: list.attribution }),
+  }))
+}
+
+function suffixSettings(given: NonNullable<ListValues['publicSuffixes']>): SuffixPolicy {
+  return {
+    ...(given.icann && { icann: given.icann }),
+    ...(given.private && { private: given.private }),
+  }
+}
+
+const FILE_ENDINGS = /\.(gz|txt|list|hosts|conf|rpz|zone|domains)$/
+
+/** The file name without its endings, numbered when another list has it already. */
+function freeName(file: string, taken: Set<string>): string {
+  let stem = basename(file).toLowerCase()
+  while (FILE_ENDINGS.test(stem)) stem = stem.replace(FILE_ENDINGS, '')
+  stem = stem.replaceAll(/[^a-z0-9._-]+/g, '-').replace(/^[^a-z0-9]+/, '') || 'list'
+  stem = stem.slice(0, 58)
+  let name = stem
+  for (let number = 2; taken.has(name); number += 1) name = `${stem}-${number}`
+  taken.add(name)
+  return name
+}

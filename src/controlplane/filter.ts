@@ -1,0 +1,80 @@
+/**
+ * The filter that a server starts with or reloads to: a compiled image (read from disk, or made
+ * from the configured lists off the main thread) and the essential names, under one stamp.
+ */
+import { createHash } from 'node:crypto'
+import { OperationalError } from '../base/errors.ts'
+import type { PolicyMessage } from '../dataplane/messages.ts'
+import type { CategorySettings } from '../dataplane/settings.ts'
+import { openTrie, type Trie } from '../trie/open.ts'
+import { EssentialNames } from './blocklist/essential.ts'
+import type { ListReport } from './blocklist/list-source.ts'
+import { compileInThread } from './compiler/compile-thread.ts'
+import { readImage } from './compiler/image-file.ts'
+import type { ControlSettings } from './config/settings.ts'
+
+/** A filter in force. */
+export interface LoadedFilter {
+  readonly trie: Trie
+  readonly image: SharedArrayBuffer
+  readonly essential: EssentialNames
+  /** What reading the lists has shown; empty when an image was given. */
+  readonly reports: readonly ListReport[]
+  readonly loadedAtSeconds: number
+}
+
+/**
+ * Loads what the configuration names.
+ *
+ * @throws OperationalError ERR_LIST…, ERR_IMAGE…; ERR_NO_LIST when no name would be blocked:
+ *   without a list there is no service.
+ */
+export async function loadFilter(control: ControlSettings): Promise<LoadedFilter> {
+  const essential = await EssentialNames.load(control.essentialFiles)
+  const loaded =
+    control.image === undefined
+      ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
+      : { image: await readImage(control.image), reports: [] }
+  const trie = openImage(loaded.image, control.image)
+  if (trie.names === 0) {
+    throw new OperationalError(
+      'ERR_NO_LIST',
+      'the lists hold no name that can be blocked; a filter without names is refused: give lists ' +
+        'with --blocklist CATEGORY=FILE, an image with --image, or the key "lists"',
+    )
+  }
+  const loadedAtSeconds = Math.floor(Date.now() / 1000)
+  return { trie, image: loaded.image, essential, reports: loaded.reports, loadedAtSeconds }
+}
+
+function openImage(image: SharedArrayBuffer, file: string | undefined): Trie {
+  try {
+    return openTrie(image)
+  } catch (cause) {
+    if (file === undefined || !(cause instanceof OperationalError)) throw cause
+    throw new OperationalError(cause.code, `${file}: ${cause.message}`, { file, cause })
+  }
+}
+
+/**
+ * Returns what the workers decide by. The stamp changes with anything that can change a verdict.
+ */
+export function policyOf(
+  filter: LoadedFilter,
+  categories: readonly CategorySettings[],
+): PolicyMessage {
+  const essentialNames = Buffer.concat(filter.essential.names)
+  const hash = createHash('sha256')
+  hash.update(filter.trie.digest).update('\n')
+  hash.update(createHash('sha256').update(essentialNames).digest('hex')).update('\n')
+  hash.update(
+    JSON.stringify(categories, (_key, value: unknown) =>
+      value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+    ),
+  )
+  return {
+    image: filter.image,
+    essentialNames: new Uint8Array(essentialNames),
+    stamp: hash.digest('hex'),
+  }
+}

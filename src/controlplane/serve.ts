@@ -1,0 +1,287 @@
+/**
+ * The running server: lists to image, workers on their ports, admin pages, signals. Everything that
+ * can fail fails before the first query is answered.
+ */
+import { mkdir } from 'node:fs/promises'
+import type { Logger } from 'pino'
+import { OperationalError } from '../base/errors.ts'
+import { SECOND_MS } from '../base/units.ts'
+import type { BoundEndpoint } from '../dataplane/messages.ts'
+import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
+import { isLibc, openLibc } from '../sys/libc.ts'
+import { AdminServer } from './admin/http-server.ts'
+import { Metrics } from './admin/metrics.ts'
+import { sumCounters } from './admin/scrape.ts'
+import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
+import type { LoadedConfig } from './config/load.ts'
+import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { Supervisor } from './threads/supervisor.ts'
+import { packageVersion } from './version.ts'
+
+export interface ServeOptions {
+  /** Reads the configuration anew for a reload. */
+  readonly reloadConfig: () => LoadedConfig
+  readonly log: Logger
+  /** Called when the server cannot go on by itself. */
+  readonly onFatal: (error: OperationalError) => void
+}
+
+/** Settings that only a restart can change, with the way to read each. */
+const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
+  ['listen', (config) => config.dataplane.listen],
+  ['workers', (config) => config.control.workers],
+  ['metrics.listen', (config) => config.control.metrics],
+  ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
+  ['stateDirectory', (config) => config.control.stateDirectory],
+]
+
+/** One running server: filter, workers and admin pages under one life. */
+export class Niveau3Server {
+  readonly #options: ServeOptions
+  readonly #supervisor: Supervisor
+  readonly #admin: AdminServer
+  readonly #version = packageVersion()
+  #config: LoadedConfig
+  #filter: LoadedFilter
+  #generation = 1
+  #lastReloadOk = true
+  #reloading: Promise<void> | null = null
+  #reloadAgain = false
+  #stopping = false
+  metricsEndpoint: Endpoint | undefined
+
+  constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
+    this.#config = config
+    this.#filter = filter
+    this.#options = options
+    const { dataplane } = config
+    this.#supervisor = new Supervisor(dataplane, policyOf(filter, dataplane.categories), {
+      workerDied: (worker, reason) => {
+        options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
+      },
+      gaveUp: options.onFatal,
+    })
+    this.#admin = new AdminServer({
+      metrics: new Metrics(() => this.#facts()),
+      checks: () => this.#checks(),
+    })
+  }
+
+  get endpoints(): readonly BoundEndpoint[] {
+    return this.#supervisor.endpoints
+  }
+
+  /** Binds everything; says `ready` in the log when queries are answered. */
+  async start(): Promise<void> {
+    const { control } = this.#config
+    const log = this.#options.log
+    if (control.stateDirectory !== undefined) {
+      await mkdir(control.stateDirectory, { recursive: true, mode: 0o750 })
+    }
+    const workers = await workersThatCanShare(control.workers, log)
+    await this.#supervisor.start(workers)
+    if (control.metrics !== undefined) {
+      try {
+        this.metricsEndpoint = await this.#admin.listen(control.metrics)
+      } catch (error) {
+        await this.#supervisor.stop(0)
+        throw error
+      }
+    }
+    log.info(
+      {
+        event: 'ready',
+        version: this.#version,
+        listen: this.endpoints.map(({ udp }) => textOf(udp)),
+        metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
+        upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+        names: this.#filter.trie.names,
+        essentialNames: this.#filter.essential.size,
+        workers,
+        batched: this.#supervisor.whyNotBatched === undefined,
+      },
+      'ready',
+    )
+    if (this.#supervisor.whyNotBatched !== undefined) {
+      const why = this.#supervisor.whyNotBatched
+      log.info({ event: 'plain_udp', why }, `datagrams are read one by one: ${why}`)
+    }
+    if (this.#config.dataplane.upstreams.length === 0) {
+      log.warn({ event: 'no_upstream' }, NO_UPSTREAM)
+    }
+  }
+
+  /**
+   * Takes lists and configuration anew, all or nothing; while one reload runs, further requests
+   * make one more after it.
+   */
+  async reload(): Promise<void> {
+    if (this.#reloading !== null) {
+      this.#reloadAgain = true
+      return this.#reloading
+    }
+    this.#reloading = this.#reloadAll()
+    try {
+      await this.#reloading
+    } finally {
+      this.#reloading = null
+    }
+  }
+
+  /** Answers what is in flight, closes every socket; resolves when nothing is left. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    const log = this.#options.log
+    log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
+    await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
+    if (this.metricsEndpoint !== undefined) await this.#admin.close()
+    log.info({ event: 'stopped' }, 'stopped')
+  }
+
+  async #reloadAll(): Promise<void> {
+    do {
+      this.#reloadAgain = false
+      await this.#reloadOnce()
+    } while (this.#reloadAgain && !this.#stopping)
+  }
+
+  async #reloadOnce(): Promise<void> {
+    const log = this.#options.log
+    try {
+      const config = this.#options.reloadConfig()
+      const filter = await loadFilter(config.control)
+      if (this.#stopping) return
+      const policy = policyOf(filter, config.dataplane.categories)
+      await this.#supervisor.reload(runningCache(config.dataplane, this.#config.dataplane), policy)
+      const needsRestart = NEEDS_RESTART.filter(
+        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#config)),
+      ).map(([key]) => key)
+      this.#config = config
+      this.#filter = filter
+      this.#generation++
+      this.#lastReloadOk = true
+      logReports(log, filter)
+      const names = filter.trie.names
+      log.info(
+        { event: 'reloaded', generation: this.#generation, names, needsRestart },
+        needsRestart.length === 0
+          ? 'reloaded'
+          : `reloaded; these keys take effect at the next start: ${needsRestart.join(', ')}`,
+      )
+    } catch (error) {
+      this.#lastReloadOk = false
+      const facts =
+        error instanceof OperationalError
+          ? { code: error.code, file: error.file, line: error.line }
+          : { code: 'ERR_WORKER' }
+      const message = error instanceof Error ? error.message : String(error)
+      log.error(
+        { event: 'reload_failed', ...facts },
+        `reload refused, the running filter stays: ${message}`,
+      )
+    }
+  }
+
+  #checks(): readonly ReadinessCheck[] {
+    const upstreams = this.#config.dataplane.upstreams.length
+    const alive = this.#supervisor.workersAlive
+    return [
+      { check: 'workers', ok: alive > 0, why: alive > 0 ? '' : 'no worker is alive' },
+      { check: 'filter', ok: this.#filter.trie.names > 0, why: '' },
+      { check: 'upstreams', ok: upstreams > 0, why: upstreams > 0 ? '' : NO_UPSTREAM },
+    ]
+  }
+
+  #facts(): ServerFacts {
+    return {
+      version: this.#version,
+      slots: sumCounters(this.#supervisor.counters),
+      upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      workersAlive: this.#supervisor.workersAlive,
+      lastReloadOk: this.#lastReloadOk,
+      filter: this.#filterFacts(),
+      checks: this.#checks(),
+    }
+  }
+
+  #filterFacts(): FilterFacts {
+    const { trie, loadedAtSeconds } = this.#filter
+    return {
+      categories: trie.categories,
+      rules: trie.categories.map((category) => ({
+        category,
+        rules: trie.lists
+          .filter((list) => list.category === category)
+          .reduce((sum, list) => sum + list.kept, 0),
+      })),
+      lists: trie.lists.map(({ name }) => ({ list: name, loadedAtSeconds })),
+      generation: this.#generation,
+      memoryOctets: trie.octets,
+    }
+  }
+}
+
+const NO_UPSTREAM =
+  'no upstream is configured and resolv.conf names none but ourselves: blocked names are answered, ' +
+  'the rest is SERVFAIL; give --upstream ADDR'
+
+/**
+ * Loads the filter and starts the server.
+ *
+ * @throws OperationalError with the code that the command ends with; nothing is left running then.
+ */
+export async function startServer(
+  config: LoadedConfig,
+  options: ServeOptions,
+): Promise<Niveau3Server> {
+  const filter = await loadFilter(config.control)
+  logReports(options.log, filter)
+  const server = new Niveau3Server(config, filter, options)
+  await server.start()
+  return server
+}
+
+/** One line a list at start and reload: what was taken and what was not, in numbers. */
+function logReports(log: Logger, filter: LoadedFilter): void {
+  for (const report of filter.reports) {
+    const { name, category, format, rules, exceptions, refusedCount, exemptedCount } = report
+    log.info(
+      {
+        event: 'list_read',
+        list: name,
+        category,
+        format,
+        rules,
+        exceptions,
+        refused: refusedCount,
+        exempted: exemptedCount,
+      },
+      `list ${name}: ${rules} rules`,
+    )
+  }
+}
+
+/** The cache keeps the size that it was made with. */
+function runningCache(next: DataplaneSettings, running: DataplaneSettings): DataplaneSettings {
+  return { ...next, cache: { ...next.cache, octetsMax: running.cache.octetsMax } }
+}
+
+/** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */
+async function workersThatCanShare(asked: number, log: Logger): Promise<number> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const nodeCan = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
+  if (asked === 1 || nodeCan) return asked
+  const libc = await openLibc()
+  if (isLibc(libc)) return asked
+  log.warn(
+    { event: 'one_worker', asked, why: libc.why },
+    `this Node.js (${process.versions.node}) cannot share a UDP port between workers: one is ` +
+      'started; use Node.js 22.12 or later for more',
+  )
+  return 1
+}
+
+function textOf({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}

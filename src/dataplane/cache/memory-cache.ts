@@ -1,0 +1,89 @@
+/**
+ * Answers and their verdicts in this worker's memory: `lru-cache` bounded in octets. An entry keeps
+ * the names that its answer led through, so that after a change of policy the verdict is derived
+ * again locally, without asking upstream.
+ */
+import { LRUCache } from 'lru-cache'
+import type { AnswerFacts } from '../../wire/answer.ts'
+import type { StoredAnswer } from '../../wire/reply.ts'
+import { CACHE_EVICTIONS, type Counters } from '../counters.ts'
+
+/**
+ * What an entry costs besides its octets: object, two views, key string, cells of the LRU
+ * (measured).
+ */
+const ENTRY_OVERHEAD_OCTETS = 640
+/** Entries of the smallest useful size that fit the limit decide how long the LRU's arrays are. */
+const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60
+
+/** One answer with its verdict. */
+export class CacheEntry implements StoredAnswer {
+  readonly message: Uint8Array
+  readonly octets: number
+  readonly ttlOffsets: Uint16Array
+  readonly ttlCount: number
+  /** Targets that the answer led through: wire names, lower case, one after another. */
+  readonly names: Uint8Array
+  readonly storedMs: number
+  readonly expiresMs: number
+  /** Policy stamp under which `category` holds. */
+  stamp = ''
+  /** Bit of the category that blocks one of `names`, or -1. */
+  category = -1
+
+  constructor(message: Uint8Array, facts: AnswerFacts, nowMs: number) {
+    const octets = facts.octets
+    this.message = Uint8Array.prototype.slice.call(message, 0, octets)
+    this.octets = octets
+    this.ttlOffsets = facts.ttlOffsets.slice(0, facts.ttlCount)
+    this.ttlCount = facts.ttlCount
+    this.names = facts.namesOctets === 0 ? NO_NAMES : facts.names.slice(0, facts.namesOctets)
+    this.storedMs = nowMs
+    this.expiresMs = nowMs + facts.ttlSeconds * 1000
+  }
+}
+
+const NO_NAMES = new Uint8Array(0)
+
+/** The memory tier. Keys are those of `AskedName.key`. */
+export class MemoryCache {
+  readonly #entries: LRUCache<string, CacheEntry>
+
+  /** @param octetsMax limit of answers, keys and their bookkeeping. */
+  constructor(octetsMax: number, counters: Counters) {
+    this.#entries = new LRUCache<string, CacheEntry>({
+      max: Math.max(1, Math.ceil(octetsMax / ENTRY_OCTETS_MIN)),
+      maxSize: octetsMax,
+      dispose: (_entry, _key, reason) => {
+        if (reason === 'evict') counters[CACHE_EVICTIONS] = counters[CACHE_EVICTIONS]! + 1
+      },
+    })
+  }
+
+  get entries(): number {
+    return this.#entries.size
+  }
+
+  get octets(): number {
+    return this.#entries.calculatedSize
+  }
+
+  /** Returns the entry that is still alive at `nowMs` (the monotonic clock), or undefined. */
+  get(key: string, nowMs: number): CacheEntry | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return undefined
+    if (nowMs < entry.expiresMs) return entry
+    this.#entries.delete(key)
+    return undefined
+  }
+
+  /** Keeps a copy of the answer for the seconds that its facts allow. */
+  set(key: string, entry: CacheEntry): void {
+    const octets = entry.octets + entry.ttlCount * 2 + entry.names.length
+    this.#entries.set(key, entry, { size: octets + key.length + ENTRY_OVERHEAD_OCTETS })
+  }
+
+  clear(): void {
+    this.#entries.clear()
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Counters of one worker: one block of 64-bit floats in shared memory, one writer, read and summed
+ * by the control plane when it is scraped. An increment is one indexed addition; names exist only
+ * out there.
+ */
+import { TYPE_A, TYPE_AAAA, TYPE_ANY, TYPE_HTTPS, TYPE_MX, TYPE_NS } from '../wire/codes.ts'
+import { TYPE_PTR, TYPE_SOA, TYPE_SRV, TYPE_SVCB, TYPE_TXT } from '../wire/codes.ts'
+
+export const PROTO_UDP = 0
+export const PROTO_TCP = 1
+export const PROTOS = ['udp', 'tcp'] as const
+
+export const FAMILY_IPV4 = 0
+export const FAMILY_IPV6 = 1
+export const FAMILIES = ['ipv4', 'ipv6'] as const
+
+/** Question types that have a label of their own; all others count as `other`, the last slot. */
+export const QUESTION_TYPES = [
+  'A',
+  'AAAA',
+  'HTTPS',
+  'SVCB',
+  'PTR',
+  'TXT',
+  'MX',
+  'NS',
+  'SRV',
+  'SOA',
+  'ANY',
+  'other',
+] as const
+const TYPE_OTHER = QUESTION_TYPES.length - 1
+const TYPE_SLOTS = createTypeSlots()
+
+export const OUTCOME_BLOCKED = 0
+export const OUTCOME_CACHED = 1
+export const OUTCOME_FORWARDED = 3
+export const OUTCOME_LOCAL = 4
+export const OUTCOME_REFUSED = 5
+export const OUTCOME_ERROR = 6
+export const OUTCOMES = [
+  'blocked',
+  'cached',
+  'stale',
+  'forwarded',
+  'local',
+  'refused',
+  'error',
+] as const
+
+/** Rcodes 0..16 have a slot each, the last one takes whatever an upstream may invent above. */
+export const RCODE_SLOTS = 18
+
+export const DROP_ACL = 0
+export const DROP_SHORT = 1
+export const DROP_RESPONSE = 2
+export const DROP_SOURCE_PORT = 3
+/** The client went away before its answer came. */
+export const DROP_GONE = 4
+/** The worker stopped with the question still open. */
+export const DROP_STOPPED = 5
+export const DROP_REASONS = [
+  'acl',
+  'short',
+  'response_bit',
+  'source_port',
+  'client_gone',
+  'stopped',
+] as const
+
+export const DECISION_BLOCK = 0
+/** A list would block it, an essential name says no. */
+export const DECISION_EXEMPT = 1
+export const DECISION_ACTIONS = ['block', 'exempt'] as const
+export const CATEGORY_SLOTS = 32
+
+export const CACHE_HIT = 0
+export const CACHE_MISS = 1
+export const CACHE_RESULTS = ['hit', 'miss'] as const
+
+export const FAILURE_TIMEOUT = 0
+export const FAILURE_NETWORK = 1
+/** A datagram that answers no open question: wrong id or wrong question. */
+export const FAILURE_MISMATCH = 2
+export const FAILURE_FORMAT = 3
+/** SERVFAIL, REFUSED, NOTIMP or FORMERR from the upstream. */
+export const FAILURE_RCODE = 4
+export const FAILURE_REASONS = ['timeout', 'network', 'mismatch', 'format', 'rcode'] as const
+/** Upstreams with counters of their own; configuration allows no more. */
+export const UPSTREAMS_MAX = 16
+
+/** Upper bounds of the latency buckets in milliseconds; one more slot takes what is above. */
+export const DURATION_BOUNDS_MS = [
+  0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000,
+] as const
+const DURATION_SLOTS = DURATION_BOUNDS_MS.length + 1
+
+const OUTCOME_COUNT = OUTCOMES.length
+const TYPE_COUNT = QUESTION_TYPES.length
+
+/** Offsets of the groups within a block. */
+export const QUERIES = 0
+export const RESPONSES = QUERIES + PROTOS.length * FAMILIES.length * TYPE_COUNT
+export const DURATION_BUCKETS = RESPONSES + OUTCOME_COUNT * RCODE_SLOTS
+export const DURATION_SUM_MS = DURATION_BUCKETS + OUTCOME_COUNT * DURATION_SLOTS
+export const DROPPED = DURATION_SUM_MS + OUTCOME_COUNT
+export const DECISIONS = DROPPED + DROP_REASONS.length
+export const DECISIONS_PASSED = DECISIONS + DECISION_ACTIONS.length * CATEGORY_SLOTS
+export const CACHE_LOOKUPS = DECISIONS_PASSED + 1
+export const CACHE_ENTRIES = CACHE_LOOKUPS + CACHE_RESULTS.length
+export const CACHE_OCTETS = CACHE_ENTRIES + 1
+export const CACHE_EVICTIONS = CACHE_OCTETS + 1
+export const IN_FLIGHT = CACHE_EVICTIONS + 1
+export const COALESCED = IN_FLIGHT + 1
+export const TRUNCATED = COALESCED + 1
+export const TCP_CONNECTIONS = TRUNCATED + 1
+export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
+export const TCP_REJECTED = TCP_ACCEPTED + 1
+export const TCP_CLOSED_IDLE = TCP_REJECTED + 1
+export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
+export const UPSTREAM_QUERIES = UDP_SEND_ERRORS + 1
+export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
+export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
+export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
+export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
+/**
+ * Just past the upstreams' slots, which begin at `UPSTREAM_QUERIES`: they start anew with new
+ * upstreams.
+ */
+export const UPSTREAM_END = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
+const SLOTS = UPSTREAM_END
+
+/** One worker's counters: `block[QUERIES + …]`. */
+export type Counters = Float64Array
+
+/** Makes a zeroed block that can be posted to a worker. */
+export function createCounters(): Counters {
+  return new Float64Array(new SharedArrayBuffer(SLOTS * Float64Array.BYTES_PER_ELEMENT))
+}
+
+function createTypeSlots(): Uint8Array {
+  const slots = new Uint8Array(256).fill(TYPE_OTHER)
+  const types = [TYPE_A, TYPE_AAAA, TYPE_HTTPS, TYPE_SVCB, TYPE_PTR, TYPE_TXT, TYPE_MX]
+  types.push(TYPE_NS, TYPE_SRV, TYPE_SOA, TYPE_ANY)
+  for (const [slot, type] of types.entries()) slots[type] = slot
+  return slots
+}
+
+/** Returns the slot of a received query. */
+export function querySlot(proto: number, family: number, type: number): number {
+  const typeSlot = type < 256 ? TYPE_SLOTS[type]! : TYPE_OTHER
+  return QUERIES + (proto * FAMILIES.length + family) * TYPE_COUNT + typeSlot
+}
+
+/** Returns the slot of a sent response. */
+export function responseSlot(outcome: number, rcode: number): number {
+  return RESPONSES + outcome * RCODE_SLOTS + Math.min(rcode, RCODE_SLOTS - 1)
+}
+
+/** Returns the slot of an upstream's failures. */
+export function failureSlot(upstream: number, reason: number): number {
+  return UPSTREAM_FAILURES + upstream * FAILURE_REASONS.length + reason
+}
+
+/** Counts one response time in its bucket. */
+export function countDuration(counters: Counters, outcome: number, milliseconds: number): void {
+  let bucket = 0
+  while (bucket < DURATION_SLOTS - 1 && milliseconds > DURATION_BOUNDS_MS[bucket]!) bucket++
+  const slot = DURATION_BUCKETS + outcome * DURATION_SLOTS + bucket
+  counters[slot] = counters[slot]! + 1
+  const sum = DURATION_SUM_MS + outcome
+  counters[sum] = counters[sum]! + milliseconds
+}
+
+/** Adds one. */
+export function count(counters: Counters, slot: number): void {
+  counters[slot] = counters[slot]! + 1
+}

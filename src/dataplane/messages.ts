@@ -1,0 +1,52 @@
+/** What the supervisor and a worker say to each other. All values can be posted between threads. */
+import type { ErrorCode } from '../base/errors.ts'
+import type { Counters } from './counters.ts'
+import type { DataplaneSettings, Endpoint } from './settings.ts'
+
+/** Everything that decides verdicts, made by the control plane, shared by all workers. */
+export interface PolicyMessage {
+  readonly image: SharedArrayBuffer
+  /** Wire names, lower case, one after another. */
+  readonly essentialNames: Uint8Array
+  /** Digest of image, essential names and policy configuration. */
+  readonly stamp: string
+}
+
+/** The `workerData` of a worker thread. */
+export interface WorkerStart {
+  readonly settings: DataplaneSettings
+  readonly policy: PolicyMessage
+  readonly counters: Counters
+  /** Binds with SO_REUSEPORT, because other workers bind the same ports. */
+  readonly shared: boolean
+  /** One pair a listen address, bound by the supervisor; undefined: the worker binds by itself. */
+  readonly descriptors: readonly DescriptorPair[] | undefined
+}
+
+/** Two sockets of one listen address; the worker that is given them takes them over. */
+export interface DescriptorPair {
+  readonly udp: number
+  readonly tcp: number
+}
+
+export type ToWorker =
+  | {
+      readonly kind: 'reload'
+      readonly settings: DataplaneSettings
+      readonly policy: PolicyMessage
+    }
+  | { readonly kind: 'stop'; readonly graceMs: number }
+
+/**
+ * One bound address, with the ports that the system gave (they differ only when port 0 was asked).
+ */
+export interface BoundEndpoint {
+  readonly udp: Endpoint
+  readonly tcp: Endpoint
+}
+
+export type FromWorker =
+  | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
+  | { readonly kind: 'reloaded' }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }

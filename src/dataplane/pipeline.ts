@@ -1,0 +1,382 @@
+/**
+ * The way of a query, in the only file that knows the order of the steps:
+ *
+ *   1 parse      what cannot be read is answered or dropped before anything looks at a name
+ *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
+ *   3 policy     essential names, then the compiled lists; before the cache, so that after a reload
+ * no
+ *                answer that was cached earlier can pass a new block
+ *   4 any        questions for ANY get their small answer only when the name is not blocked (RFC
+ * 8482)
+ *   5 cache      an answer whose chain of names is still allowed by today's policy
+ *   6 upstream   one question for all who ask the same; policy looks at the names it led through
+ */
+import type { Libc } from '../sys/libc.ts'
+import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
+import {
+  EDE_NETWORK_ERROR,
+  EDE_NO_REACHABLE_AUTHORITY,
+  RCODE_REFUSED,
+  RCODE_SERVFAIL,
+  TYPE_ANY,
+} from '../wire/codes.ts'
+import {
+  FLAG_TC,
+  HEADER_OCTETS,
+  MESSAGE_OCTETS_MAX,
+  OFFSET_FLAGS,
+  headerRcode,
+  readU16,
+} from '../wire/header.ts'
+import { skipPlainName } from '../wire/name.ts'
+import {
+  PARSE_FORMERR,
+  PARSE_OK,
+  PARSE_RESPONSE,
+  PARSE_SHORT,
+  ParsedQuery,
+  parseQuery,
+  rcodeOfParse,
+} from '../wire/query.ts'
+import {
+  NO_EXTENDED_ERROR,
+  NO_TEXT,
+  REPLY_SLACK_OCTETS,
+  writeHinfo,
+  writeRcode,
+  writeStored,
+  type ExtendedError,
+} from '../wire/reply.ts'
+import { CacheEntry, MemoryCache } from './cache/memory-cache.ts'
+import {
+  CACHE_ENTRIES,
+  CACHE_HIT,
+  CACHE_LOOKUPS,
+  CACHE_MISS,
+  CACHE_OCTETS,
+  CATEGORY_SLOTS,
+  DECISIONS,
+  DECISIONS_PASSED,
+  DECISION_BLOCK,
+  DECISION_EXEMPT,
+  DROPPED,
+  DROP_GONE,
+  DROP_RESPONSE,
+  DROP_SHORT,
+  OUTCOME_BLOCKED,
+  OUTCOME_CACHED,
+  OUTCOME_ERROR,
+  OUTCOME_FORWARDED,
+  OUTCOME_LOCAL,
+  OUTCOME_REFUSED,
+  PROTO_UDP,
+  TRUNCATED,
+  UPSTREAM_END,
+  UPSTREAM_QUERIES,
+  count,
+  countDuration,
+  querySlot,
+  responseSlot,
+  type Counters,
+} from './counters.ts'
+import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
+import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
+import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { AskedName, type ReplySink, type Waiter } from './query.ts'
+import type { DataplaneSettings } from './settings.ts'
+import { Forwarder, type ForwardEvents } from './upstream/forwarder.ts'
+import type { Pending } from './upstream/pending.ts'
+import { WaitingQueries } from './upstream/waiting-queries.ts'
+
+/** `handle` keeps the query: its answer will come through the sink. */
+export const PENDING = -1
+/** `handle` counted the query as dropped. */
+export const DROPPED_QUERY = 0
+/** `replyCode` is the outcome above the rcode. */
+const REPLY_CODE_SHIFT = 5
+const REPLY_CODE_RCODE = 31
+/** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
+const ANY_TTL_SECONDS = 3600
+
+const UNREACHABLE: ExtendedError = { code: EDE_NO_REACHABLE_AUTHORITY, text: NO_TEXT }
+const OVERLOADED: ExtendedError = { code: EDE_NETWORK_ERROR, text: NO_TEXT }
+
+/** One worker's pipeline. Everything it needs for a query is made here, once. */
+export class Pipeline implements ForwardEvents {
+  /** Where answers are written that had to be waited for. */
+  readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  readonly #counters: Counters
+  readonly #libc: Libc | undefined
+  readonly #query = new ParsedQuery(this.#reply)
+  readonly #asked = new AskedName()
+  readonly #alias = new AskedName()
+  readonly #facts = new AnswerFacts()
+  readonly #special = new SpecialNames()
+  readonly #waiting: WaitingQueries
+  readonly #cache: MemoryCache
+  #settings: DataplaneSettings
+  #policy: Policy
+  #forwarder: Forwarder
+  #out: Uint8Array = this.#reply
+  /** Outcome and rcode of the reply that was written last, for `countSent`. */
+  replyCode = 0
+
+  /** @param libc the system calls for batches of datagrams, where they are to be had. */
+  constructor(
+    settings: DataplaneSettings,
+    policy: Policy,
+    counters: Counters,
+    libc: Libc | undefined,
+  ) {
+    this.#libc = libc
+    this.#settings = settings
+    this.#policy = policy
+    this.#counters = counters
+    this.#cache = new MemoryCache(settings.cache.octetsMax, counters)
+    this.#waiting = new WaitingQueries(counters)
+    this.#forwarder = createForwarder(settings, counters, this, libc)
+  }
+
+  /** Questions that wait for an upstream. */
+  get questionsInFlight(): number {
+    return this.#waiting.questions
+  }
+
+  /**
+   * Answers one message: returns the octets of the reply in `out`, or `DROPPED_QUERY`, or
+   * `PENDING`. `out` may be the message's own buffer if it has room for the largest reply. Every
+   * message that comes here is counted once as received, and once as answered, dropped or in
+   * flight.
+   */
+  handle(
+    message: Uint8Array,
+    octets: number,
+    out: Uint8Array,
+    proto: number,
+    family: number,
+    sink: ReplySink,
+    receivedMs: number,
+  ): number {
+    this.#out = out
+    const query = this.#query
+    const parsed = parseQuery(message, octets, query)
+    const known = parsed >= PARSE_FORMERR && query.questionEnd !== 0
+    count(this.#counters, querySlot(proto, family, known || parsed === PARSE_OK ? query.type : 0))
+    query.replyOctetsMax =
+      proto === PROTO_UDP
+        ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
+        : MESSAGE_OCTETS_MAX
+    if (parsed !== PARSE_OK) return this.#refuse(parsed, query)
+    const asked = this.#asked
+    asked.take(message, HEADER_OCTETS)
+
+    const special = this.#special.find(asked)
+    if (special !== SPECIAL_NONE) return this.#answerSpecial(query, special)
+
+    const category = this.#policy.decide(asked)
+    if (category !== NOT_BLOCKED) {
+      return this.#answerBlocked(query, category, this.#policy.ruleStart, this.#policy.whole)
+    }
+    if (this.#policy.exempted !== NOT_BLOCKED) {
+      const slot = DECISIONS + DECISION_EXEMPT * CATEGORY_SLOTS + this.#policy.exempted
+      count(this.#counters, slot)
+    }
+    if (query.type === TYPE_ANY) {
+      const end = writeHinfo(this.#out, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
+      return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
+    }
+    const key = asked.key(query)
+    const entry = this.#cache.get(key, receivedMs)
+    if (entry !== undefined) return this.#answerCached(query, entry, receivedMs)
+    count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
+    return this.#forward(key, query, sink, receivedMs)
+  }
+
+  /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
+  countSent(code: number, milliseconds: number): void {
+    const outcome = code >>> REPLY_CODE_SHIFT
+    count(this.#counters, responseSlot(outcome, code & REPLY_CODE_RCODE))
+    countDuration(this.#counters, outcome, milliseconds)
+  }
+
+  /** Counts a reply as dropped: the client is gone or the socket refused it. */
+  countUnsent(): void {
+    count(this.#counters, DROPPED + DROP_GONE)
+  }
+
+  /** Takes new settings and a new policy between two queries: cached verdicts are derived again. */
+  reload(settings: DataplaneSettings, policy: Policy): void {
+    const before = this.#settings
+    this.#settings = settings
+    this.#policy = policy
+    if (sameForwarding(before, settings)) return
+    this.#forwarder.retire()
+    this.#counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
+    this.#forwarder = createForwarder(settings, this.#counters, this, this.#libc)
+  }
+
+  /** Drops, and counts, every question that is still open; closes the upstream sockets. */
+  close(): void {
+    this.#waiting.close()
+    this.#forwarder.close()
+  }
+
+  /** An upstream's reply: checked, judged by policy, kept, and given to all who wait. */
+  answered(pending: Pending, message: Uint8Array, octets: number): boolean {
+    const facts = this.#facts
+    if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
+    if (facts.rcode > 0xf) return false
+    const limits = this.#settings.cache
+    const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
+    clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
+    const entry = new CacheEntry(message, facts, performance.now())
+    this.#judge(entry)
+    if (facts.ttlSeconds > 0) {
+      this.#cache.set(pending.key, entry)
+      this.#counters[CACHE_ENTRIES] = this.#cache.entries
+      this.#counters[CACHE_OCTETS] = this.#cache.octets
+    }
+    this.#settle(pending, entry)
+    return true
+  }
+
+  /** No upstream answered: SERVFAIL says so to all who wait (RFC 8914 4.23). */
+  unanswered(pending: Pending): void {
+    this.#settle(pending, null)
+  }
+
+  #refuse(parsed: number, query: ParsedQuery): number {
+    if (parsed === PARSE_SHORT || parsed === PARSE_RESPONSE) {
+      count(this.#counters, DROPPED + (parsed === PARSE_SHORT ? DROP_SHORT : DROP_RESPONSE))
+      return DROPPED_QUERY
+    }
+    const rcode = rcodeOfParse(parsed)
+    const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
+    const octetsMax = this.#settings.udpOctetsMax
+    const end = writeRcode(this.#out, query, rcode, NO_EXTENDED_ERROR, octetsMax)
+    return this.#finish(end, outcome, rcode)
+  }
+
+  #answerSpecial(query: ParsedQuery, special: number): number {
+    const { rcode, zoneLabel } = this.#special
+    const zoneStart = this.#asked.labelStarts[zoneLabel]!
+    const octetsMax = this.#settings.udpOctetsMax
+    const end = writeSpecial(this.#out, query, special, rcode, zoneStart, octetsMax)
+    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
+  }
+
+  #answerBlocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
+    count(this.#counters, DECISIONS + DECISION_BLOCK * CATEGORY_SLOTS + category)
+    const end = writeBlocked(
+      this.#out,
+      query,
+      this.#policy.answers[category]!,
+      ruleStart,
+      whole,
+      this.#settings.blockTtlSeconds,
+      this.#settings.udpOctetsMax,
+    )
+    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.#out))
+  }
+
+  #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
+    count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
+    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
+    return this.#answerEntry(query, entry, OUTCOME_CACHED, nowMs)
+  }
+
+  /**
+   * Writes what an entry means to one client: its answer, or the block of a name it led through.
+   */
+  #answerEntry(query: ParsedQuery, entry: CacheEntry, outcome: number, nowMs: number): number {
+    if (entry.category !== NOT_BLOCKED) {
+      return this.#answerBlocked(query, entry.category, 0, false)
+    }
+    count(this.#counters, DECISIONS_PASSED)
+    const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
+    const octetsMax = this.#settings.udpOctetsMax
+    const reply = this.#out
+    const end = writeStored(reply, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
+    if ((readU16(reply, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
+    return this.#finish(end, outcome, headerRcode(reply))
+  }
+
+  /** Derives the verdict over the names an answer led through, under the policy of this moment. */
+  #judge(entry: CacheEntry): void {
+    const names = entry.names
+    const alias = this.#alias
+    entry.stamp = this.#policy.stamp
+    entry.category = NOT_BLOCKED
+    let at = 0
+    while (at < names.length && entry.category === NOT_BLOCKED) {
+      alias.take(names, at)
+      if (this.#special.find(alias) === SPECIAL_NONE) entry.category = this.#policy.decide(alias)
+      at = skipPlainName(names, at, names.length)
+    }
+  }
+
+  #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
+    const settings = this.#settings
+    if (settings.upstreams.length === 0) return this.#fail(query, UNREACHABLE)
+    const waiting = this.#waiting
+    const pending = waiting.join(
+      key,
+      this.#asked,
+      query,
+      sink,
+      receivedMs,
+      settings.limits,
+      settings.udpOctetsMax,
+    )
+    if (pending === null) return this.#fail(query, OVERLOADED)
+    if (waiting.isNew) this.#forwarder.ask(pending)
+    return PENDING
+  }
+
+  #fail(query: ParsedQuery, error: ExtendedError): number {
+    const octetsMax = this.#settings.udpOctetsMax
+    const end = writeRcode(this.#out, query, RCODE_SERVFAIL, error, octetsMax)
+    return this.#finish(end, OUTCOME_ERROR, RCODE_SERVFAIL)
+  }
+
+  /** Answers all who wait for one question; `entry` is null when no upstream answered. */
+  #settle(pending: Pending, entry: CacheEntry | null): void {
+    const nowMs = performance.now()
+    this.#out = this.#reply
+    let waiter = this.#waiting.take(pending)
+    while (waiter !== null) {
+      this.#settleWaiter(waiter, entry, nowMs)
+      waiter = this.#waiting.release(waiter)
+    }
+  }
+
+  #settleWaiter(waiter: Waiter, entry: CacheEntry | null, nowMs: number): void {
+    const octets =
+      entry === null
+        ? this.#fail(waiter.query, UNREACHABLE)
+        : this.#answerEntry(waiter.query, entry, OUTCOME_FORWARDED, nowMs)
+    const sent = waiter.sink?.send(this.#out, octets, waiter) ?? false
+    if (sent) this.countSent(this.replyCode, nowMs - waiter.receivedMs)
+    else this.countUnsent()
+  }
+
+  #finish(octets: number, outcome: number, rcode: number): number {
+    this.replyCode = (outcome << REPLY_CODE_SHIFT) | rcode
+    return octets
+  }
+}
+
+/** True when both settings ask the same upstreams in the same way. */
+function sameForwarding(left: DataplaneSettings, right: DataplaneSettings): boolean {
+  const what = JSON.stringify([left.upstreams, left.forward])
+  return what === JSON.stringify([right.upstreams, right.forward])
+}
+
+function createForwarder(
+  settings: DataplaneSettings,
+  counters: Counters,
+  events: ForwardEvents,
+  libc: Libc | undefined,
+): Forwarder {
+  return new Forwarder(settings.upstreams, settings.forward, counters, events, libc)
+}

@@ -1,0 +1,96 @@
+/**
+ * The records of a query on its way: the asked name in the form that every step uses, and the query
+ * that waits for an upstream. All are made once and reused.
+ */
+import { FOLD, LABELS_MAX, NAME_OCTETS_MAX } from '../wire/name.ts'
+import { ParsedQuery, QUESTION_END_MAX } from '../wire/query.ts'
+
+/** Octets behind the folded name in the cache key: type, and DO and CD as one octet. */
+const KEY_TAIL_OCTETS = 3
+const KEY_DO = 1
+const KEY_CD = 2
+const FLAG_CD = 0x0010
+
+/** The asked name, folded to lower case, with the offsets of its labels. One per worker. */
+export class AskedName {
+  /** The wire name, lower case, from octet 0; the key's tail stands behind it. */
+  readonly octets = Buffer.alloc(NAME_OCTETS_MAX + KEY_TAIL_OCTETS)
+  /** Octets of the name, the root octet included. */
+  length = 0
+  /** Where each label's length octet stands in `octets`, first label first; the root is not one. */
+  readonly labelStarts = new Uint8Array(LABELS_MAX)
+  labels = 0
+
+  /** Takes the name at `start`, which `parseQuery` (or `expandName`) has found well formed. */
+  take(message: Uint8Array, start: number): void {
+    const octets = this.octets
+    let labels = 0
+    let at = 0
+    while (at < NAME_OCTETS_MAX) {
+      const labelOctets = message[start + at]!
+      octets[at] = labelOctets
+      if (labelOctets === 0) break
+      this.labelStarts[labels++] = at
+      const end = at + labelOctets
+      while (at < end) {
+        at++
+        octets[at] = FOLD[message[start + at]!]!
+      }
+      at++
+    }
+    this.length = at + 1
+    this.labels = labels
+  }
+
+  /**
+   * Returns the name from its label `first` on as a string of octets, for exact look-ups in a Set
+   * or Map.
+   */
+  suffix(first: number): string {
+    const start = first < this.labels ? this.labelStarts[first]! : this.length - 1
+    return this.octets.toString('latin1', start, this.length)
+  }
+
+  /** Returns the cache and merge key: name, type, DO, CD (class is always IN here). */
+  key(query: ParsedQuery): string {
+    const octets = this.octets
+    const tail = this.length
+    octets[tail] = query.type >>> 8
+    octets[tail + 1] = query.type
+    octets[tail + 2] =
+      (query.dnssecOk ? KEY_DO : 0) | ((query.rdAndCd & FLAG_CD) === 0 ? 0 : KEY_CD)
+    return octets.toString('latin1', 0, tail + KEY_TAIL_OCTETS)
+  }
+}
+
+/**
+ * Where an answer goes: a UDP listener, which has to know the client's address, or a TCP
+ * connection.
+ */
+export interface ReplySink {
+  /** Keeps in `waiter` where the query that is being handled came from. */
+  hold(waiter: Waiter): void
+  /**
+   * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the
+   * client is gone or the socket refuses.
+   */
+  send(reply: Uint8Array, octets: number, waiter: Waiter): boolean
+}
+
+/** Octets of the larger socket address, `sockaddr_in6`. */
+export const SOCKET_ADDRESS_OCTETS_MAX = 28
+
+/** A client's query that waits for an upstream. */
+export class Waiter {
+  readonly query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
+  sink: ReplySink | null = null
+  /** The client of a `dgram` listener. */
+  address = ''
+  port = 0
+  /** The client of a batched listener: its socket address as the system writes it. */
+  readonly peer = new Uint8Array(SOCKET_ADDRESS_OCTETS_MAX)
+  peerOctets = 0
+  receivedMs = 0
+  /** The next waiter for the same question. */
+  next: Waiter | null = null
+}

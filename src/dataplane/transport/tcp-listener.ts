@@ -1,0 +1,331 @@
+/**
+ * TCP (RFC 7766): pipelined queries, answers in the order in which they are ready. Connections are
+ * bounded in number, in idle time, in queries under way and in answers that nobody reads.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import {
+  DROPPED,
+  DROP_ACL,
+  FAMILY_IPV4,
+  FAMILY_IPV6,
+  PROTO_TCP,
+  TCP_ACCEPTED,
+  TCP_CLOSED_IDLE,
+  TCP_CONNECTIONS,
+  TCP_REJECTED,
+  count,
+  querySlot,
+  type Counters,
+} from '../counters.ts'
+import type { ReplySink } from '../query.ts'
+import type { Endpoint, LimitSettings } from '../settings.ts'
+import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
+import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
+import { StreamReader } from '../../wire/stream-reader.ts'
+import type { ClientAccess } from './client-access.ts'
+import { createListenError } from './listen-error.ts'
+import type { QueryHandler } from './query-handler.ts'
+
+/** How often idle connections are looked for, at most. */
+const SWEEP_MS_MAX = 1000
+const LENGTH_OCTETS = 2
+const BACKLOG = 511
+
+/** One client connection. */
+class TcpConnection implements ReplySink {
+  readonly socket: Socket
+  readonly address: string
+  readonly #listener: TcpListener
+  readonly #reader = new StreamReader()
+  /** Queries whose answers are still awaited. */
+  inFlight = 0
+  /** When octets last moved, either way. */
+  activeMs: number
+  /** Since when a message has been incomplete; also from connecting to the first one. */
+  partialSinceMs: number
+  #awaitsMessage = true
+  #paused = false
+  #ended = false
+
+  constructor(socket: Socket, address: string, listener: TcpListener) {
+    this.socket = socket
+    this.address = address
+    this.#listener = listener
+    this.activeMs = performance.now()
+    this.partialSinceMs = this.activeMs
+    socket.on('data', (chunk) => this.#received(chunk))
+    socket.on('drain', () => this.#moved())
+    socket.on('end', () => this.#halfClosed())
+    // 'error' (a reset) is always followed by 'close'.
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => listener.forget(this))
+  }
+
+  get awaitsMessage(): boolean {
+    return this.#awaitsMessage
+  }
+
+  /** A connection is its own address. */
+  hold(): void {}
+
+  /** An answer that had to be waited for. */
+  send(reply: Uint8Array, octets: number): boolean {
+    this.inFlight--
+    const sent = this.#write(reply, octets)
+    this.#moved()
+    return sent
+  }
+
+  /** Closes for good after the answers that are already written: FIN, not RST (RFC 7766 6.2.3). */
+  finish(): void {
+    this.#ended = true
+    this.socket.end()
+  }
+
+  #received(chunk: Uint8Array): void {
+    this.activeMs = performance.now()
+    this.#reader.push(chunk)
+    this.#answerAll()
+  }
+
+  /** Something was sent: read on where reading had stopped. */
+  #moved(): void {
+    this.activeMs = performance.now()
+    if (this.#paused && this.#mayRead()) this.#answerAll()
+    this.#endIfDone()
+  }
+
+  #halfClosed(): void {
+    this.#ended = true
+    this.#endIfDone()
+  }
+
+  /** The client sends no more: close when its last answer is out. */
+  #endIfDone(): void {
+    if (this.#ended && this.inFlight === 0 && !this.socket.writableEnded) this.socket.end()
+  }
+
+  #mayRead(): boolean {
+    const limits = this.#listener.limits
+    return (
+      this.inFlight < limits.tcpInFlightMax &&
+      this.socket.writableLength < limits.tcpUnsentOctetsMax
+    )
+  }
+
+  /** Handles every complete message; their answers leave in one write. */
+  #answerAll(): void {
+    const socket = this.socket
+    socket.cork()
+    let mayRead = this.#mayRead()
+    let message = mayRead ? this.#reader.next() : null
+    while (message !== null) {
+      this.#handle(message)
+      mayRead = this.#mayRead()
+      message = mayRead ? this.#reader.next() : null
+    }
+    socket.uncork()
+    if (mayRead && this.#reader.partialOctets > 0 && !this.#awaitsMessage) {
+      this.#awaitsMessage = true
+      this.partialSinceMs = this.activeMs
+    }
+    if (mayRead === this.#paused) {
+      this.#paused = !mayRead
+      if (mayRead) socket.resume()
+      else socket.pause()
+    }
+  }
+
+  #handle(message: Uint8Array): void {
+    const handler = this.#listener.handler
+    const receivedMs = performance.now()
+    this.#awaitsMessage = false
+    this.inFlight++
+    const octets = handler.handle(
+      message,
+      message.length,
+      this.#listener.reply,
+      PROTO_TCP,
+      this.#listener.family,
+      this,
+      receivedMs,
+    )
+    if (octets < 0) return
+    this.inFlight--
+    if (octets === 0) return
+    const code = handler.replyCode
+    if (this.#write(this.#listener.reply, octets)) {
+      handler.countSent(code, performance.now() - receivedMs)
+    } else {
+      handler.countUnsent()
+    }
+  }
+
+  #write(reply: Uint8Array, octets: number): boolean {
+    if (!this.socket.writable) return false
+    const framed = Buffer.allocUnsafe(LENGTH_OCTETS + octets)
+    framed[0] = octets >>> 8
+    framed[1] = octets
+    framed.set(reply.subarray(0, octets), LENGTH_OCTETS)
+    this.socket.write(framed)
+    return true
+  }
+}
+
+/** One listen address: accepts connections, keeps them within the limits. */
+export class TcpListener {
+  readonly #server: Server
+  readonly #counters: Counters
+  readonly #connections = new Set<TcpConnection>()
+  readonly #perClient = new Map<string, number>()
+  readonly #sweepTimer: NodeJS.Timeout
+  /** Answers are written here, then copied behind their length. */
+  readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  readonly handler: QueryHandler
+  readonly family: number
+  access: ClientAccess
+  limits: LimitSettings
+
+  constructor(
+    server: Server,
+    handler: QueryHandler,
+    access: ClientAccess,
+    limits: LimitSettings,
+    counters: Counters,
+    family: number,
+  ) {
+    this.#server = server
+    this.#counters = counters
+    this.handler = handler
+    this.access = access
+    this.limits = limits
+    this.family = family
+    server.on('connection', (socket) => this.#openConnection(socket))
+    // Out of descriptors: the connection is lost, the listener goes on.
+    server.on('error', () => count(counters, TCP_REJECTED))
+    const sweepMs = Math.min(SWEEP_MS_MAX, limits.tcpIdleMs / 4, limits.tcpMessageMs / 4)
+    this.#sweepTimer = setInterval(() => this.#sweep(), sweepMs)
+    this.#sweepTimer.unref()
+  }
+
+  /** The address and port that the socket got. */
+  get endpoint(): Endpoint {
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') return { address: '', port: 0 }
+    return { address: address.address, port: address.port }
+  }
+
+  /** Takes no more connections; those without a query under way are closed. */
+  stopAccepting(): void {
+    this.#server.close()
+    for (const connection of this.#connections) {
+      if (connection.inFlight === 0) connection.finish()
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#sweepTimer)
+    this.#server.close()
+    for (const connection of this.#connections) connection.socket.destroySoon()
+  }
+
+  forget(connection: TcpConnection): void {
+    if (!this.#connections.delete(connection)) return
+    this.#counters[TCP_CONNECTIONS] = this.#counters[TCP_CONNECTIONS]! - 1
+    const left = (this.#perClient.get(connection.address) ?? 1) - 1
+    if (left === 0) this.#perClient.delete(connection.address)
+    else this.#perClient.set(connection.address, left)
+  }
+
+  #openConnection(socket: Socket): void {
+    const counters = this.#counters
+    const address = socket.remoteAddress ?? ''
+    if (address === '' || !this.access.allows(address)) {
+      count(counters, querySlot(PROTO_TCP, this.family, 0))
+      count(counters, DROPPED + DROP_ACL)
+      socket.destroy()
+      return
+    }
+    const mine = this.#perClient.get(address) ?? 0
+    if (mine >= this.limits.tcpConnectionsPerClientMax || !this.#makeRoom()) {
+      count(counters, TCP_REJECTED)
+      socket.destroy()
+      return
+    }
+    socket.setNoDelay(true)
+    this.#perClient.set(address, mine + 1)
+    this.#connections.add(new TcpConnection(socket, address, this))
+    count(counters, TCP_ACCEPTED)
+    count(counters, TCP_CONNECTIONS)
+  }
+
+  /**
+   * When the house is full, the connection that has been idle longest leaves; false if none is
+   * idle.
+   */
+  #makeRoom(): boolean {
+    if (this.#connections.size < this.limits.tcpConnectionsMax) return true
+    let idlest: TcpConnection | null = null
+    for (const connection of this.#connections) {
+      if (connection.inFlight > 0) continue
+      if (idlest === null || connection.activeMs < idlest.activeMs) idlest = connection
+    }
+    if (idlest === null) return false
+    count(this.#counters, TCP_CLOSED_IDLE)
+    idlest.socket.destroy()
+    this.forget(idlest)
+    return true
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now()
+    const { tcpIdleMs, tcpMessageMs } = this.limits
+    for (const connection of this.#connections) {
+      if (connection.awaitsMessage && nowMs - connection.partialSinceMs > tcpMessageMs) {
+        count(this.#counters, TCP_CLOSED_IDLE)
+        connection.socket.destroy()
+      } else if (connection.inFlight === 0 && nowMs - connection.activeMs > tcpIdleMs) {
+        count(this.#counters, TCP_CLOSED_IDLE)
+        // A client that reads nothing, or does not answer our FIN, is cut off.
+        const stuck = connection.socket.writableLength > 0 || connection.socket.writableEnded
+        if (stuck) connection.socket.destroy()
+        else connection.finish()
+      }
+    }
+  }
+}
+
+/** Where a TCP listener gets its socket from. */
+export interface TcpSource {
+  readonly endpoint: Endpoint
+  /** A listening socket to take over; undefined: bind the address. */
+  readonly fd: number | undefined
+  /** When binding: lets other workers bind the same port (SO_REUSEPORT), where Node can. */
+  readonly shared: boolean
+}
+
+/** Listens and answers from then on. */
+export function openTcpListener(
+  source: TcpSource,
+  handler: QueryHandler,
+  access: ClientAccess,
+  limits: LimitSettings,
+  counters: Counters,
+): Promise<TcpListener> {
+  const { endpoint, fd, shared } = source
+  const ipv6 = endpoint.address.includes(':')
+  const server = createServer({ allowHalfOpen: true })
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => {
+      reject(createListenError(endpoint, 'TCP', error))
+    }
+    server.once('error', onError)
+    const where = { host: endpoint.address, port: endpoint.port, ipv6Only: ipv6, exclusive: true }
+    const options = fd === undefined ? { ...where, ...(shared ? { reusePort: true } : {}) } : { fd }
+    server.listen({ ...options, backlog: BACKLOG }, () => {
+      server.off('error', onError)
+      const family = ipv6 ? FAMILY_IPV6 : FAMILY_IPV4
+      resolve(new TcpListener(server, handler, access, limits, counters, family))
+    })
+  })
+}

@@ -1,0 +1,102 @@
+/**
+ * TCP to one upstream: one connection, kept and pipelined (RFC 7766 6.2.1), opened when it is
+ * needed. Used when an answer was truncated, and for upstreams that are asked over TCP only.
+ */
+import { connect, type Socket } from 'node:net'
+import { HEADER_OCTETS, OFFSET_ID, readU16, writeU16 } from '../../wire/header.ts'
+import type { Endpoint } from '../settings.ts'
+import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
+import type { Pending } from './pending.ts'
+import { randomU16 } from './random.ts'
+import { StreamReader } from '../../wire/stream-reader.ts'
+
+/**
+ * Questions on one connection at a time; more fail over rather than queue behind a slow upstream.
+ */
+const IN_FLIGHT_MAX = 4096
+const IDLE_MS_MAX = 10_000
+const DRAWS_MAX = 16
+
+/** One upstream over TCP. */
+export class TcpExchange implements Exchange {
+  readonly #endpoint: Endpoint
+  readonly #events: ExchangeEvents
+  readonly #inFlight = new Map<number, Pending>()
+  #socket: Socket | null = null
+  #usedMs = 0
+
+  constructor(endpoint: Endpoint, events: ExchangeEvents) {
+    this.#endpoint = endpoint
+    this.#events = events
+  }
+
+  send(pending: Pending): void {
+    let id = randomU16()
+    for (let draws = 1; this.#inFlight.has(id) && draws < DRAWS_MAX; draws++) id = randomU16()
+    if (this.#inFlight.has(id) || this.#inFlight.size >= IN_FLIGHT_MAX) {
+      this.#events.failed(pending)
+      return
+    }
+    pending.setId(id)
+    this.#inFlight.set(id, pending)
+    this.#usedMs = performance.now()
+    const framed = new Uint8Array(2 + pending.octets)
+    writeU16(framed, 0, pending.octets)
+    framed.set(pending.message.subarray(0, pending.octets), 2)
+    this.#socket ??= this.#openSocket()
+    this.#socket.write(framed)
+  }
+
+  cancel(pending: Pending): void {
+    if (this.#inFlight.get(pending.id) === pending) this.#inFlight.delete(pending.id)
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#inFlight.size === 0 && nowMs - this.#usedMs > IDLE_MS_MAX) this.#socket?.end()
+  }
+
+  close(): void {
+    this.#inFlight.clear()
+    this.#socket?.destroy()
+    this.#socket = null
+  }
+
+  #openSocket(): Socket {
+    const { address, port } = this.#endpoint
+    const socket = connect({ host: address, port, noDelay: true })
+    const reader = new StreamReader()
+    socket.on('data', (chunk) => {
+      reader.push(chunk)
+      for (let message = reader.next(); message !== null; message = reader.next()) {
+        this.#received(message)
+      }
+    })
+    // 'error' is always followed by 'close', where the open questions fail over.
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.#closeSocket(socket))
+    socket.unref()
+    return socket
+  }
+
+  #received(message: Uint8Array): void {
+    const octets = message.length
+    const pending =
+      octets < HEADER_OCTETS ? undefined : this.#inFlight.get(readU16(message, OFFSET_ID))
+    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+      this.#events.mismatched()
+      return
+    }
+    this.#inFlight.delete(pending.id)
+    this.#usedMs = performance.now()
+    this.#events.replied(pending, message, octets)
+  }
+
+  /** The connection is gone: what it had not answered fails over. */
+  #closeSocket(socket: Socket): void {
+    if (this.#socket !== socket) return
+    this.#socket = null
+    const lost = [...this.#inFlight.values()]
+    this.#inFlight.clear()
+    for (const pending of lost) this.#events.failed(pending)
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * UDP to one upstream: a pool of connected sockets on random ports. A query draws its socket and
+ * its id from a CSPRNG; sockets retire after some use, so the ports keep changing (RFC 5452 9.2,
+ * 10).
+ */
+import { createSocket, type Socket } from 'node:dgram'
+import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import type { Endpoint } from '../settings.ts'
+import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
+import type { Pending } from './pending.ts'
+import { randomU16 } from './random.ts'
+
+/** Open ports per upstream; with 16 id bits an off-path guess is one in 2^25 (RFC 5452 7.2). */
+const SOCKETS_MAX = 512
+/** Queries that one port serves before it is given back. */
+const USES_MAX = 256
+const AGE_MS_MAX = 120_000
+const IDLE_MS_MAX = 30_000
+/** Ports below are left to servers. */
+const PORT_MIN = 1024
+/** Draws for a free port or a free id before the try counts as failed. */
+const DRAWS_MAX = 16
+
+/** One socket on one random port. */
+class Port {
+  readonly socket: Socket
+  readonly inFlight = new Map<number, Pending>()
+  /** Questions that came before the socket was connected. */
+  readonly waiting: Pending[] = []
+  readonly openedMs: number
+  usedMs: number
+  connected = false
+  retired = false
+  uses = 0
+
+  constructor(socket: Socket, nowMs: number) {
+    this.socket = socket
+    this.openedMs = nowMs
+    this.usedMs = nowMs
+  }
+}
+
+/** One upstream over UDP. */
+export class UdpExchange implements Exchange {
+  readonly #endpoint: Endpoint
+  readonly #events: ExchangeEvents
+  readonly #ports: Port[] = []
+  readonly #portOf = new Map<Pending, Port>()
+  /** Retired ports that still wait for replies. */
+  readonly #retired = new Set<Port>()
+
+  constructor(endpoint: Endpoint, events: ExchangeEvents) {
+    this.#endpoint = endpoint
+    this.#events = events
+  }
+
+  send(pending: Pending): void {
+    const port = this.#ports.length < SOCKETS_MAX ? this.#openPort() : this.#drawPort()
+    this.#portOf.set(pending, port)
+    port.uses++
+    port.usedMs = performance.now()
+    if (port.connected) this.#transmit(port, pending)
+    else port.waiting.push(pending)
+    if (port.uses >= USES_MAX) this.#retire(port)
+  }
+
+  cancel(pending: Pending): void {
+    const port = this.#portOf.get(pending)
+    if (port === undefined) return
+    this.#portOf.delete(pending)
+    port.inFlight.delete(pending.id)
+    const waiting = port.waiting.indexOf(pending)
+    if (waiting !== -1) port.waiting.splice(waiting, 1)
+    this.#closeIfDone(port)
+  }
+
+  sweep(nowMs: number): void {
+    for (let index = this.#ports.length - 1; index >= 0; index--) {
+      const port = this.#ports[index]!
+      const old = nowMs - port.openedMs > AGE_MS_MAX || nowMs - port.usedMs > IDLE_MS_MAX
+      if (old) this.#retire(port)
+    }
+  }
+
+  close(): void {
+    for (const port of this.#ports) port.socket.close()
+    for (const port of this.#retired) port.socket.close()
+    this.#ports.length = 0
+    this.#retired.clear()
+    this.#portOf.clear()
+  }
+
+  #drawPort(): Port {
+    return this.#ports[randomU16() % this.#ports.length]!
+  }
+
+  #openPort(): Port {
+    const { address, port: upstreamPort } = this.#endpoint
+    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+    const port = new Port(socket, performance.now())
+    let draws = 0
+    const bind = (): void => {
+      draws++
+      socket.bind({ port: PORT_MIN + (randomU16() % (0x10000 - PORT_MIN)), exclusive: true })
+    }
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE' && !port.connected && draws < DRAWS_MAX) bind()
+      else this.#closeBroken(port)
+    })
+    socket.once('listening', () => socket.connect(upstreamPort, address))
+    socket.once('connect', () => this.#connected(port))
+    socket.on('message', (message) => this.#received(port, message))
+    socket.unref()
+    this.#ports.push(port)
+    bind()
+    return port
+  }
+
+  #connected(port: Port): void {
+    port.connected = true
+    for (const pending of port.waiting) this.#transmit(port, pending)
+    port.waiting.length = 0
+  }
+
+  #transmit(port: Port, pending: Pending): void {
+    let id = randomU16()
+    let draws = 1
+    while (port.inFlight.has(id) && draws < DRAWS_MAX) {
+      id = randomU16()
+      draws++
+    }
+    if (port.inFlight.has(id)) {
+      this.#portOf.delete(pending)
+      this.#events.failed(pending)
+      return
+    }
+    pending.setId(id)
+    port.inFlight.set(id, pending)
+    port.socket.send(pending.message.slice(0, pending.octets))
+  }
+
+  #received(port: Port, message: Uint8Array): void {
+    const octets = message.length
+    const pending =
+      octets < HEADER_OCTETS ? undefined : port.inFlight.get(readU16(message, OFFSET_ID))
+    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+      this.#events.mismatched()
+      return
+    }
+    port.inFlight.delete(pending.id)
+    this.#portOf.delete(pending)
+    this.#closeIfDone(port)
+    this.#events.replied(pending, message, octets)
+  }
+
+  /** An ICMP error or a failed bind: nothing on this port can be answered any more. */
+  #closeBroken(port: Port): void {
+    const lost = [...port.inFlight.values(), ...port.waiting]
+    port.inFlight.clear()
+    port.waiting.length = 0
+    this.#retire(port)
+    for (const pending of lost) {
+      this.#portOf.delete(pending)
+      this.#events.failed(pending)
+    }
+  }
+
+  #retire(port: Port): void {
+    if (port.retired) return
+    port.retired = true
+    const index = this.#ports.indexOf(port)
+    if (index !== -1) {
+      this.#ports[index] = this.#ports.at(-1)!
+      this.#ports.pop()
+    }
+    this.#retired.add(port)
+    this.#closeIfDone(port)
+  }
+
+  #closeIfDone(port: Port): void {
+    if (!port.retired || port.inFlight.size > 0 || port.waiting.length > 0) return
+    if (this.#retired.delete(port)) port.socket.close()
+  }
+}
