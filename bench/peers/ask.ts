@@ -10,7 +10,7 @@ export const UPSTREAM_ADDRESS = '192.0.2.1'
 /** Queries in flight. */
 const IN_FLIGHT_MAX = 50
 /** Without an answer for so long, a query is asked again, so many times in all. */
-const PATIENCE = { retryMs: 500, tries: 4 }
+const PATIENCE = { retryMs: 500, tries: 10 }
 const TCP_MS_MAX = 5 * SECOND_MS
 const SOCKET_BUFFER_OCTETS = 1024 * 1024
 

@@ -111,12 +111,16 @@ async function runList(
   return listResult(list, workloads, findings)
 }
 
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`
+}
+
 /** One visit in one line, to watch a run by. */
 function lineOf(found: Visit): string {
   const figures = Object.entries(found.workloads).map(
-    ([key, { cpuUsPerQuery, serverBusy, othersBusy }]) =>
-      `${key} ${cpuUsPerQuery.toFixed(2)} us ` +
-      `(busy ${(serverBusy * 100).toFixed(0)} %, others ${(othersBusy * 100).toFixed(0)} %)`,
+    ([key, { cpuUsPerQuery, serverBusy, othersBusy, stolen }]) =>
+      `${key} ${cpuUsPerQuery.toFixed(2)} us (core: ${percent(serverBusy)}, ` +
+      `others ${percent(othersBusy)}, host ${percent(stolen)})`,
   )
   const faults = Object.entries(found.failures).map(([key, why]) => `${key} FAILED: ${why}`)
   return [`start ${found.startMs.toFixed(0)} ms`, ...figures, ...faults].join(', ')

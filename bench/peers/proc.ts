@@ -108,12 +108,21 @@ export function readMemory(pid: number): Memory {
   return { rssOctets: rss * OCTETS_PER_KIB, pssOctets: pss * OCTETS_PER_KIB }
 }
 
-/** Returns the busy time in ms of one core since the machine started, stolen time included. */
-export function busyMsOfCore(cpu: number): number {
+/** Time in ms of one core since the machine started. */
+export interface CoreReading {
+  /** Time in which it worked. */
+  readonly busyMs: number
+  /** Time in which it would have worked, had the host not given it to another machine. */
+  readonly stolenMs: number
+}
+
+/** Reads the time of one core. */
+export function readCore(cpu: number): CoreReading {
   const line = new RegExp(`^cpu${cpu} (.*)$`, 'm').exec(readFileSync('/proc/stat', 'utf8'))?.[1]
   if (line === undefined) throw new Error(`/proc/stat knows no cpu${cpu}`)
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line
     .split(' ')
     .map(Number)
-  return (user + nice + system + irq + softirq + steal) * MS_PER_TICK
+  const busyTicks = user + nice + system + irq + softirq
+  return { busyMs: busyTicks * MS_PER_TICK, stolenMs: steal * MS_PER_TICK }
 }

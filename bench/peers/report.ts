@@ -94,7 +94,7 @@ function latencyTable({ servers, workloads }: ListResult): string {
       return [own.p50, own.p90, own.p99, own.p999].map((us) => us.toFixed(0)).join(' / ')
     }),
   ])
-  return `${table(head, rows)}\n\n`
+  return table(head, rows)
 }
 
 function megabytes(octets: number | undefined): string {
@@ -132,13 +132,18 @@ function failuresOf({ servers }: ListResult): string {
   return lines.length === 0 ? '' : `\nFailed:\n\n${lines.join('\n')}\n`
 }
 
-function noiseOf(lists: readonly ListResult[]): string {
-  const shares = lists.flatMap(({ servers }) =>
-    servers.flatMap(({ workloads }) =>
-      Object.values(workloads).map(({ othersBusyMax }) => othersBusyMax),
-    ),
-  )
+function worst(shares: readonly number[]): string {
   return `${(Math.max(0, ...shares) * 100).toFixed(0)} %`
+}
+
+/** What others took of the server's core at the worst moment: how far to trust the figures. */
+function noiseOf(lists: readonly ListResult[]): string {
+  const all = lists.flatMap(({ servers }) =>
+    servers.flatMap(({ workloads }) => Object.values(workloads)),
+  )
+  const others = worst(all.map(({ othersBusyMax }) => othersBusyMax))
+  const stolen = worst(all.map(({ stolenMax }) => stolenMax))
+  return `at most ${others} of the server's core taken by other programs and ${stolen} by the host`
 }
 
 function settingOf(results: Results): string {
@@ -147,8 +152,8 @@ function settingOf(results: Results): string {
   return [
     `${machine.processor}, ${machine.cores} cores, ${(machine.memoryOctets / MiB).toFixed(0)} MB,`,
     `Linux ${machine.kernel}, Node ${machine.node}; ${machine.pinning};`,
-    `load ${load.toFixed(2)} before the run, at most ${noiseOf(results.lists)} of the server's core`,
-    `taken by others; upstream ${results.upstream}; dnsperf ${results.dnsperf};`,
+    `load ${load.toFixed(2)} before the run, ${noiseOf(results.lists)};`,
+    `upstream ${results.upstream}; dnsperf ${results.dnsperf};`,
     `medians of ${results.rounds} interleaved rounds of ${results.seconds} s;`,
     `${results.finishedAt.slice(0, 10)}.`,
   ].join(' ')
@@ -167,8 +172,10 @@ function drivenBy(lists: readonly ListResult[]): string {
 /** Returns all tables as Markdown. */
 export function markdown(results: Results): string {
   const parts = results.lists.map((list) => {
-    const tables = `${cpuTable(list)}\n\n${rateTable(list)}\n\n${latencyTable(list)}${lifeTable(list)}`
-    return `**${list.names.toLocaleString('en')} names**\n\n${tables}\n${failuresOf(list)}`
+    const title = `**${list.names.toLocaleString('en')} names**`
+    const tables = [cpuTable(list), rateTable(list), latencyTable(list), lifeTable(list)]
+    const shownTables = tables.filter((text) => text !== '')
+    return `${[title, ...shownTables].join('\n\n')}\n${failuresOf(list)}`
   })
   const setting = `${settingOf(results)}\n\ndnsperf: ${drivenBy(results.lists)}.`
   return `${setting}\n\n${parts.join('\n')}`

@@ -14,6 +14,7 @@ export interface WorkloadMedians {
   readonly queriesPerSecond: number
   readonly serverBusy: number
   readonly othersBusyMax: number
+  readonly stolenMax: number
   readonly latencyUs?: {
     readonly p50: number
     readonly p90: number
@@ -81,6 +82,7 @@ function workloadMedians(measurements: readonly Measurement[]): WorkloadMedians 
     queriesPerSecond: middle(each((measurement) => measurement.queriesPerSecond)),
     serverBusy: middle(each((measurement) => measurement.serverBusy)),
     othersBusyMax: Math.max(...each((measurement) => measurement.othersBusy)),
+    stolenMax: Math.max(...each((measurement) => measurement.stolen)),
     ...(latencies.length === 0
       ? {}
       : {

@@ -6,7 +6,7 @@ import { type Child, type Command, startPinned } from './children.ts'
 import { type Drive, drive } from './dnsperf.ts'
 import type { BlockList } from './lists.ts'
 import { type Latency, measureLatency } from './open-loop.ts'
-import { type Memory, busyMsOfCore, cpuMsBetween, readCpu, readMemory } from './proc.ts'
+import { type Memory, cpuMsBetween, readCore, readCpu, readMemory } from './proc.ts'
 import type { Server } from './servers/server.ts'
 import type { Upstream } from './upstream.ts'
 import type { Workload, WorkloadKey } from './workloads.ts'
@@ -36,6 +36,8 @@ export interface Measurement {
   readonly serverBusy: number
   /** What others took of the server's core: the noise of this figure. */
   readonly othersBusy: number
+  /** What the host of a virtual machine took of the server's core. */
+  readonly stolen: number
   /** Questions that reached the upstream for each query; undefined where it does not count. */
   readonly forwardedShare?: number
   /** From the open-loop client, for workloads with a rate. */
@@ -175,13 +177,14 @@ async function measure(
     await drive(unpaced, { ...where, seconds: 10, once: true })
   }
   const questionsBefore = upstream.questions()
-  const busyBefore = busyMsOfCore(cores.server)
+  const coreBefore = readCore(cores.server)
   const cpuBefore = readCpu(child.pid)
   const startedAt = performance.now()
   const driven = await drive(workload, { ...where, seconds, once: !isMix })
   const elapsedMs = performance.now() - startedAt
   const cpuMs = cpuMsBetween(cpuBefore, readCpu(child.pid))
-  const busyMs = busyMsOfCore(cores.server) - busyBefore
+  const core = readCore(cores.server)
+  const othersMs = Math.max(0, core.busyMs - coreBefore.busyMs - cpuMs)
   const questionsAfter = upstream.questions()
   const forwardedShare =
     questionsBefore === undefined || questionsAfter === undefined
@@ -194,7 +197,8 @@ async function measure(
     completed: driven.completed,
     lost: driven.sent - driven.completed,
     serverBusy: cpuMs / elapsedMs,
-    othersBusy: Math.max(0, busyMs - cpuMs) / elapsedMs,
+    othersBusy: othersMs / elapsedMs,
+    stolen: (core.stolenMs - coreBefore.stolenMs) / elapsedMs,
     ...(forwardedShare === undefined ? {} : { forwardedShare }),
     ...(await latencyOf(plan, workload)),
   }

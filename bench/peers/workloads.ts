@@ -21,7 +21,7 @@ export interface Workload {
   readonly clients: number
   /** dnsperf `-q`: queries in flight. */
   readonly outstanding: number
-  /** dnsperf `-Q`, and the rate of the open-loop client; undefined drives as fast as answers come. */
+  /** dnsperf `-Q`, and the rate of the open-loop client; undefined: as fast as answers come. */
   readonly queriesPerSecond?: number
   /** The share of queries that has to reach the upstream. */
   readonly forwardedShare: 0 | 1

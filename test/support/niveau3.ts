@@ -66,6 +66,8 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
   for (const upstream of options.upstreams ?? []) {
     args.push('--upstream', typeof upstream === 'string' ? upstream : upstream.endpoint)
   }
+  // One cache and one upstream socket pool: what a test sends next meets what it sent before.
+  if (options.args?.includes('--workers') !== true) args.push('--workers', '1')
   args.push(...(options.args ?? []))
   const child = await startProcess(process.execPath, args, {
     cwd: folder,

@@ -1,4 +1,7 @@
-/** dnsdist: the list as a SuffixMatchNode, a packet cache before one backend. */
+/**
+ * dnsdist: the list as a SuffixMatchNode, a packet cache before one backend. Reading up to 64
+ * datagrams per system call is off by default; on, it needs less CPU per query here.
+ */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { program } from '../../../test/support/programs.ts'
@@ -13,7 +16,7 @@ setACL("127.0.0.0/8")
 newServer({ address = "127.0.0.1:${upstreamPort}" })
 setMaxUDPOutstanding(65535)
 setMaxTCPClientThreads(1)
-setUDPMultipleMessagesVectorSize(${process.env['DNSDIST_VECTOR'] ?? '1'})
+setUDPMultipleMessagesVectorSize(64)
 getPool(""):setCache(newPacketCache(500000, { maxTTL = 86400 }))
 local blocked = newSuffixMatchNode()
 for name in io.lines("${list.file}") do

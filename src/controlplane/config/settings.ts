@@ -1,5 +1,6 @@
 /** From checked values to what the two planes are told: addresses parsed, paths absolute. */
 
+import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import type {
   CategorySettings,
@@ -12,7 +13,13 @@ import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } fr
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
-import { CategoryConfig, SHIPPED_CATEGORIES, type ConfigValues, type ListValues } from './schema.ts'
+import {
+  CategoryConfig,
+  SHIPPED_CATEGORIES,
+  WORKERS_MAX,
+  type ConfigValues,
+  type ListValues,
+} from './schema.ts'
 
 /** What the control plane is told. */
 export interface ControlSettings {
@@ -114,7 +121,7 @@ export function controlSettings(
   )
   return {
     metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
-    workers: values.workers,
+    workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],
     image: image === undefined ? undefined : locate(image, ['image']),
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
