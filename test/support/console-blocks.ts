@@ -1,7 +1,7 @@
 /** The console blocks of a Markdown page: commands behind `$ `, each followed by its output. */
 
 /** A command and what the page says that it prints. */
-export interface ConsoleStep {
+interface ConsoleStep {
   readonly command: string
   readonly output: readonly string[]
 }
@@ -10,16 +10,20 @@ const BLOCK_START = '```console'
 const BLOCK_END = '```'
 const PROMPT = '$ '
 
+/** How a page is replayed. */
+export interface Replay {
+  /** Runs a command and returns the lines that it prints. */
+  readonly run: (command: string) => Promise<readonly string[]>
+  /** Returns a line without what may differ from one run to the next. */
+  readonly essence: (line: string) => string
+}
+
 /**
- * Runs every command of the page, in order, and returns the page with the output that came: equal
- * to the page where that says the truth.
- *
- * @param run returns the lines that a step prints, in the page's own words where they mean the same.
+ * Runs every command of the page, in order, and returns the page with the output that came. Lines
+ * that differ from the page's in nothing essential stay as the page has them, so that the page
+ * comes back unchanged where it says the truth.
  */
-export async function replayConsole(
-  page: string,
-  run: (step: ConsoleStep) => Promise<readonly string[]>,
-): Promise<string> {
+export async function replayConsole(page: string, replay: Replay): Promise<string> {
   const lines: string[] = []
   let block: string[] | undefined
   for (const line of page.split('\n')) {
@@ -27,7 +31,7 @@ export async function replayConsole(
       lines.push(line)
       if (line === BLOCK_START) block = []
     } else if (line === BLOCK_END) {
-      lines.push(...(await replayBlock(stepsOf(block), run)), line)
+      lines.push(...(await replayBlock(stepsOf(block), replay)), line)
       block = undefined
     } else {
       block.push(line)
@@ -38,15 +42,15 @@ export async function replayConsole(
 
 async function replayBlock(
   steps: readonly ConsoleStep[],
-  run: (step: ConsoleStep) => Promise<readonly string[]>,
+  { run, essence }: Replay,
 ): Promise<string[]> {
   const lines: string[] = []
-  let printed = 0
+  let isApart = false
   for (const step of steps) {
-    if (printed > 0) lines.push('')
-    const output = trimmed(await run(step))
-    lines.push(`${PROMPT}${step.command}`, ...output)
-    printed = output.length
+    if (isApart) lines.push('')
+    const printed = trimmed(await run(step.command))
+    lines.push(`${PROMPT}${step.command}`, ...inPageWords(step.output, printed, essence))
+    isApart = printed.length > 0
   }
   return lines
 }
@@ -68,14 +72,14 @@ function trimmed(lines: readonly string[]): string[] {
   return first === -1 ? [] : lines.slice(first, last + 1)
 }
 
-/** The page's own line wherever it differs from the new one only in what differs in each run. */
-export function sameWords(
-  before: readonly string[],
-  after: readonly string[],
+/** The page's own line wherever the new one says the same. */
+function inPageWords(
+  page: readonly string[],
+  printed: readonly string[],
   essence: (line: string) => string,
 ): readonly string[] {
-  return after.map((line, index) => {
-    const old = before[index]
+  return printed.map((line, index) => {
+    const old = page[index]
     return old !== undefined && essence(old) === essence(line) ? old : line
   })
 }
