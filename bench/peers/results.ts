@@ -44,6 +44,8 @@ export interface ServerResult {
   readonly pssOctets?: number
   readonly workloads: Partial<Record<WorkloadKey, WorkloadMedians>>
   readonly failures: readonly string[]
+  /** Workloads that it cannot run, each with the reason. */
+  readonly leftOut: readonly string[]
   readonly visits: readonly Visit[]
 }
 
@@ -121,6 +123,10 @@ function serverResult(
     rounds: visits.length,
     workloads: medians,
     failures: [...failures, ...voids],
+    leftOut: workloads.flatMap((workload) => {
+      const why = server.leavesOut?.[workload.key]
+      return why === undefined ? [] : [`${workload.title}: ${why}`]
+    }),
     visits,
   }
   if (visits.length === 0) return result
