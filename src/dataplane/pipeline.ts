@@ -11,6 +11,7 @@
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
+import type { Libc } from '../sys/libc.ts'
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import {
   EDE_NETWORK_ERROR,
@@ -105,6 +106,7 @@ export class Pipeline implements ForwardEvents {
   /** Where answers are written that had to be waited for. */
   readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly #counters: Counters
+  readonly #libc: Libc | undefined
   readonly #query = new ParsedQuery(this.#reply)
   readonly #asked = new AskedName()
   readonly #alias = new AskedName()
@@ -119,13 +121,20 @@ export class Pipeline implements ForwardEvents {
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   replyCode = 0
 
-  constructor(settings: DataplaneSettings, policy: Policy, counters: Counters) {
+  /** @param libc the system calls for batches of datagrams, where they are to be had. */
+  constructor(
+    settings: DataplaneSettings,
+    policy: Policy,
+    counters: Counters,
+    libc: Libc | undefined,
+  ) {
+    this.#libc = libc
     this.#settings = settings
     this.#policy = policy
     this.#counters = counters
     this.#cache = new MemoryCache(settings.cache.octetsMax, counters)
     this.#waiting = new WaitingQueries(counters)
-    this.#forwarder = createForwarder(settings, counters, this)
+    this.#forwarder = createForwarder(settings, counters, this, libc)
   }
 
   /** Questions that wait for an upstream. */
@@ -203,7 +212,7 @@ export class Pipeline implements ForwardEvents {
     if (sameForwarding(before, settings)) return
     this.#forwarder.retire()
     this.#counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
-    this.#forwarder = createForwarder(settings, this.#counters, this)
+    this.#forwarder = createForwarder(settings, this.#counters, this, this.#libc)
   }
 
   /** Drops, and counts, every question that is still open; closes the upstream sockets. */
@@ -367,6 +376,7 @@ function createForwarder(
   settings: DataplaneSettings,
   counters: Counters,
   events: ForwardEvents,
+  libc: Libc | undefined,
 ): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events)
+  return new Forwarder(settings.upstreams, settings.forward, counters, events, libc)
 }

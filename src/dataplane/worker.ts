@@ -21,8 +21,6 @@ import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
 
-const NO_DESCRIPTORS = { why: 'the supervisor bound no sockets' }
-
 /** Makes the policy that a worker decides by. */
 export function createPolicy(
   message: PolicyMessage,
@@ -86,16 +84,17 @@ export async function startWorker(
 ): Promise<{ worker: DataplaneWorker; ready: FromWorker }> {
   const { settings, counters, shared } = start
   const policy = createPolicy(start.policy, settings.categories)
-  const pipeline = new Pipeline(settings, policy, counters)
+  const opened = start.descriptors === undefined ? undefined : await openLibc()
+  const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const pipeline = new Pipeline(settings, policy, counters, libc)
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
-  const libc = start.descriptors === undefined ? NO_DESCRIPTORS : await openLibc()
   try {
     for (const [index, asked] of settings.listen.entries()) {
       const pair = start.descriptors?.[index]
       const udp =
-        isLibc(libc) && pair !== undefined
+        libc !== undefined && pair !== undefined
           ? await openUdpBatchListener(libc, pair.udp, asked, pipeline, access, counters)
           : await openUdpListener(asked, shared, pipeline, access, counters)
       const endpoint = { address: asked.address, port: udp.endpoint.port }

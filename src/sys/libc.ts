@@ -9,6 +9,7 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, octets: number): number
   bind(fd: number, address: Uint8Array, octets: number): number
+  connect(fd: number, address: Uint8Array, octets: number): number
   listen(fd: number, backlog: number): number
   getsockname(fd: number, address: Uint8Array, octets: Uint8Array): number
   close(fd: number): number
@@ -36,6 +37,7 @@ export async function openLibc(): Promise<Libc | NoLibc> {
       socket: library.func('int socket(int, int, int)'),
       setsockopt: library.func('int setsockopt(int, int, int, const void *, unsigned int)'),
       bind: library.func('int bind(int, const void *, unsigned int)'),
+      connect: library.func('int connect(int, const void *, unsigned int)'),
       listen: library.func('int listen(int, int)'),
       getsockname: library.func('int getsockname(int, void *, void *)'),
       close: library.func('int close(int)'),

@@ -63,6 +63,29 @@ export function openBoundSocket(
   return { fd: -1, error }
 }
 
+/**
+ * Makes a non-blocking UDP socket on the given local port, connected to the endpoint: the system
+ * drops what others send to it. Returns the descriptor, or -1.
+ */
+export function openConnectedSocket(
+  libc: Libc,
+  endpoint: { readonly address: string; readonly port: number },
+  localPort: number,
+): number {
+  const ipv6 = endpoint.address.includes(':')
+  const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+  const fd = libc.socket(ipv6 ? AF_INET6 : AF_INET, type, 0)
+  if (fd < 0) return -1
+  const address = new Uint8Array(SOCKADDR_IN6_OCTETS)
+  const local = writeSocketAddress(address, ipv6 ? '::' : '0.0.0.0', localPort)
+  if (libc.bind(fd, address, local) === 0) {
+    const remote = writeSocketAddress(address, endpoint.address, endpoint.port)
+    if (remote !== 0 && libc.connect(fd, address, remote) === 0) return fd
+  }
+  libc.close(fd)
+  return -1
+}
+
 /** Forcing needs CAP_NET_ADMIN; without it the system caps the size at net.core.rmem_max. */
 function openReceiveBuffer(libc: Libc, fd: number): void {
   if (setOption(libc, fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_OCTETS) === 0) return

@@ -3,15 +3,21 @@
  * leads through, and how long it may be kept (RFC 2181 8, RFC 2308 5, RFC 9460 2.2).
  */
 import {
+  CLASS_IN,
   RCODE_NOERROR,
   RCODE_NXDOMAIN,
+  TYPE_A,
+  TYPE_AAAA,
   TYPE_ANY,
   TYPE_CNAME,
   TYPE_DNAME,
   TYPE_HTTPS,
+  TYPE_MX,
+  TYPE_NS,
   TYPE_OPT,
-  TYPE_RRSIG,
+  TYPE_PTR,
   TYPE_SOA,
+  TYPE_SRV,
   TYPE_SVCB,
 } from './codes.ts'
 import {
@@ -27,7 +33,7 @@ import {
   writeU16,
   writeU32,
 } from './header.ts'
-import { MALFORMED, NAME_OCTETS_MAX, expandName, skipName } from './name.ts'
+import { MALFORMED, NAME_OCTETS_MAX, checkName, expandName } from './name.ts'
 
 /** The smallest record takes eleven octets, so no message holds more records than this. */
 const RECORDS_MAX = Math.ceil((MESSAGE_OCTETS_MAX - HEADER_OCTETS) / 11)
@@ -45,6 +51,37 @@ const SECTION_END = 3
 /** SOA RDATA ends with five 32-bit numbers, MINIMUM last (RFC 1035 3.3.13). */
 const SOA_NUMBERS_OCTETS = 20
 const NO_TTL = 0xffffffff
+
+/** RDATA of types that are not in the table is opaque (RFC 3597 3). */
+const LAYOUT_OPAQUE = 0
+const LAYOUT_NAMES_SHIFT = 5
+const LAYOUT_NAMES_MASK = 3
+const LAYOUT_TAIL_SHIFT = 7
+const LAYOUTS = createLayouts()
+
+/**
+ * How the RDATA of a type is laid out: octets, then names, then octets. Those are the addresses and
+ * the types whose names may be compressed (RFC 3597 4): a name that leads astray, or an address of
+ * the wrong length, is not for a client's parser to find out.
+ */
+function createLayouts(): Uint16Array {
+  const layouts = new Uint16Array(64)
+  const rows = [
+    [TYPE_A, 4, 0, 0],
+    [TYPE_AAAA, 16, 0, 0],
+    [TYPE_NS, 0, 1, 0],
+    [TYPE_CNAME, 0, 1, 0],
+    [TYPE_SOA, 0, 2, SOA_NUMBERS_OCTETS],
+    [TYPE_PTR, 0, 1, 0],
+    [TYPE_MX, 2, 1, 0],
+    [TYPE_SRV, 6, 1, 0],
+    [TYPE_DNAME, 0, 1, 0],
+  ] as const
+  for (const [type, head, names, tail] of rows) {
+    layouts[type] = head | (names << LAYOUT_NAMES_SHIFT) | (tail << LAYOUT_TAIL_SHIFT)
+  }
+  return layouts
+}
 
 /** What a reply says; one per worker, filled anew by every `inspectAnswer`. */
 export class AnswerFacts {
@@ -111,7 +148,7 @@ function walkSection(
   const records = readU16(message, countOffset)
   let at = start
   for (let index = 0; index < records; index++) {
-    const fixed = skipName(message, at, octets)
+    const fixed = checkName(message, at, octets)
     if (fixed === MALFORMED || fixed + RECORD_FIXED_OCTETS > octets) return MALFORMED
     const rdata = fixed + RECORD_FIXED_OCTETS
     const end = rdata + readU16(message, fixed + 8)
@@ -123,6 +160,8 @@ function walkSection(
       writeU16(message, OFFSET_ARCOUNT, index)
       return at
     }
+    const isIn = readU16(message, fixed + 2) === CLASS_IN
+    if (isIn && !isLaidOut(message, rdata, end, recordType)) return MALFORMED
     noteTtl(message, fixed + 4, facts)
     if (section === SECTION_ANSWER) {
       if (!noteAnswer(message, octets, rdata, end, recordType, type, facts)) return MALFORMED
@@ -134,6 +173,19 @@ function walkSection(
     at = end
   }
   return at
+}
+
+/** True when the RDATA is whole and its names are sound, as far as the type's layout is known. */
+function isLaidOut(message: Uint8Array, rdata: number, end: number, type: number): boolean {
+  const layout = type < LAYOUTS.length ? LAYOUTS[type]! : LAYOUT_OPAQUE
+  if (layout === LAYOUT_OPAQUE) return true
+  let at = rdata + (layout & ((1 << LAYOUT_NAMES_SHIFT) - 1))
+  const names = (layout >>> LAYOUT_NAMES_SHIFT) & LAYOUT_NAMES_MASK
+  for (let index = 0; index < names; index++) {
+    at = checkName(message, at, end)
+    if (at === MALFORMED) return false
+  }
+  return at + (layout >>> LAYOUT_TAIL_SHIFT) === end
 }
 
 /** A TTL with its top bit set counts as 0 (RFC 2181 8). */
@@ -165,8 +217,6 @@ function noteAnswer(
     case TYPE_SVCB:
     case TYPE_HTTPS:
       return end - rdata >= 3 && noteName(message, octets, rdata + 2, end, facts)
-    case TYPE_RRSIG:
-      return true
     default:
       return true
   }
@@ -180,8 +230,7 @@ function noteName(
   rdataEnd: number,
   facts: AnswerFacts,
 ): boolean {
-  const nameEnd = skipName(message, at, rdataEnd)
-  if (nameEnd === MALFORMED) return false
+  if (checkName(message, at, rdataEnd) === MALFORMED) return false
   if (message[at] === 0) return true
   if (facts.namesCount === LED_THROUGH_MAX) return false
   const taken = expandName(message, at, octets, facts.names, facts.namesOctets)

@@ -53,8 +53,8 @@ export function skipPlainName(message: Uint8Array, start: number, limit: number)
  * Does not follow the pointer: `expandName` does where the name itself matters.
  */
 export function skipName(message: Uint8Array, start: number, limit: number): number {
+  const end = Math.min(limit, start + NAME_OCTETS_MAX)
   let at = start
-  const end = Math.min(limit, start + NAME_OCTETS_MAX + 1)
   while (at < end) {
     const labelOctets = message[at]!
     if (labelOctets === 0) return at + 1
@@ -63,6 +63,36 @@ export function skipName(message: Uint8Array, start: number, limit: number): num
       return at + 2
     }
     at += 1 + labelOctets
+  }
+  return MALFORMED
+}
+
+/**
+ * Returns the offset just past the name at `start` where it stands, like `skipName`, but only when
+ * the whole name behind its pointers is one that `expandName` would take; else `MALFORMED`.
+ */
+export function checkName(message: Uint8Array, start: number, limit: number): number {
+  let at = start
+  let floor = start
+  let nameOctets = 0
+  let end = MALFORMED
+  for (let hops = 0; hops <= POINTERS_MAX;) {
+    if (at >= limit) return MALFORMED
+    const labelOctets = message[at]!
+    if (labelOctets <= LABEL_OCTETS_MAX) {
+      nameOctets += 1 + labelOctets
+      at += 1 + labelOctets
+      if (nameOctets > NAME_OCTETS_MAX || at > limit) return MALFORMED
+      if (labelOctets === 0) return end === MALFORMED ? at : end
+      continue
+    }
+    if ((labelOctets & POINTER_BITS) !== POINTER_BITS || at + 2 > limit) return MALFORMED
+    const target = ((labelOctets & ~POINTER_BITS) << 8) | message[at + 1]!
+    if (target >= floor) return MALFORMED
+    if (end === MALFORMED) end = at + 2
+    floor = target
+    at = target
+    hops++
   }
   return MALFORMED
 }

@@ -63,7 +63,7 @@ test('a file that is missing is told by every command that reads it', async () =
 test('config show --defaults is a configuration that changes nothing', async () => {
   const environment = { NIVEAU3_WORKERS: '9' }
   const { stdout } = await run(['config', 'show', '--defaults'], { environment })
-  expect(parse(stdout)).toMatchObject({ workers: 1, cache: { octetsMax: '64MiB' } })
+  expect(parse(stdout)).toMatchObject({ cache: { octetsMax: '64MiB' } })
   const checked = await run(['config', 'check', '-'], { input: stdout })
   expect(checked).toMatchObject({ code: EXIT.ok })
 })

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -27,7 +28,7 @@ describe('defaults', () => {
     expect(dataplane.udpOctetsMax).toBe(1232)
     expect(dataplane.cache.octetsMax).toBe(64 * 1024 * 1024)
     expect(control.metrics).toEqual({ address: '127.0.0.1', port: 9353 })
-    expect(control.workers).toBe(1)
+    expect(control.workers).toBe(availableParallelism())
     expect(control.lists.map(({ name, curated }) => [name, curated])).toEqual([
       ['darkweb', true],
       ['adult', true],
@@ -116,7 +117,7 @@ describe('layers', () => {
       (v: Values) => v.categories['vpn']?.response,
       'null',
     ],
-    ['NIVEAU3_WORKERS', '', (v: Values) => v.workers, 1],
+    ['NIVEAU3_WORKERS', '', (v: Values) => v.workers, undefined],
   ])('%s=%s', (name, value, read, expected) => {
     expect(read(load('', { environment: { [name]: value } }).values)).toEqual(expected)
   })
@@ -128,6 +129,11 @@ describe('layers', () => {
     }
     const { categories } = load('', { environment }).dataplane
     expect(categories.find(({ name }) => name === 'mixed-adult')?.response.kind).toBe('refused')
+  })
+
+  test('variables of the tests are no mistakes', () => {
+    const environment = { NIVEAU3_DATA: '/data', NIVEAU3_CACHE_DIR: '/c', NIVEAU3_PROGRAMS: 'x' }
+    expect(load('', { environment }).values).toEqual(load('').values)
   })
 
   test('NIVEAU3_CONFIG names the file, and --config wins over it', () => {

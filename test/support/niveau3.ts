@@ -66,14 +66,16 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
   for (const upstream of options.upstreams ?? []) {
     args.push('--upstream', typeof upstream === 'string' ? upstream : upstream.endpoint)
   }
+  // One cache and one upstream socket pool: what a test sends next meets what it sent before.
+  if (options.args?.includes('--workers') !== true) args.push('--workers', '1')
   args.push(...(options.args ?? []))
   const child = await startProcess(process.execPath, args, {
     cwd: folder,
     ready: { line: /"event":"ready"/ },
+    cleanUp: () => rm(folder, { recursive: true, force: true }),
     ...options.process,
     env: { ...ownEnvironmentOnly(), ...options.process?.env },
   })
-  const removed = child.exited.then(() => rm(folder, { recursive: true, force: true }))
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${metricsPort}${path}`)
   const metrics = async (): Promise<string> => (await get('/metrics')).text()
   const readyLine = await child.line(/"event":"ready"/)
@@ -93,11 +95,7 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
     get,
     metrics,
     metric: async (name, labels) => sampleOf(await metrics(), name, labels ?? {}),
-    stop: async () => {
-      const exit = await child.end()
-      await removed
-      return exit
-    },
+    stop: () => child.end(),
   }
 }
 

@@ -129,9 +129,18 @@ async function findAll(
   })
   progress.end()
   const judge = new Judge(dataplane, image ?? search.trie, essential)
-  return names.map((name, index) =>
-    findingOf(name, judge.judge(name, type), search.rules[index] ?? []),
-  )
+  return names.map((name, index) => {
+    const rules = search.rules[index] ?? []
+    const known = image === undefined ? rules : rules.filter(isFrom(image, search.trie))
+    return findingOf(name, judge.judge(name, type), known)
+  })
+}
+
+/** Tests whether a rule stands in the very source that the image was made of. */
+function isFrom(image: Trie, sources: Trie): (rule: ListedRule) => boolean {
+  const digests = new Set(image.lists.map(({ source, sha256 }) => `${sha256} ${source}`))
+  const read = new Map(sources.lists.map(({ source, sha256 }) => [source, sha256]))
+  return ({ list }) => digests.has(`${read.get(list.file)} ${list.file}`)
 }
 
 /** The sources of an image that are still where they were. */
@@ -296,11 +305,13 @@ const VERDICT_WORDS = {
 } as const
 
 function ruleText(rule: ListedRule): string {
-  const { list, line, text, action, fate } = rule
+  const { list, action, fate } = rule
   const what = action === ACTION_BLOCK ? list.category : 'exception'
   const outcome = fate === 'obeyed' ? '' : `, ${fate}`
-  const place = `list ${list.name} (${what}${outcome}), ${list.file}:${line}`
-  return `${place}: ${printable(text.trim())} (${coverageText(rule)})`
+  const place = `list ${list.name} (${what}${outcome}), ${list.file}:${rule.line}`
+  const covers = coverageText(rule)
+  const line = printable(rule.text.trim())
+  return covers.startsWith(`${line} `) ? `${place}: ${covers}` : `${place}: ${line} (${covers})`
 }
 
 function answerText({ rcode, answers, authorities, edns }: MessageText): string {

@@ -79,11 +79,12 @@ export async function exchange(
   query: Buffer,
   protocol: 'udp' | 'tcp',
 ): Promise<DnsReply> {
-  const startMs = performance.now()
+  let sentMs = performance.now()
+  const sent = (): void => void (sentMs = performance.now())
   const ask = protocol === 'udp' ? askUdp : askTcp
   try {
-    const octets = await ask(server, query)
-    return { octets, protocol, milliseconds: performance.now() - startMs }
+    const octets = await ask(server, query, sent)
+    return { octets, protocol, milliseconds: performance.now() - sentMs }
   } catch (cause) {
     const place = `${formatEndpoint(server)} over ${protocol.toUpperCase()}`
     const why = cause instanceof Silence ? cause.message : systemCode(cause)
@@ -95,7 +96,7 @@ export async function exchange(
 /** Nothing came in time, or the connection closed without an answer. */
 class Silence extends Error {}
 
-function askUdp(server: Endpoint, query: Buffer): Promise<Buffer> {
+function askUdp(server: Endpoint, query: Buffer, sent: () => void): Promise<Buffer> {
   const socket = createSocket(server.address.includes(':') ? 'udp6' : 'udp4')
   return new Promise<Buffer>((resolve, reject) => {
     const send = (): void => socket.send(query)
@@ -121,11 +122,14 @@ function askUdp(server: Endpoint, query: Buffer): Promise<Buffer> {
       resolve(message)
     })
     // Connected: the kernel takes datagrams of this server only, and tells when its port is closed.
-    socket.connect(server.port, server.address, send)
+    socket.connect(server.port, server.address, () => {
+      sent()
+      send()
+    })
   }).finally(() => socket.close())
 }
 
-function askTcp(server: Endpoint, query: Buffer): Promise<Buffer> {
+function askTcp(server: Endpoint, query: Buffer, sent: () => void): Promise<Buffer> {
   const socket = createConnection({ host: server.address, port: server.port })
   return new Promise<Buffer>((resolve, reject) => {
     let received = Buffer.alloc(0)
@@ -144,6 +148,9 @@ function askTcp(server: Endpoint, query: Buffer): Promise<Buffer> {
     })
     const prefix = Buffer.alloc(2)
     prefix.writeUInt16BE(query.length)
-    socket.write(Buffer.concat([prefix, query]))
+    socket.on('connect', () => {
+      sent()
+      socket.write(Buffer.concat([prefix, query]))
+    })
   }).finally(() => socket.destroy())
 }

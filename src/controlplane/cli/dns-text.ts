@@ -45,7 +45,7 @@ export interface RecordText {
   readonly data: string
 }
 
-export interface ExtendedErrorText {
+interface ExtendedErrorText {
   readonly code: number
   readonly name: string
   readonly text: string

@@ -134,5 +134,6 @@ function reportText(report: ListReport): string {
     printable(rule),
     kind === 'exempted' ? `exempted: ${essential} is essential` : `obeyed around ${essential}`,
   ])
-  return `${reasons === '' ? '' : `${name}: not rules: ${reasons}\n`}${table([...refused, ...hits])}`
+  const summary = reasons === '' ? '' : `${name}: not rules: ${reasons}\n`
+  return summary + table([...refused, ...hits])
 }

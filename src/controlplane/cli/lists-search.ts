@@ -82,7 +82,8 @@ async function search(text: string, options: Options, cli: Cli): Promise<void> {
   const more = count > found.length ? `, ${groupDigits(found.length)} of them printed` : ''
   const cover =
     coveredBy === null ? '' : `; ${coveredBy} covers ${nameToText(suffix)} and all below`
-  terminal.err(`${groupDigits(count)} stored names${more}${cover}\n`)
+  const names = count === 1 ? 'stored name' : 'stored names'
+  terminal.err(`${groupDigits(count)} ${names}${more}${cover}\n`)
 }
 
 function row({ name, self, below, list }: FoundName): readonly string[] {

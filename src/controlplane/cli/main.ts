@@ -4,14 +4,6 @@ import { Command } from 'commander'
 import { EXIT, type ExitCode } from '../../base/errors.ts'
 import { packageVersion } from '../version.ts'
 import { exampleText, fail, type Cli } from './cli.ts'
-import { addCheck } from './check.ts'
-import { addConfigCheck } from './config-check.ts'
-import { addConfigSchema } from './config-schema.ts'
-import { addConfigShow } from './config-show.ts'
-import { addListsCompile } from './lists-compile.ts'
-import { addListsInspect } from './lists-inspect.ts'
-import { addListsSearch } from './lists-search.ts'
-import { addQuery } from './query.ts'
 import { addServe, type StartServer } from './serve.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -38,7 +30,10 @@ export async function runCli(
   let exitCode: ExitCode = EXIT.ok
   const cli: Cli = { ...surroundings, endWith: (code) => (exitCode = code) }
   try {
-    const program = createProgram(cli, isJson, surroundings.startServer)
+    const program = createProgram(cli, isJson)
+    if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
+    // The server runs for months: it does not carry what only the other commands need.
+    if (args[0] !== 'serve') await addOtherCommands(program, cli)
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
   } catch (error) {
@@ -47,7 +42,7 @@ export async function runCli(
 }
 
 /** The tree of commands. Each may run once: commander keeps the options that it has read. */
-export function createProgram(cli: Cli, isJson: boolean, startServer?: StartServer): Command {
+function createProgram(cli: Cli, isJson: boolean): Command {
   const { terminal } = cli
   const program = new Command('niveau3')
     .description('A DNS resolver that filters: dark-web gateways, adult content, VPN endpoints.')
@@ -59,7 +54,28 @@ export function createProgram(cli: Cli, isJson: boolean, startServer?: StartServ
     })
     .showHelpAfterError('Add --help for the options and examples.')
   program.helpCommand('help [command]', 'display help for a command')
-  if (startServer) addServe(program, cli, startServer)
+  program.addHelpText(
+    'after',
+    exampleText([
+      'niveau3 serve',
+      'niveau3 check torproject.org',
+      'niveau3 query example.com AAAA',
+      'niveau3 lists compile --out lists.n3 --blocklist vpn=ut1-vpn.txt.gz',
+      'niveau3 config show --changed --origin',
+    ]) + EXIT_CODES,
+  )
+  return program
+}
+
+async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
+  const { addCheck } = await import('./check.ts')
+  const { addConfigCheck } = await import('./config-check.ts')
+  const { addConfigSchema } = await import('./config-schema.ts')
+  const { addConfigShow } = await import('./config-show.ts')
+  const { addListsCompile } = await import('./lists-compile.ts')
+  const { addListsInspect } = await import('./lists-inspect.ts')
+  const { addListsSearch } = await import('./lists-search.ts')
+  const { addQuery } = await import('./query.ts')
   addCheck(program, cli)
   addQuery(program, cli)
   const lists = program
@@ -79,15 +95,4 @@ export function createProgram(cli: Cli, isJson: boolean, startServer?: StartServ
   addConfigCheck(config, cli)
   addConfigShow(config, cli)
   addConfigSchema(config, cli)
-  program.addHelpText(
-    'after',
-    exampleText([
-      'niveau3 serve',
-      'niveau3 check torproject.org',
-      'niveau3 query example.com AAAA',
-      'niveau3 lists compile --out lists.n3 --blocklist vpn=ut1-vpn.txt.gz',
-      'niveau3 config show --changed --origin',
-    ]) + EXIT_CODES,
-  )
-  return program
 }

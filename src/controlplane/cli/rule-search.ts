@@ -61,6 +61,7 @@ export async function searchRules(
   onList: (list: ListSource, index: number) => void,
 ): Promise<RuleSearch> {
   const rules = names.map((): ListedRule[] => [])
+  if (lists.length === 0) return { trie: openTrie(emptyImage()), rules }
   const compiled = await compile(lists, {
     readList: (list, sink) => {
       onList(list, lists.indexOf(list))
@@ -71,6 +72,10 @@ export async function searchRules(
     },
   })
   return { trie: openTrie(compiled.image), rules }
+}
+
+function emptyImage(): SharedArrayBuffer {
+  return buildImage(new RuleCollector(DEFAULT_LIMITS), []).image
 }
 
 /** Notes the rules of one list that cover a name, and lets through what can matter to a verdict. */

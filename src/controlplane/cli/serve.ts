@@ -8,13 +8,13 @@ import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
 
 /** A server that runs until it is stopped. */
-export interface RunningServer {
+interface RunningServer {
   readonly reload: () => Promise<void>
   /** Answers what is in flight, then closes everything. */
   readonly stop: () => Promise<void>
 }
 
-export interface ServeSurroundings {
+interface ServeSurroundings {
   /** Reads the same file, environment and flags again; throws ConfigError. */
   readonly reloadConfig: () => LoadedConfig
   readonly log: Logger
@@ -92,7 +92,8 @@ async function serve(load: () => LoadedConfig, startServer: StartServer): Promis
 /** One line of JSON for each event on standard error; no client address, no queried name. */
 async function createLog(level: string): Promise<Logger> {
   const { destination, pino, stdTimeFunctions } = await import('pino')
-  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime }
+  const formatters = { level: (label: string) => ({ level: label }) }
+  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters }
   return pino(options, destination({ dest: 2, sync: true }))
 }
 

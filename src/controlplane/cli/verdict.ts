@@ -16,8 +16,10 @@ import { PARSE_OK, ParsedQuery, parseQuery } from '../../wire/query.ts'
 import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import type { EssentialNames } from '../blocklist/essential.ts'
 import { nameToText } from '../blocklist/name-text.ts'
+import { OperationalError } from '../../base/errors.ts'
 import { encodeQuery } from './dns-exchange.ts'
 import { readMessage, type MessageText } from './dns-text.ts'
+import { typeName } from './names-and-types.ts'
 
 /** What the server does with a question, and the facts that it decides by. */
 export type Verdict =
@@ -64,7 +66,10 @@ export class Judge {
     const message = encodeQuery(name, type)
     const query = new ParsedQuery(message)
     const parsed = parseQuery(message, message.length, query)
-    if (parsed !== PARSE_OK) return this.#passed(name)
+    if (parsed !== PARSE_OK) {
+      const message = `type ${typeName(type)} is refused or malformed, whatever the name`
+      throw new OperationalError('ERR_USAGE', message)
+    }
     query.replyOctetsMax = Math.min(query.udpOctets, this.#settings.udpOctetsMax)
     this.#asked.take(message, HEADER_OCTETS)
     const special = this.#special.find(this.#asked)

@@ -9,9 +9,12 @@ import {
   OFFSET_FLAGS,
   OFFSET_QDCOUNT,
   readU16,
+  readU32,
 } from '../../wire/header.ts'
 import { foldedEqual } from '../../wire/name.ts'
 import type { Pending } from './pending.ts'
+
+const TYPE_AND_CLASS_OCTETS = 4
 
 /** One protocol to one upstream. Not async: results come through `ExchangeEvents`. */
 export interface Exchange {
@@ -40,6 +43,8 @@ export function matchesQuestion(message: Uint8Array, octets: number, pending: Pe
   const flags = readU16(message, OFFSET_FLAGS)
   if ((flags & FLAG_QR) === 0 || (flags & MASK_OPCODE) !== 0) return false
   if (readU16(message, OFFSET_QDCOUNT) !== 1) return false
-  const questionOctets = pending.questionEnd - HEADER_OCTETS
-  return foldedEqual(message, HEADER_OCTETS, pending.message, HEADER_OCTETS, questionOctets)
+  const nameEnd = pending.questionEnd - TYPE_AND_CLASS_OCTETS
+  if (readU32(message, nameEnd) !== readU32(pending.message, nameEnd)) return false
+  const nameOctets = nameEnd - HEADER_OCTETS
+  return foldedEqual(message, HEADER_OCTETS, pending.message, HEADER_OCTETS, nameOctets)
 }
