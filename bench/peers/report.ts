@@ -93,7 +93,8 @@ function latencyTable({ servers, workloads }: ListResult): string {
     ...paced.map(({ key }) => {
       const own = server.workloads[key]?.latencyUs
       if (own === undefined) return NONE
-      return [own.p50, own.p90, own.p99, own.p999].map((us) => us.toFixed(0)).join(' / ')
+      const shares = [own.p50, own.p90, own.p99, own.p999].map((us) => us.toFixed(0)).join(' / ')
+      return own.lost === 0 ? shares : `${shares} (${own.lost} lost)`
     }),
   ])
   return table(head, rows)
@@ -150,7 +151,11 @@ function noiseOf(lists: readonly ListResult[]): string {
   )
   const others = worst(all.map(({ othersBusyMax }) => othersBusyMax))
   const stolen = worst(all.map(({ stolenMax }) => stolenMax))
-  return `at most ${others} of the server's core taken by other programs and ${stolen} by the host`
+  const late = Math.max(0, ...all.map(({ latencyUs }) => latencyUs?.clientLateP99 ?? 0))
+  return (
+    `at most ${others} of the server's core taken by other programs and ${stolen} by the host, the ` +
+    `open-loop client at most ${late.toFixed(0)} us behind its schedule (p99)`
+  )
 }
 
 function settingOf(results: Results): string {

@@ -20,6 +20,8 @@ export interface WorkloadMedians {
     readonly p90: number
     readonly p99: number
     readonly p999: number
+    /** Queries that were never answered, in all rounds together. */
+    readonly lost: number
     readonly clientLateP99: number
   }
   /** CPU per query over that of the peer that needs least; undefined without a peer. */
@@ -93,6 +95,7 @@ function workloadMedians(measurements: readonly Measurement[]): WorkloadMedians 
             p90: middle(latencies.map(({ p90Us }) => p90Us)),
             p99: middle(latencies.map(({ p99Us }) => p99Us)),
             p999: middle(latencies.map(({ p999Us }) => p999Us)),
+            lost: latencies.reduce((sum, { sent, answered }) => sum + sent - answered, 0),
             clientLateP99: middle(latencies.map(({ lateP99Us }) => lateP99Us)),
           },
         }),
