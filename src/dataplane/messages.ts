@@ -49,4 +49,10 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
   | { readonly kind: 'reloaded' }
   | { readonly kind: 'stopped' }
-  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly kind: 'failed'
+      readonly code: ErrorCode
+      readonly message: string
+      /** The worker had begun to take its descriptors over: Node closes them with the thread. */
+      readonly adopted: boolean
+    }

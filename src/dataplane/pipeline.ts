@@ -3,11 +3,9 @@
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
- *   3 policy     essential names, then the compiled lists; before the cache, so that after a reload
- * no
- *                answer that was cached earlier can pass a new block
- *   4 any        questions for ANY get their small answer only when the name is not blocked (RFC
- * 8482)
+ *   3 policy     essential names, then the compiled lists; before the cache, so that
+ *                after a reload no answer that was cached earlier can pass a new block
+ *   4 any        ANY gets its small answer only when the name is not blocked (RFC 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
@@ -15,6 +13,7 @@ import type { Libc } from '../sys/libc.ts'
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import {
   EDE_NETWORK_ERROR,
+  EDE_NOT_READY,
   EDE_NO_REACHABLE_AUTHORITY,
   RCODE_REFUSED,
   RCODE_SERVFAIL,
@@ -49,11 +48,9 @@ import {
 } from '../wire/reply.ts'
 import { CacheEntry, MemoryCache } from './cache/memory-cache.ts'
 import {
-  CACHE_ENTRIES,
   CACHE_HIT,
   CACHE_LOOKUPS,
   CACHE_MISS,
-  CACHE_OCTETS,
   CATEGORY_SLOTS,
   DECISIONS,
   DECISIONS_PASSED,
@@ -84,7 +81,12 @@ import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
-import { Forwarder, type ForwardEvents } from './upstream/forwarder.ts'
+import {
+  createForwarder,
+  forwardsAlike,
+  type ForwardEvents,
+  type Forwarder,
+} from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
 
@@ -99,6 +101,7 @@ const REPLY_CODE_RCODE = 31
 const ANY_TTL_SECONDS = 3600
 
 const UNREACHABLE: ExtendedError = { code: EDE_NO_REACHABLE_AUTHORITY, text: NO_TEXT }
+const STOPPING: ExtendedError = { code: EDE_NOT_READY, text: NO_TEXT }
 const OVERLOADED: ExtendedError = { code: EDE_NETWORK_ERROR, text: NO_TEXT }
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
@@ -117,7 +120,9 @@ export class Pipeline implements ForwardEvents {
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
+  /** Where the reply of the moment is written. */
   #out: Uint8Array = this.#reply
+  #stopping = false
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   replyCode = 0
 
@@ -209,10 +214,15 @@ export class Pipeline implements ForwardEvents {
     const before = this.#settings
     this.#settings = settings
     this.#policy = policy
-    if (sameForwarding(before, settings)) return
+    if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     this.#counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
     this.#forwarder = createForwarder(settings, this.#counters, this, this.#libc)
+  }
+
+  /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */
+  stopForwarding(): void {
+    this.#stopping = true
   }
 
   /** Drops, and counts, every question that is still open; closes the upstream sockets. */
@@ -225,17 +235,14 @@ export class Pipeline implements ForwardEvents {
   answered(pending: Pending, message: Uint8Array, octets: number): boolean {
     const facts = this.#facts
     if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
-    if (facts.rcode > 0xf) return false
+    // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
+    if (facts.rcode > 0xf || facts.truncated) return false
     const limits = this.#settings.cache
     const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
     const entry = new CacheEntry(message, facts, performance.now())
     this.#judge(entry)
-    if (facts.ttlSeconds > 0) {
-      this.#cache.set(pending.key, entry)
-      this.#counters[CACHE_ENTRIES] = this.#cache.entries
-      this.#counters[CACHE_OCTETS] = this.#cache.octets
-    }
+    if (facts.ttlSeconds > 0) this.#cache.set(pending.key, entry)
     this.#settle(pending, entry)
     return true
   }
@@ -317,6 +324,7 @@ export class Pipeline implements ForwardEvents {
 
   #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
     const settings = this.#settings
+    if (this.#stopping) return this.#fail(query, STOPPING)
     if (settings.upstreams.length === 0) return this.#fail(query, UNREACHABLE)
     const waiting = this.#waiting
     const pending = waiting.join(
@@ -329,7 +337,10 @@ export class Pipeline implements ForwardEvents {
       settings.udpOctetsMax,
     )
     if (pending === null) return this.#fail(query, OVERLOADED)
-    if (waiting.isNew) this.#forwarder.ask(pending)
+    if (waiting.isNew) {
+      pending.stamp = this.#policy.stamp
+      this.#forwarder.ask(pending)
+    }
     return PENDING
   }
 
@@ -342,41 +353,47 @@ export class Pipeline implements ForwardEvents {
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */
   #settle(pending: Pending, entry: CacheEntry | null): void {
     const nowMs = performance.now()
-    this.#out = this.#reply
+    const policyChanged = pending.stamp !== this.#policy.stamp
     let waiter = this.#waiting.take(pending)
     while (waiter !== null) {
-      this.#settleWaiter(waiter, entry, nowMs)
+      this.#settleWaiter(waiter, entry, policyChanged, nowMs)
       waiter = this.#waiting.release(waiter)
     }
   }
 
-  #settleWaiter(waiter: Waiter, entry: CacheEntry | null, nowMs: number): void {
-    const octets =
-      entry === null
-        ? this.#fail(waiter.query, UNREACHABLE)
-        : this.#answerEntry(waiter.query, entry, OUTCOME_FORWARDED, nowMs)
-    const sent = waiter.sink?.send(this.#out, octets, waiter) ?? false
-    if (sent) this.countSent(this.replyCode, nowMs - waiter.receivedMs)
+  #settleWaiter(
+    waiter: Waiter,
+    entry: CacheEntry | null,
+    policyChanged: boolean,
+    nowMs: number,
+  ): void {
+    const query = waiter.query
+    this.#out = this.#reply
+    let octets = policyChanged ? this.#blockIfNowBlocked(query) : 0
+    if (octets === 0) {
+      octets =
+        entry === null
+          ? this.#fail(query, UNREACHABLE)
+          : this.#answerEntry(query, entry, OUTCOME_FORWARDED, nowMs)
+    }
+    // A TCP sink may read on and answer its next queries before `send` returns.
+    const code = this.replyCode
+    const sent = waiter.sink?.send(this.#reply, octets, waiter) ?? false
+    if (sent) this.countSent(code, nowMs - waiter.receivedMs)
     else this.countUnsent()
+  }
+
+  /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
+  #blockIfNowBlocked(query: ParsedQuery): number {
+    const asked = this.#alias
+    asked.take(query.message, HEADER_OCTETS)
+    const category = this.#policy.decide(asked)
+    if (category === NOT_BLOCKED) return 0
+    return this.#answerBlocked(query, category, this.#policy.ruleStart, this.#policy.whole)
   }
 
   #finish(octets: number, outcome: number, rcode: number): number {
     this.replyCode = (outcome << REPLY_CODE_SHIFT) | rcode
     return octets
   }
-}
-
-/** True when both settings ask the same upstreams in the same way. */
-function sameForwarding(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  const what = JSON.stringify([left.upstreams, left.forward])
-  return what === JSON.stringify([right.upstreams, right.forward])
-}
-
-function createForwarder(
-  settings: DataplaneSettings,
-  counters: Counters,
-  events: ForwardEvents,
-  libc: Libc | undefined,
-): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events, libc)
 }

@@ -5,14 +5,20 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
-import { isLibc, openLibc } from '../sys/libc.ts'
+import { isLibc, openLibc, type Libc } from '../sys/libc.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
-import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
+import type {
+  DescriptorPair,
+  FromWorker,
+  PolicyMessage,
+  ToWorker,
+  WorkerStart,
+} from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
-import type { CategorySettings, DataplaneSettings } from './settings.ts'
+import type { CategorySettings, DataplaneSettings, Endpoint } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
 import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
@@ -20,6 +26,8 @@ import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
+/** Ports tried where the system shall give one that is free over UDP and TCP alike. */
+const PORT_DRAWS_MAX = 16
 
 /** Makes the policy that a worker decides by. */
 export function createPolicy(
@@ -59,6 +67,7 @@ export class DataplaneWorker {
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
   stop(graceMs: number, stopped: () => void): void {
     const endMs = performance.now() + graceMs
+    this.#pipeline.stopForwarding()
     for (const listener of this.#tcp) listener.stopAccepting()
     const closeWhenDrained = (): void => {
       if (this.#pipeline.questionsInFlight > 0 && performance.now() < endMs) {
@@ -78,11 +87,16 @@ export class DataplaneWorker {
   }
 }
 
-/** Binds every address and starts to answer; closes what it opened when one of them fails. */
+/**
+ * Binds every address and starts to answer; closes what it opened when one of them fails.
+ *
+ * @param onAdopting called before the first descriptor is taken over.
+ */
 export async function startWorker(
   start: WorkerStart,
+  onAdopting: () => void = () => {},
 ): Promise<{ worker: DataplaneWorker; ready: FromWorker }> {
-  const { settings, counters, shared } = start
+  const { settings, counters } = start
   const policy = createPolicy(start.policy, settings.categories)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
@@ -90,16 +104,14 @@ export async function startWorker(
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
+  onAdopting()
   try {
     for (const [index, asked] of settings.listen.entries()) {
       const pair = start.descriptors?.[index]
-      const udp =
+      const { udp, tcp } =
         libc !== undefined && pair !== undefined
-          ? await openUdpBatchListener(libc, pair.udp, asked, pipeline, access, counters)
-          : await openUdpListener(asked, shared, pipeline, access, counters)
-      const endpoint = { address: asked.address, port: udp.endpoint.port }
-      const source = { endpoint, fd: pair?.tcp, shared }
-      const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
+          ? await adoptListeners(asked, pair, libc, start, pipeline, access)
+          : await openListeners(asked, start, pipeline, access)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }
@@ -110,13 +122,55 @@ export async function startWorker(
   return { worker, ready: { kind: 'ready', endpoints } }
 }
 
+interface ListenerPair {
+  readonly udp: UdpListener | UdpBatchListener
+  readonly tcp: TcpListener
+}
+
+/** Takes over what the supervisor has bound. */
+async function adoptListeners(
+  endpoint: Endpoint,
+  pair: DescriptorPair,
+  libc: Libc,
+  { settings, counters }: WorkerStart,
+  pipeline: Pipeline,
+  access: ClientAccess,
+): Promise<ListenerPair> {
+  const udp = await openUdpBatchListener(libc, pair.udp, endpoint, pipeline, access, counters)
+  const source = { endpoint, fd: pair.tcp, shared: false }
+  const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
+  return { udp, tcp }
+}
+
+/** Binds one port over UDP and TCP; port 0 is drawn again where TCP does not get UDP's port. */
+async function openListeners(
+  asked: Endpoint,
+  { settings, counters, shared }: WorkerStart,
+  pipeline: Pipeline,
+  access: ClientAccess,
+): Promise<ListenerPair> {
+  for (let draws = 1; ; draws++) {
+    const udp = await openUdpListener(asked, shared, pipeline, access, counters)
+    const bound = { address: asked.address, port: udp.endpoint.port }
+    const source = { endpoint: bound, fd: undefined, shared }
+    try {
+      const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
+      return { udp, tcp }
+    } catch (error) {
+      udp.close()
+      if (asked.port !== 0 || draws === PORT_DRAWS_MAX) throw error
+    }
+  }
+}
+
 async function startThread(
   port: NonNullable<typeof parentPort>,
   start: WorkerStart,
 ): Promise<void> {
   const say = (message: FromWorker): void => port.postMessage(message)
+  let adopted = false
   try {
-    const { worker, ready } = await startWorker(start)
+    const { worker, ready } = await startWorker(start, () => (adopted = true))
     port.on('message', (message: ToWorker) => {
       if (message.kind === 'reload') {
         worker.reload(message.settings, message.policy)
@@ -131,7 +185,8 @@ async function startThread(
     say(ready)
   } catch (error) {
     const code = error instanceof OperationalError ? error.code : 'ERR_WORKER'
-    say({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) })
+    const message = error instanceof Error ? error.message : String(error)
+    say({ kind: 'failed', code, message, adopted })
     port.close()
   }
 }

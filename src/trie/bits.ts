@@ -12,3 +12,10 @@ export function read32(words: Uint32Array, at: number): number {
 export function readBits(words: Uint32Array, at: number, count: number): number {
   return count === 0 ? 0 : read32(words, at) >>> (32 - count)
 }
+
+/** Returns how many bits of `word` are set. */
+export function countBits(word: number): number {
+  const pairs = word - ((word >>> 1) & 0x5555_5555)
+  const fours = (pairs & 0x3333_3333) + ((pairs >>> 2) & 0x3333_3333)
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24
+}

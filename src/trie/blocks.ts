@@ -1,25 +1,31 @@
-/** The blocks of an opened image: name codes, sorted, two cache lines a block (see the layout). */
+/** The blocks of an opened image: name codes, sorted, 32 names a block (see the layout). */
 
-import { read32, readBits } from './bits.ts'
+import { countBits, read32, readBits } from './bits.ts'
 import {
-  BLOCK_BITS,
-  BLOCK_NAMES_MAX,
-  BLOCK_WORDS,
-  LEVELS_MAX,
-  VALUE_FIELDS,
+  BLOCK_NAMES,
   FINGER_BITS,
+  LEVELS_MAX,
+  RECORD_COUNT_SHIFT,
+  RECORD_HEAD_BITS,
+  RECORD_LENGTH_MASK,
+  RECORD_OTHERS_FLAG,
+  RECORD_SHIFT_MASK,
+  RECORD_SHIFT_SHIFT,
+  RECORD_SHORTEST_SHIFT,
+  VALUE_FIELDS,
 } from './layout.ts'
 
 export const NOT_FOUND = -1
 
 /** A binary search over 2^31 entries ends after this many steps. */
 const SEARCH_STEPS_MAX = 32
-/** Octets 1 in every octet of a word. */
+const FINGER_WORDS = BLOCK_NAMES / 4
+const FINGER_MASK = 255
+/** Bits that the walk over the code lengths of a record takes at most. */
+const LENGTHS_BITS_MAX = RECORD_LENGTH_MASK + BLOCK_NAMES
+/** The lowest and the highest bit of every octet of a word. */
 const ONES = 0x0101_0101
 const HIGHS = 0x8080_8080
-const FINGER_MASK = 255
-/** Of a block's first word: some name has another value than value 0. */
-const OTHERS_FLAG = 1 << 25
 
 /** What an opened image keeps of its blocks. */
 export interface BlockSections {
@@ -28,9 +34,13 @@ export interface BlockSections {
    * order of the bits. The blocks of the first level come first.
    */
   readonly heads: Int32Array
-  readonly blockWords: Uint32Array
   /** Blocks of the first level. */
   readonly rootBlocks: number
+  /** Four fingers a word; a block's unused places hold copies of its first finger. */
+  readonly fingers: Uint32Array
+  /** First bit of each block's record. */
+  readonly recordStarts: Uint32Array
+  readonly records: Uint32Array
   /** Bits of a value number, for the names whose value is not value 0. */
   readonly valueBits: number
   readonly valueCount: number
@@ -43,10 +53,12 @@ export interface Blocks extends BlockSections {
   readonly directoryShift: number
 }
 
-/** Makes the directory: one entry a block, roughly, so that a search ends after a step or two. */
+/**
+ * Makes the directory: one entry for two blocks, roughly, so that a search ends after few steps.
+ */
 export function openBlocks(sections: BlockSections): Blocks {
-  const { heads, blockWords, rootBlocks, valueBits, valueCount } = sections
-  const bits = Math.min(20, Math.ceil(Math.log2(rootBlocks + 2)))
+  const { heads, rootBlocks } = sections
+  const bits = Math.max(1, Math.ceil(Math.log2(rootBlocks + 2)) - 1)
   const directoryShift = 32 - bits
   const directory = new Uint32Array(2 ** bits + 1)
   let block = 0
@@ -56,15 +68,7 @@ export function openBlocks(sections: BlockSections): Blocks {
     directory[cell] = block
   }
   directory[directory.length - 1] = Math.max(0, rootBlocks - 1)
-  return {
-    heads,
-    blockWords,
-    rootBlocks,
-    valueBits,
-    valueCount,
-    directory,
-    directoryShift,
-  }
+  return { ...sections, directory, directoryShift }
 }
 
 /**
@@ -104,22 +108,36 @@ export function isAtOrBehindHead(blocks: Blocks, block: number, word: number): b
 export function reachesBlock(blocks: Blocks, block: number, word: number): boolean {
   const order = orderOf(word)
   const head = blocks.heads[block]!
-  if (!(head <= order)) return false
-  const base = block * BLOCK_WORDS
-  const count = blocks.blockWords[base]! >>> 26
-  if (count === 0) return head === order
-  return hasFinger(blocks.blockWords, base, count, (order - head) | 0)
+  return head <= order && hasFinger(blocks.fingers, block, fingerOf(order - head, 0))
 }
 
-/** Whether some name of the block has the finger octet of `distance`. */
-function hasFinger(words: Uint32Array, base: number, count: number, distance: number): boolean {
-  const pattern = Math.imul(distance & FINGER_MASK, ONES)
-  for (let index = 0; index < count; index += 4) {
-    const difference = words[base + 1 + (index >>> 2)]! ^ pattern
-    // Not 0 when some octet of `difference` is 0; octets past `count` may show as well.
-    if (((difference - ONES) & ~difference & HIGHS) !== 0) return true
+/**
+ * What a finger's distance octet is mixed with: a hash of all that stands elsewhere in the record,
+ * so that the fingers of names that are alike differ.
+ *
+ * @param upper the distance without its lower 8 bits.
+ * @param endedBits the code's length when it ends in this word, else 0.
+ */
+export function fingerMix(upper: number, endedBits: number): number {
+  return Math.imul(upper ^ Math.imul(endedBits, 0x85eb_ca6b), 0x9e37_79b1) >>> 24
+}
+
+/** The finger of a code at some distance from the head. */
+function fingerOf(distance: number, endedBits: number): number {
+  return (distance & FINGER_MASK) ^ fingerMix(distance >>> FINGER_BITS, endedBits)
+}
+
+/** Whether some name of the block has the finger. */
+function hasFinger(fingers: Uint32Array, block: number, finger: number): boolean {
+  const pattern = Math.imul(finger, ONES)
+  const first = block * FINGER_WORDS
+  let found = 0
+  // Without a branch: not 0 when some octet of a difference is 0.
+  for (let index = 0; index < FINGER_WORDS; index++) {
+    const difference = fingers[first + index]! ^ pattern
+    found |= (difference - ONES) & ~difference & HIGHS
   }
-  return false
+  return found !== 0
 }
 
 /**
@@ -133,22 +151,23 @@ export function findInBlocks(
   words: Int32Array,
   bits: number,
 ): number {
-  const { heads, blockWords } = blocks
+  const { heads, fingers, records, recordStarts } = blocks
   let block = root
   for (let level = 0; level < LEVELS_MAX; level++) {
     const order = orderOf(level * 32 < bits ? words[level]! : 0)
     const head = heads[block]!
     if (!(head <= order)) return NOT_FOUND
     const distance = (order - head) | 0
-    const base = block * BLOCK_WORDS
-    const count = blockWords[base]! >>> 26
-    if (count > 0) {
-      if (!hasFinger(blockWords, base, count, distance)) return NOT_FOUND
-      return findInBlock(blocks, base, level, distance, words, bits)
+    const finger = fingerOf(distance, bits < (level + 1) * 32 ? bits : 0)
+    // A block that stands for a run has the same fingers as a code that goes on: distance 0.
+    if (!hasFinger(fingers, block, finger) && distance !== 0) return NOT_FOUND
+    const record = recordStarts[block]!
+    if (read32(records, record) !== 0) {
+      return findInRecord(blocks, block, finger, level, distance, words, bits)
     }
     if (distance !== 0) return NOT_FOUND
-    const first = blockWords[base + 1]!
-    const last = first + blockWords[base + 2]! - 1
+    const first = readBits(records, record + 32, 32)
+    const last = first + readBits(records, record + 64, 32) - 1
     const next = (level + 1) * 32 < bits ? words[level + 1]! : 0
     block = searchHeads(heads, first, last, orderOf(next))
   }
@@ -156,90 +175,147 @@ export function findInBlocks(
 }
 
 /** Compares the code with the names of one block that have its length. */
-function findInBlock(
+function findInRecord(
   blocks: Blocks,
-  base: number,
+  block: number,
+  finger: number,
   level: number,
   distance: number,
   words: Int32Array,
   bits: number,
 ): number {
-  const { blockWords } = blocks
-  const head = blockWords[base]!
-  const count = head >>> 26
-  const shift = (head >>> 20) & 31
-  const span = head & 1023
-  let length = (head >>> 10) & 1023
-  if (bits < length || bits > length + span) return NOT_FOUND
-  const known = (level + 1) * 32
-  let walk = base * 32 + 32 + count * FINGER_BITS
-  const flags = walk + count + span
-  let tail = (head & OTHERS_FLAG) === 0 ? flags : flags + count
-  let name = 0
-  // Each turn passes a run of zeros and a run of ones, names of one length; names or bits run out.
-  while (name < count) {
-    const window = read32(blockWords, walk)
-    const zeros = Math.clz32(window)
-    length += zeros
-    if (length > bits) return NOT_FOUND
-    const names = Math.clz32(~(window << zeros))
-    const tailBits = shift + (length > known ? length - known : 0)
-    if (length === bits) {
-      const end = Math.min(count, name + names)
-      for (; name < end; name++) {
-        if (isEqual(blockWords, base, name, tail, shift, level, distance, words, bits)) {
-          return (head & OTHERS_FLAG) === 0 ? 0 : otherValue(blocks, base, flags, name)
-        }
-        tail += tailBits
-      }
-    } else {
-      name += names
-      tail += names * tailBits
-    }
-    walk += zeros + names
+  const { fingers, records } = blocks
+  const start = blocks.recordStarts[block]!
+  const head = read32(records, start)
+  const shortest = (head >>> RECORD_SHORTEST_SHIFT) & RECORD_LENGTH_MASK
+  const span = head & RECORD_LENGTH_MASK
+  if (bits < shortest || bits > shortest + span) return NOT_FOUND
+  const count = head >>> RECORD_COUNT_SHIFT
+  const shift = (head >>> RECORD_SHIFT_SHIFT) & RECORD_SHIFT_MASK
+  const uppers = start + RECORD_HEAD_BITS
+  const lengths = uppers + count * shift
+  const at = skipZeros(records, lengths, bits - shortest)
+  // The names of this length; those before it are the ones passed on the way.
+  const sameLength = Math.clz32(~read32(records, at))
+  const first = at - lengths - (bits - shortest)
+  const end = Math.min(count, first + sameLength)
+  for (let name = first; name < end; name++) {
+    const held = fingers[block * FINGER_WORDS + (name >>> 2)]! >>> ((name & 3) * FINGER_BITS)
+    if ((held & FINGER_MASK) !== finger) continue
+    if (readBits(records, uppers + name * shift, shift) !== distance >>> FINGER_BITS) continue
+    const known = (level + 1) * 32
+    const own = (name - first) * Math.max(0, bits - known)
+    const tail = own + tailBits(records, lengths, shortest - known, bits - shortest)
+    const value = valueIfEqual(blocks, start, name, tail, known, words, bits)
+    if (value !== NOT_FOUND) return value
   }
   return NOT_FOUND
 }
 
-function fingerAt(words: Uint32Array, base: number, name: number): number {
-  return (words[base + 1 + (name >>> 2)]! >>> (24 - (name & 3) * 8)) & FINGER_MASK
+/** Returns the place behind the first `zeros` zeros from bit `start` on. */
+function skipZeros(records: Uint32Array, start: number, zeros: number): number {
+  let at = start
+  let left = zeros
+  // Whole words first.
+  while (left > 0 && at < start + LENGTHS_BITS_MAX) {
+    const window = read32(records, at)
+    const inWindow = 32 - countBits(window)
+    if (inWindow >= left) return at + placeOfZero(window, left)
+    left -= inWindow
+    at += 32
+  }
+  return at
+}
+
+/** Returns the place behind zero number `zeros` (from 1) of a window that has as many. */
+function placeOfZero(window: number, zeros: number): number {
+  let place = 0
+  let left = zeros
+  let run = Math.clz32(window)
+  while (run < left && place < 32) {
+    left -= run
+    place += run
+    place += Math.clz32(~(window << place))
+    run = Math.clz32(window << place)
+  }
+  return place + left
 }
 
 /**
- * Compares finger and tail: the upper bits of the distance, then the code from the next word on.
+ * Returns the bits of the tails of all names shorter than the asked one.
+ *
+ * @param lengths where the walk over the lengths begins.
+ * @param shortestTail bits of the shortest code less those known from head and finger, maybe below
+ *   0.
+ * @param zeros how much longer the asked code is than the shortest.
  */
-function isEqual(
-  blockWords: Uint32Array,
-  base: number,
-  name: number,
+function tailBits(
+  records: Uint32Array,
+  lengths: number,
+  shortestTail: number,
+  zeros: number,
+): number {
+  let at = lengths
+  let own = shortestTail
+  let sum = 0
+  for (let left = zeros; left > 0;) {
+    const window = read32(records, at)
+    // Ones, then the zeros behind them: names of one length, and how much longer the next ones are.
+    const names = Math.clz32(~window)
+    const run = names === 32 ? 0 : Math.clz32(window << names)
+    const longer = Math.min(run, 32 - names)
+    if (own > 0) sum += names * own
+    own += longer
+    left -= longer
+    at += names + longer
+  }
+  return sum
+}
+
+/** Compares the tail of one name of a record; returns its value's offset when equal. */
+function valueIfEqual(
+  blocks: Blocks,
   start: number,
-  shift: number,
-  level: number,
-  distance: number,
+  name: number,
+  tail: number,
+  known: number,
+  words: Int32Array,
+  bits: number,
+): number {
+  const { records, valueBits } = blocks
+  const head = read32(records, start)
+  const count = head >>> RECORD_COUNT_SHIFT
+  const shift = (head >>> RECORD_SHIFT_SHIFT) & RECORD_SHIFT_MASK
+  const flags = start + RECORD_HEAD_BITS + count * (shift + 1) + (head & RECORD_LENGTH_MASK)
+  if ((head & RECORD_OTHERS_FLAG) === 0) {
+    return isTail(records, flags + tail, known, words, bits) ? 0 : NOT_FOUND
+  }
+  const marks = readBits(records, flags, count)
+  const values = flags + count
+  if (!isTail(records, values + countBits(marks) * valueBits + tail, known, words, bits)) {
+    return NOT_FOUND
+  }
+  const upToName = marks >>> (count - 1 - name)
+  if ((upToName & 1) === 0) return 0
+  const value = readBits(records, values + (countBits(upToName) - 1) * valueBits, valueBits) + 1
+  return value < blocks.valueCount ? value * VALUE_FIELDS : NOT_FOUND
+}
+
+/** Compares a code from bit `known` on. */
+function isTail(
+  records: Uint32Array,
+  start: number,
+  known: number,
   words: Int32Array,
   bits: number,
 ): boolean {
-  if (fingerAt(blockWords, base, name) !== (distance & FINGER_MASK)) return false
-  if (readBits(blockWords, start, shift) !== distance >>> FINGER_BITS) return false
-  let tail = start + shift
-  let rest = bits - (level + 1) * 32
-  for (let index = level + 1; rest > 0; index++) {
-    const difference = read32(blockWords, tail) ^ words[index]!
+  let tail = start
+  let rest = bits - known
+  for (let index = known >>> 5; rest > 0; index++) {
+    const difference = read32(records, tail) ^ words[index]!
     if ((rest >= 32 ? difference : difference >>> (32 - rest)) !== 0) return false
     tail += 32
     rest -= 32
   }
   return true
-}
-
-/** Reads the value of a name in a block that has other values than value 0. */
-function otherValue(blocks: Blocks, base: number, flags: number, name: number): number {
-  const { blockWords, valueBits } = blocks
-  if (readBits(blockWords, flags + name, 1) === 0) return 0
-  let rank = 1
-  for (let index = 0; index < name && index < BLOCK_NAMES_MAX; index++) {
-    rank += readBits(blockWords, flags + index, 1)
-  }
-  const value = readBits(blockWords, base * 32 + BLOCK_BITS - rank * valueBits, valueBits) + 1
-  return value < blocks.valueCount ? value * VALUE_FIELDS : NOT_FOUND
 }

@@ -59,8 +59,10 @@ export function openDictionary(
   let childrenLeft = 1
   const childCounts = new Uint16Array(nodes)
   for (let node = 0; node < nodes; node++) {
-    while (node > 0 && childrenLeft === 0 && parent < node) childrenLeft = childCounts[++parent]!
-    if (parent >= node && node > 0) throw damaged('its suffix dictionary has a node too many')
+    if (node > 0) {
+      while (childrenLeft === 0 && parent < node) childrenLeft = childCounts[++parent]!
+      if (parent >= node) throw damaged('its suffix dictionary has a node too many')
+    }
     childrenLeft--
     at = readNode(dictionary, node, parent, at)
     if (at > octets.length) throw damaged('its suffix dictionary ends early')

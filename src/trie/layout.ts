@@ -16,26 +16,28 @@
  * How a name is stored. Its longest suffix in the suffix dictionary (`com`, `blogspot.com`) is one
  * symbol; the labels in front of it follow from the right, each written forwards, symbol by symbol,
  * in prefix codes that depend on the symbols before (the code model). The name becomes a string of
- * some 40 bits, and names that share a suffix share the first bits. The strings are sorted, cut
- * into blocks of two cache lines, and the first 32 bits of each block's first name are its head:
- * what the head says, the names of the block need not repeat. A lookup codes the asked name in the
- * same way and gives up as soon as no stored name starts with the bits so far.
+ * some 40 bits, and names that share a suffix share the first bits. The strings are sorted and cut
+ * into blocks of 32 names; the first 32 bits of each block's first name are its head: what the head
+ * says, the names of the block need not repeat. A lookup codes the asked name in the same way and
+ * gives up as soon as no stored name starts with the bits so far.
  *
- * A block is 32 words of 32 bits; bits count from the highest:
+ * What a lookup of a name that is not listed reads is kept together and small, for the caches:
+ * heads, and fingers, one octet a name: the lower 8 bits of the distance between the name's first
+ * 32 bits and the head, mixed with a hash of its upper bits (and of the code's length, when the
+ * code ends in this word) so that names that are alike have different ones. The rest of a block is
+ * a record in a string of bits (the first bit is the highest of the first word):
  *
- *     word 0      count 6, others 1, shift 5, shortest 10, span 10
- *     octets 4..  one octet a name, its finger: the lower 8 bits of the distance between its
- *                 32 bits and the head (the upper ones would be alike for names that are alike)
- *     bits        code lengths, ascending, as a walk: 1 a name, 0 one bit longer; count + span bits
- *     bits        when `others` is set: 1 a name, set when its value is not value 0
- *     bits        tails, name by name: the `shift` upper bits of the distance, then the code from
- *                 the next word on
- *     ... end     values of the names that are not value 0, from the last bit backwards
+ *     count 6, others 1, shift 5, shortest 10, span 10
+ *     count * shift bits  the upper bits of each distance
+ *     count + span bits   code lengths, ascending, as a walk: 1 a name, 0 one bit longer
+ *     count bits          when `others` is set: 1 a name, set when its value is not value 0
+ *     ...                 the values of these names, less 1
+ *     ...                 tails, name by name: the code from the next word on
  *
- * The names of a block stand in the order of their code lengths. A block with count 0 stands for
- * all names whose bits equal its head: words 1 and 2 give the first block and the number of blocks
- * that hold them, ordered by the next 32 bits. A name whose code is too long for a block, or that
- * has octets outside the model's alphabet, stands as it is in the section of plain names.
+ * The names of a block stand in the order of their code lengths. A record with count 0 stands for
+ * all names whose bits equal its head: two words behind give the first block and the number of
+ * blocks that hold them, ordered by the next 32 bits. A name whose code is too long, or that has
+ * octets outside the model's alphabet, stands as it is in the section of plain names.
  */
 
 /** `N3TRIE`, then CR LF so that a transfer in text mode breaks the magic. */
@@ -77,8 +79,10 @@ export const SECTION_OPENINGS = 3
 export const SECTION_DICTIONARY = 4
 export const SECTION_MODEL = 5
 export const SECTION_HEADS = 6
-export const SECTION_BLOCKS = 7
-export const SECTION_PLAIN = 8
+export const SECTION_FINGERS = 7
+export const SECTION_RECORD_STARTS = 8
+export const SECTION_RECORDS = 9
+export const SECTION_PLAIN = 10
 
 /**
  * Integers of one value: own categories and list, those of the names below, 1 when none is below.
@@ -115,10 +119,18 @@ export const TRANSITION_STATE_SHIFT = 19
 export const CODE_BITS_MAX = 640
 export const CODE_WORDS_MAX = CODE_BITS_MAX / 32
 
-export const BLOCK_WORDS = 32
-export const BLOCK_BITS = BLOCK_WORDS * 32
-export const BLOCK_NAMES_MAX = 63
-/** Lower bits of the distance between a name and its block's head: the column of fingers. */
+/** Names of a full block; its fingers are half a cache line. */
+export const BLOCK_NAMES = 32
 export const FINGER_BITS = 8
+
+/** Widths of a record's first fields. */
+export const RECORD_HEAD_BITS = 32
+export const RECORD_COUNT_SHIFT = 26
+export const RECORD_OTHERS_FLAG = 1 << 25
+export const RECORD_SHIFT_SHIFT = 20
+export const RECORD_SHIFT_MASK = 31
+export const RECORD_SHORTEST_SHIFT = 10
+export const RECORD_LENGTH_MASK = 1023
+
 /** Levels of blocks below blocks: one for each word of a code. */
 export const LEVELS_MAX = CODE_WORDS_MAX + 1

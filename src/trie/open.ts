@@ -9,7 +9,7 @@ import { openDictionary } from './dictionary.ts'
 import type { Dictionary } from './dictionary.ts'
 import { imageDigest } from './digest.ts'
 import {
-  BLOCK_WORDS,
+  BLOCK_NAMES,
   DIGEST_OCTETS,
   FORMAT_VERSION,
   HEADER_OCTETS,
@@ -18,15 +18,18 @@ import {
   OFFSET_OCTETS,
   OFFSET_SECTION_COUNT,
   OFFSET_VERSION,
+  RECORD_HEAD_BITS,
   SECTION_ALIGN,
-  SECTION_BLOCKS,
   SECTION_DICTIONARY,
   SECTION_ENTRY_OCTETS,
+  SECTION_FINGERS,
   SECTION_HEADS,
   SECTION_META,
   SECTION_MODEL,
   SECTION_OPENINGS,
   SECTION_PLAIN,
+  SECTION_RECORD_STARTS,
+  SECTION_RECORDS,
   SECTION_VALUES,
   SECTIONS_MAX,
   VALUE_FIELDS,
@@ -73,7 +76,9 @@ const SECTION_NAMES: Readonly<Record<number, string>> = {
   [SECTION_DICTIONARY]: 'suffix dictionary',
   [SECTION_MODEL]: 'code model',
   [SECTION_HEADS]: 'block heads',
-  [SECTION_BLOCKS]: 'blocks',
+  [SECTION_FINGERS]: 'fingers',
+  [SECTION_RECORD_STARTS]: 'record starts',
+  [SECTION_RECORDS]: 'records',
   [SECTION_PLAIN]: 'plain names',
 }
 
@@ -93,7 +98,6 @@ export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
   const meta = parseMeta(textOf(part(sections, SECTION_META)), damaged)
   const values = numbers(part(sections, SECTION_VALUES))
   const valueCount = Math.floor(values.length / VALUE_FIELDS)
-  const blockWords = numbers(part(sections, SECTION_BLOCKS))
   return {
     buffer,
     ...meta,
@@ -107,21 +111,39 @@ export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
     openings: numbers(part(sections, SECTION_OPENINGS)),
     dictionary: openDictionary(part(sections, SECTION_DICTIONARY), valueCount, damaged),
     model: openModel(part(sections, SECTION_MODEL), damaged),
-    blocks: openHeads(part(sections, SECTION_HEADS), blockWords, valueCount),
+    blocks: readBlocks(sections, valueCount),
     plain: openPlainNames(part(sections, SECTION_PLAIN), valueCount, damaged),
   }
 }
 
-/** Heads section: the number of blocks of the first level, then one head a block. */
-function openHeads(section: Uint8Array, blockWords: Uint32Array, valueCount: number): Blocks {
+/** The heads section starts with the number of blocks of the first level. */
+function readBlocks(sections: ReadonlyMap<number, Uint8Array>, valueCount: number): Blocks {
+  const section = part(sections, SECTION_HEADS)
   if (section.length < 4) throw damaged('its block heads lack their count')
   const [rootBlocks = 0] = numbers(section)
-  const heads = new Int32Array(section.buffer, section.byteOffset + 4, (section.length >>> 2) - 1)
-  if (rootBlocks > heads.length || heads.length * BLOCK_WORDS !== blockWords.length) {
+  const blocks = (section.length >>> 2) - 1
+  const heads = new Int32Array(section.buffer, section.byteOffset + 4, blocks)
+  const fingers = numbers(part(sections, SECTION_FINGERS))
+  const recordStarts = numbers(part(sections, SECTION_RECORD_STARTS))
+  const records = numbers(part(sections, SECTION_RECORDS))
+  if (
+    rootBlocks > blocks ||
+    fingers.length * 4 !== blocks * BLOCK_NAMES ||
+    recordStarts.length !== blocks ||
+    recordStarts.some((start) => start > records.length * 32 - RECORD_HEAD_BITS)
+  ) {
     throw damaged('its blocks and their heads do not agree')
   }
   const valueBits = 32 - Math.clz32(Math.max(0, valueCount - 2))
-  return openBlocks({ heads, blockWords, rootBlocks, valueBits, valueCount })
+  return openBlocks({
+    heads,
+    rootBlocks,
+    fingers,
+    recordStarts,
+    records,
+    valueBits,
+    valueCount,
+  })
 }
 
 function numbers(section: Uint8Array): Uint32Array {
@@ -161,7 +183,7 @@ function refuseOtherVersions(view: DataView): void {
       : COMPILE_AGAIN
   throw new OperationalError(
     'ERR_IMAGE_VERSION',
-    `the compiled blocklist has format ${version}, this niveau3 reads format ${FORMAT_VERSION}: ${advice}`,
+    `the compiled blocklist has format ${version}, this niveau3 reads ${FORMAT_VERSION}: ${advice}`,
   )
 }
 

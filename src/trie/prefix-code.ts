@@ -3,6 +3,9 @@
 /**
  * Fills `codes` with the canonical codes for `lengths`, right-aligned; length 0 means no code.
  *
+ * The shortest code is all ones, not all zeros as elsewhere: codes are filled up with zeros, and
+ * those of `x`, `xx`, `xxx` would differ in nothing but their length.
+ *
  * Returns false when no prefix code has these lengths.
  *
  * @param lengthMax no length may be greater; at most 24.
@@ -29,7 +32,7 @@ export function assignCodes(
   }
   for (let index = first; index < first + count; index++) {
     const length = lengths[index]!
-    codes[index - first] = length === 0 ? 0 : next[length]!++
+    codes[index - first] = length === 0 ? 0 : 2 ** length - 1 - next[length]!++
   }
   return true
 }

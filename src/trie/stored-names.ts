@@ -1,14 +1,15 @@
 /** All names of an image, one by one: for people, statistics and tests, never for a query. */
 
-import { readBits } from './bits.ts'
+import { countBits, read32, readBits } from './bits.ts'
+import { fingerMix } from './blocks.ts'
 import type { CodeModel } from './code-model.ts'
 import type { Dictionary } from './dictionary.ts'
 import {
-  BLOCK_BITS,
-  BLOCK_WORDS,
+  BLOCK_NAMES,
   CODE_WORDS_MAX,
   FINGER_BITS,
   LEVELS_MAX,
+  RECORD_HEAD_BITS,
   SYMBOL_BOUNDARY,
   TRANSITION_CODE_MASK,
   TRANSITION_CODE_SHIFT,
@@ -79,26 +80,22 @@ interface BlockRun {
 }
 
 function* namesInBlocks(trie: Trie): Generator<StoredName> {
-  const { heads, blockWords, rootBlocks } = trie.blocks
+  const { heads, records, recordStarts, rootBlocks } = trie.blocks
   const decoder = new CodeDecoder(trie.dictionary, trie.model)
   const runs: BlockRun[] = [{ first: 0, end: rootBlocks, level: 0, prefix: [] }]
   for (let run = runs.pop(); run !== undefined; run = runs.pop()) {
     const { first, end, level, prefix } = run
     for (let block = first; block < end && block < heads.length; block++) {
-      const base = block * BLOCK_WORDS
-      if (blockWords[base]! >>> 26 > 0) {
+      const record = recordStarts[block]!
+      if (read32(records, record) !== 0) {
         yield* namesInBlock(trie, decoder, block, level, prefix)
       } else if (level + 1 < LEVELS_MAX) {
-        const below = blockWords[base + 1]!
-        const last = below + blockWords[base + 2]!
+        const below = readBits(records, record + 32, 32)
+        const last = below + readBits(records, record + 64, 32)
         // Runs lie behind the block that stands for them, so the walk ends.
         if (below <= block) continue
-        runs.push({
-          first: below,
-          end: last,
-          level: level + 1,
-          prefix: [...prefix, heads[block]! ^ 0x8000_0000],
-        })
+        const word = heads[block]! ^ 0x8000_0000
+        runs.push({ first: below, end: last, level: level + 1, prefix: [...prefix, word] })
       }
     }
   }
@@ -111,40 +108,43 @@ function* namesInBlock(
   level: number,
   prefix: readonly number[],
 ): Generator<StoredName> {
-  const { heads, blockWords, valueBits, valueCount } = trie.blocks
-  const start = block * BLOCK_BITS
-  const count = readBits(blockWords, start, 6)
-  const hasOthers = readBits(blockWords, start + 6, 1) === 1
-  const shift = readBits(blockWords, start + 7, 5)
-  let length = readBits(blockWords, start + 12, 10)
-  const span = readBits(blockWords, start + 22, 10)
-  const fingers = start + 32
-  let walk = fingers + count * FINGER_BITS
+  const { heads, fingers, records, recordStarts, valueBits, valueCount } = trie.blocks
+  const start = recordStarts[block]!
+  const count = readBits(records, start, 6)
+  const hasOthers = readBits(records, start + 6, 1) === 1
+  const shift = readBits(records, start + 7, 5)
+  let length = readBits(records, start + 12, 10)
+  const span = readBits(records, start + 22, 10)
+  const lengthMax = length + span
+  const uppers = start + RECORD_HEAD_BITS
+  let walk = uppers + count * shift
   const flags = walk + count + span
-  let tail = flags + (hasOthers ? count : 0)
-  let others = 0
+  const marks = hasOthers ? readBits(records, flags, count) : 0
+  let valueAt = flags + (hasOthers ? count : 0)
+  let tail = valueAt + countBits(marks) * valueBits
   const words = new Uint32Array(CODE_WORDS_MAX + 2)
   words.set(prefix)
   for (let index = 0; index < count; index++) {
-    const lengthMax = length + span
-    while (readBits(blockWords, walk, 1) === 0 && length <= lengthMax) {
+    while (readBits(records, walk, 1) === 0 && length < lengthMax) {
       walk++
       length++
     }
     walk++
-    const finger = readBits(blockWords, fingers + index * FINGER_BITS, FINGER_BITS)
+    const place = block * BLOCK_NAMES + index
+    const finger = (fingers[place >>> 2]! >>> ((place & 3) * FINGER_BITS)) & 255
+    const upper = readBits(records, uppers + index * shift, shift)
     words.fill(0, level)
-    words[level] =
-      (heads[block]! ^ 0x8000_0000) + readBits(blockWords, tail, shift) * 2 ** FINGER_BITS + finger
-    tail += shift
+    const mix = fingerMix(upper, length < (level + 1) * 32 ? length : 0)
+    words[level] = (heads[block]! ^ 0x8000_0000) + upper * 2 ** FINGER_BITS + (finger ^ mix)
     for (let at = level + 1, left = length - at * 32; left > 0 && at < words.length; left -= 32) {
       const bits = Math.min(32, left)
-      words[at++] = readBits(blockWords, tail, bits) << (32 - bits)
+      words[at++] = readBits(records, tail, bits) << (32 - bits)
       tail += bits
     }
     let value = 0
-    if (hasOthers && readBits(blockWords, flags + index, 1) === 1) {
-      value = readBits(blockWords, start + BLOCK_BITS - ++others * valueBits, valueBits) + 1
+    if (((marks >>> (count - 1 - index)) & 1) === 1) {
+      value = readBits(records, valueAt, valueBits) + 1
+      valueAt += valueBits
     }
     yield storedName(trie, decoder.decode(words, length), (value % valueCount) * VALUE_FIELDS)
   }

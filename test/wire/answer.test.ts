@@ -1,8 +1,6 @@
-import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { clampTtls } from '../../src/wire/answer.ts'
 import { decodeMessage } from '../support/messages.ts'
-import type { ResourceRecord, ResponseOptions } from '../support/messages.ts'
 import {
   join,
   name,

@@ -29,6 +29,14 @@ export class BitWriter {
     this.#at += count
   }
 
+  /** Puts a word in the place of 32 zeros at bit `at`. */
+  rewrite(at: number, word: number): void {
+    const index = at >>> 5
+    const shift = at & 31
+    this.#words[index]! |= word >>> shift
+    if (shift > 0) this.#words[index + 1]! |= word << (32 - shift)
+  }
+
   /** The words written, the last one filled up with zeros. */
   finish(): Uint32Array<ArrayBuffer> {
     return this.#words.slice(0, (this.#at + 31) >>> 5)

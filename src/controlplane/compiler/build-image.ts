@@ -3,13 +3,15 @@
 import { OperationalError } from '../../base/errors.ts'
 import {
   CATEGORIES_MAX,
-  SECTION_BLOCKS,
   SECTION_DICTIONARY,
+  SECTION_FINGERS,
   SECTION_HEADS,
   SECTION_META,
   SECTION_MODEL,
   SECTION_OPENINGS,
   SECTION_PLAIN,
+  SECTION_RECORD_STARTS,
+  SECTION_RECORDS,
   SECTION_VALUES,
 } from '../../trie/layout.ts'
 import { formatMeta } from '../../trie/meta.ts'
@@ -47,7 +49,8 @@ export function buildImage(collector: RuleCollector, facts: readonly ListFacts[]
   if (categories.length > CATEGORIES_MAX) {
     throw new OperationalError(
       'ERR_LIST_TOO_LARGE',
-      `${categories.length} categories; one image holds ${CATEGORIES_MAX}: give some lists one category`,
+      `${categories.length} categories, and one image holds ${CATEGORIES_MAX}: ` +
+        'give some lists the same category',
     )
   }
   const places = Array.from<ListPlace>({ length: facts.length })
@@ -84,7 +87,9 @@ function assemble(resolved: ResolvedNames, meta: string): SharedArrayBuffer {
     { id: SECTION_DICTIONARY, content: encoded.dictionary },
     { id: SECTION_MODEL, content: encoded.model },
     { id: SECTION_HEADS, content: octetsOf(encoded.heads) },
-    { id: SECTION_BLOCKS, content: octetsOf(encoded.blocks) },
+    { id: SECTION_FINGERS, content: encoded.fingers },
+    { id: SECTION_RECORD_STARTS, content: octetsOf(encoded.recordStarts) },
+    { id: SECTION_RECORDS, content: octetsOf(encoded.records) },
     { id: SECTION_PLAIN, content: encoded.plain },
   ])
 }

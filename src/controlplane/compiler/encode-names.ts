@@ -16,7 +16,9 @@ export interface EncodedNames {
   readonly dictionary: Uint8Array
   readonly model: Uint8Array
   readonly heads: Int32Array
-  readonly blocks: Uint32Array
+  readonly fingers: Uint8Array
+  readonly recordStarts: Uint32Array
+  readonly records: Uint32Array
   readonly plain: Uint8Array
 }
 
@@ -38,7 +40,7 @@ export function encodeNames(resolved: ResolvedNames): EncodedNames {
   const tooLong = coded.indexOf.filter((_, sequence) => codes.bits[sequence] === 0)
   const left = packed.left.map((sequence) => coded.indexOf[sequence]!)
   const plain = encodePlain(resolved, [...coded.plain, ...tooLong, ...left])
-  return { dictionary, model, heads: packed.heads, blocks: packed.words, plain }
+  return { dictionary, model, plain, ...packed.sections }
 }
 
 function encodeDictionary(resolved: ResolvedNames, choice: SuffixChoice): Uint8Array {

@@ -1,19 +1,19 @@
 /** Packs sorted name codes into blocks (see the layout for what a block is). */
 
-import {
-  BLOCK_BITS,
-  BLOCK_NAMES_MAX,
-  BLOCK_WORDS,
-  FINGER_BITS,
-  LEVELS_MAX,
-} from '../../trie/layout.ts'
+import { fingerMix } from '../../trie/blocks.ts'
+import { BLOCK_NAMES, FINGER_BITS, LEVELS_MAX } from '../../trie/layout.ts'
+import { BitWriter } from './bit-writer.ts'
 import { wordAt } from './name-codes.ts'
 import type { NameCodes } from './name-codes.ts'
 
 export interface PackedBlocks {
-  /** Number of first-level blocks, then one head a block (highest bit inverted). */
-  readonly heads: Int32Array
-  readonly words: Uint32Array
+  readonly sections: {
+    /** Number of first-level blocks, then one head a block (highest bit inverted). */
+    readonly heads: Int32Array
+    readonly fingers: Uint8Array
+    readonly recordStarts: Uint32Array
+    readonly records: Uint32Array
+  }
   /**
    * Sequence numbers of names that found no place: too many codes that are equal but for length.
    */
@@ -25,8 +25,8 @@ interface Run {
   readonly first: number
   readonly end: number
   readonly level: number
-  /** The block that stands for the run, -1 for all names. */
-  readonly parent: number
+  /** First bit of the record that stands for the run. */
+  readonly record: number
 }
 
 /** Packs `order`, the sorted codes; `valueOf` gives the number of each sequence's value. */
@@ -45,9 +45,11 @@ class Packing {
   readonly #valueOf: Uint16Array
   readonly #valueBits: number
   readonly #heads: number[] = []
+  readonly #recordStarts: number[] = []
   readonly #runs: Run[] = []
   readonly #left: number[] = []
-  #words = new Uint32Array(BLOCK_WORDS * 64)
+  readonly #records = new BitWriter()
+  #fingers = new Uint8Array(BLOCK_NAMES * 64)
 
   constructor(codes: NameCodes, order: Uint32Array, valueOf: Uint16Array, valueBits: number) {
     this.#codes = codes
@@ -57,17 +59,22 @@ class Packing {
   }
 
   run(): PackedBlocks {
-    this.#pack({ first: 0, end: this.#order.length, level: 0, parent: -1 })
+    this.#pack(0, this.#order.length, 0)
     const rootBlocks = this.#heads.length
-    for (let next = this.#runs.shift(); next !== undefined; next = this.#runs.shift()) {
+    // Runs may leave runs of their own behind: the list grows while it is walked.
+    for (const { first, end, level, record } of this.#runs) {
       const firstBlock = this.#heads.length
-      this.#pack(next)
-      this.#words[next.parent * BLOCK_WORDS + 1] = firstBlock
-      this.#words[next.parent * BLOCK_WORDS + 2] = this.#heads.length - firstBlock
+      this.#pack(first, end, level)
+      this.#records.rewrite(record + 32, firstBlock)
+      this.#records.rewrite(record + 64, this.#heads.length - firstBlock)
     }
     return {
-      heads: Int32Array.from([rootBlocks, ...this.#heads.map((head) => head ^ 0x8000_0000)]),
-      words: this.#words.slice(0, this.#heads.length * BLOCK_WORDS),
+      sections: {
+        heads: Int32Array.from([rootBlocks, ...this.#heads.map((head) => head ^ 0x8000_0000)]),
+        fingers: this.#fingers.slice(0, this.#heads.length * BLOCK_NAMES),
+        recordStarts: Uint32Array.from(this.#recordStarts),
+        records: this.#records.finish(),
+      },
       left: this.#left,
     }
   }
@@ -75,22 +82,20 @@ class Packing {
   /**
    * Fills block after block; a group of equal words that fits into none becomes a run of its own.
    */
-  #pack({ first, end, level }: Run): void {
+  #pack(first: number, end: number, level: number): void {
     let at = first
     while (at < end) {
-      const head = this.#word(at, level)
-      const size = new BlockSize(level, head, this.#valueBits)
       let blockEnd = at
-      while (blockEnd < end) {
-        const groupEnd = this.#groupEnd(blockEnd, end, level)
-        if (!this.#fits(size, blockEnd, groupEnd)) break
+      let groupEnd = this.#groupEnd(at, end, level)
+      while (groupEnd - at <= BLOCK_NAMES && blockEnd < end) {
         blockEnd = groupEnd
+        groupEnd = blockEnd < end ? this.#groupEnd(blockEnd, end, level) : end
       }
       if (blockEnd > at) {
-        this.#writeBlock(at, blockEnd, level, head)
+        this.#writeBlock(at, blockEnd, level)
       } else {
-        blockEnd = this.#groupEnd(at, end, level)
-        this.#writeRun(at, blockEnd, level, head)
+        blockEnd = groupEnd
+        this.#writeRun(at, blockEnd, level)
       }
       at = blockEnd
     }
@@ -107,154 +112,69 @@ class Packing {
     return at
   }
 
-  /** Adds the group to `size` when the block can still take it. */
-  #fits(size: BlockSize, first: number, end: number): boolean {
-    if (end - first > BLOCK_NAMES_MAX) return false
-    const distance = this.#word(first, size.level) - size.head
-    const grown = size.copy()
-    for (let at = first; at < end; at++) {
-      const name = this.#order[at]!
-      grown.add(this.#codes.bits[name]!, distance, this.#valueOf[name]! > 0)
-    }
-    if (!grown.isWithinBlock()) return false
-    size.assign(grown)
-    return true
-  }
-
-  #openBlock(head: number): number {
-    const base = this.#heads.length * BLOCK_WORDS
-    if (base + BLOCK_WORDS > this.#words.length) {
-      const wider = new Uint32Array(this.#words.length * 2)
-      wider.set(this.#words)
-      this.#words = wider
+  /** Starts a block; returns the place of its first finger, all of them set to `finger`. */
+  #openBlock(head: number, finger: number): number {
+    const place = this.#heads.length * BLOCK_NAMES
+    if (place + BLOCK_NAMES > this.#fingers.length) {
+      const wider = new Uint8Array(this.#fingers.length * 2)
+      wider.set(this.#fingers)
+      this.#fingers = wider
     }
     this.#heads.push(head)
-    return base
+    this.#recordStarts.push(this.#records.bits)
+    this.#fingers.fill(finger, place, place + BLOCK_NAMES)
+    return place
   }
 
-  #writeRun(first: number, end: number, level: number, head: number): void {
+  #writeRun(first: number, end: number, level: number): void {
     if (level + 1 >= LEVELS_MAX) {
       for (let at = first; at < end; at++) this.#left.push(this.#order[at]!)
       return
     }
-    this.#openBlock(head)
-    this.#runs.push({ first, end, level: level + 1, parent: this.#heads.length - 1 })
+    this.#runs.push({ first, end, level: level + 1, record: this.#records.bits })
+    this.#openBlock(this.#word(first, level), 0)
+    for (let word = 0; word < 3; word++) this.#records.write(0, 32)
   }
 
-  #writeBlock(first: number, end: number, level: number, head: number): void {
+  #writeBlock(first: number, end: number, level: number): void {
     const { bits } = this.#codes
+    const records = this.#records
+    const head = this.#word(first, level)
+    const shift = Math.max(0, 32 - Math.clz32(this.#word(end - 1, level) - head) - FINGER_BITS)
     const names = this.#order.slice(first, end).sort((a, b) => bits[a]! - bits[b]!)
-    const distanceMax = this.#word(end - 1, level) - head
-    const shift = Math.max(0, 32 - Math.clz32(distanceMax) - FINGER_BITS)
-    const hasOthers = names.some((name) => this.#valueOf[name]! > 0)
+    const distances = Uint32Array.from(names, (name) => wordAt(this.#codes, name, level) - head)
+    const fingers = distances.map((distance, index) => {
+      const length = bits[names[index]!]!
+      const endedBits = length < (level + 1) * 32 ? length : 0
+      return (distance & 255) ^ fingerMix(distance >>> FINGER_BITS, endedBits)
+    })
+    const place = this.#openBlock(head, fingers[0]!)
+    this.#fingers.set(fingers, place)
+    const others = names.filter((name) => this.#valueOf[name]! > 0)
     const shortest = bits[names[0]!]!
-    const span = bits[names.at(-1)!]! - shortest
-    const base = this.#openBlock(head)
-    const pen = new BlockPen(this.#words, base * 32)
-    pen.write(names.length, 6)
-    pen.write(hasOthers ? 1 : 0, 1)
-    pen.write(shift, 5)
-    pen.write(shortest, 10)
-    pen.write(span, 10)
-    for (const name of names) {
-      pen.write((wordAt(this.#codes, name, level) - head) & 255, FINGER_BITS)
-    }
+    records.write(names.length, 6)
+    records.write(others.length > 0 ? 1 : 0, 1)
+    records.write(shift, 5)
+    records.write(shortest, 10)
+    records.write(bits[names.at(-1)!]! - shortest, 10)
+    for (const distance of distances) records.write(distance >>> FINGER_BITS, shift)
     let length = shortest
     for (const name of names) {
-      for (; length < bits[name]!; length++) pen.write(0, 1)
-      pen.write(1, 1)
+      for (; length < bits[name]!; length++) records.write(0, 1)
+      records.write(1, 1)
     }
-    if (hasOthers) for (const name of names) pen.write(this.#valueOf[name]! > 0 ? 1 : 0, 1)
-    for (const name of names) this.#writeTail(pen, name, level, head, shift)
-    let place = base * 32 + BLOCK_BITS
-    for (const name of names) {
-      if (this.#valueOf[name] === 0) continue
-      place -= this.#valueBits
-      new BlockPen(this.#words, place).write(this.#valueOf[name]! - 1, this.#valueBits)
+    if (others.length > 0) {
+      for (const name of names) records.write(this.#valueOf[name]! > 0 ? 1 : 0, 1)
+      for (const name of others) records.write(this.#valueOf[name]! - 1, this.#valueBits)
     }
+    for (const name of names) this.#writeTail(name, level)
   }
 
-  #writeTail(pen: BlockPen, name: number, level: number, head: number, shift: number): void {
+  #writeTail(name: number, level: number): void {
     const { words, starts, bits } = this.#codes
-    pen.write((wordAt(this.#codes, name, level) - head) >>> FINGER_BITS, shift)
     for (let index = level + 1, left = bits[name]! - index * 32; left > 0; index++, left -= 32) {
       const count = Math.min(32, left)
-      pen.write(words[starts[name]! + index]! >>> (32 - count), count)
+      this.#records.write(words[starts[name]! + index]! >>> (32 - count), count)
     }
-  }
-}
-
-/** Writes bits at a place of the block words; what it writes over must be 0. */
-class BlockPen {
-  readonly #words: Uint32Array
-  #at: number
-
-  constructor(words: Uint32Array, at: number) {
-    this.#words = words
-    this.#at = at
-  }
-
-  write(value: number, count: number): void {
-    if (count === 0) return
-    const index = this.#at >>> 5
-    const free = 32 - (this.#at & 31)
-    if (count <= free) {
-      this.#words[index]! |= value << (free - count)
-    } else {
-      this.#words[index]! |= value >>> (count - free)
-      this.#words[index + 1]! |= value << (32 - (count - free))
-    }
-    this.#at += count
-  }
-}
-
-/** How many bits a block would take. */
-class BlockSize {
-  readonly level: number
-  readonly head: number
-  readonly #valueBits: number
-  #names = 0
-  #others = 0
-  #shortest = 0x7fff_ffff
-  #longest = 0
-  #tailBits = 0
-  #distance = 0
-
-  constructor(level: number, head: number, valueBits: number) {
-    this.level = level
-    this.head = head
-    this.#valueBits = valueBits
-  }
-
-  copy(): BlockSize {
-    const copy = new BlockSize(this.level, this.head, this.#valueBits)
-    copy.assign(this)
-    return copy
-  }
-
-  assign(other: BlockSize): void {
-    this.#names = other.#names
-    this.#others = other.#others
-    this.#shortest = other.#shortest
-    this.#longest = other.#longest
-    this.#tailBits = other.#tailBits
-    this.#distance = other.#distance
-  }
-
-  add(bits: number, distance: number, isOther: boolean): void {
-    this.#names++
-    if (isOther) this.#others++
-    this.#shortest = Math.min(this.#shortest, bits)
-    this.#longest = Math.max(this.#longest, bits)
-    this.#tailBits += Math.max(0, bits - (this.level + 1) * 32)
-    this.#distance = distance
-  }
-
-  isWithinBlock(): boolean {
-    if (this.#names > BLOCK_NAMES_MAX) return false
-    const shift = Math.max(0, 32 - Math.clz32(this.#distance) - FINGER_BITS)
-    const columns = 32 + this.#names * (FINGER_BITS + 1 + shift) + this.#longest - this.#shortest
-    const others = this.#others === 0 ? 0 : this.#names + this.#others * this.#valueBits
-    return columns + others + this.#tailBits <= BLOCK_BITS
   }
 }

@@ -9,6 +9,9 @@ import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import type { Libc } from '../../sys/libc.ts'
 import { boundPort, closeDescriptor, openBoundSocket } from '../../sys/socket.ts'
 
+/** Draws of a port that is free for UDP and TCP alike, where port 0 leaves the choice to us. */
+const PORT_DRAWS_MAX = 16
+
 /** Bound sockets with the ports that they got. */
 export interface BoundSockets {
   readonly endpoints: readonly Endpoint[]
@@ -29,21 +32,33 @@ export function bindSockets(
   const descriptors: DescriptorPair[] = []
   try {
     for (const asked of listen) {
-      const udp = bindOne(libc, 'udp', asked, shared)
-      const endpoint = { address: asked.address, port: boundPort(libc, udp) }
-      try {
-        descriptors.push({ udp, tcp: bindOne(libc, 'tcp', endpoint, shared) })
-      } catch (error) {
-        closeDescriptor(libc, udp)
-        throw error
-      }
+      const { endpoint, pair } = bindPair(libc, asked, shared)
       endpoints.push(endpoint)
+      descriptors.push(pair)
     }
   } catch (error) {
     closeSockets(libc, descriptors)
     throw error
   }
   return { endpoints, descriptors }
+}
+
+/** Binds one port over UDP and TCP; port 0 is drawn again where TCP does not get UDP's port. */
+function bindPair(
+  libc: Libc,
+  asked: Endpoint,
+  shared: boolean,
+): { endpoint: Endpoint; pair: DescriptorPair } {
+  for (let draws = 1; ; draws++) {
+    const udp = bindOne(libc, 'udp', asked, shared)
+    const endpoint = { address: asked.address, port: boundPort(libc, udp) }
+    try {
+      return { endpoint, pair: { udp, tcp: bindOne(libc, 'tcp', endpoint, shared) } }
+    } catch (error) {
+      closeDescriptor(libc, udp)
+      if (asked.port !== 0 || draws === PORT_DRAWS_MAX) throw error
+    }
+  }
 }
 
 /** Gives back descriptors that no worker has taken over. */

@@ -52,8 +52,8 @@ interface Slot {
   readonly index: number
   readonly counters: Counters
   thread: Worker | null
-  /** Resolves the wait for the next answer of the thread. */
-  answer: ((message: FromWorker) => void) | null
+  /** Resolve the waits for the thread's next answers, which come in the order of the questions. */
+  answers: ((message: FromWorker) => void)[]
 }
 
 /** Owns the worker threads: one slot each, whose thread may change and whose counters stay. */
@@ -105,7 +105,7 @@ export class Supervisor {
     try {
       if (this.#shared) await probePorts(this.#settings.listen)
       for (let index = 0; index < workers; index++) {
-        const slot: Slot = { index, counters: createCounters(), thread: null, answer: null }
+        const slot: Slot = { index, counters: createCounters(), thread: null, answers: [] }
         this.#slots.push(slot)
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
@@ -172,24 +172,19 @@ export class Supervisor {
     slot.thread = thread
     const first = this.#nextAnswer(slot)
     let reason = 'ended by itself'
-    thread.on('message', (message: FromWorker) => slot.answer?.(message))
+    thread.on('message', (message: FromWorker) => slot.answers.shift()?.(message))
     thread.on('error', (error) => {
       reason = error.stack ?? error.message
     })
     thread.on('exit', () => this.#exited(slot, reason))
     const message = await first
-    const adopted = message.kind === 'ready'
+    const adopted = message.kind !== 'failed' || message.adopted
     if (!adopted && bound !== undefined && isLibc(libc)) closeSockets(libc, bound.descriptors)
     return message
   }
 
   #nextAnswer(slot: Slot): Promise<FromWorker> {
-    return new Promise((resolve) => {
-      slot.answer = (message) => {
-        slot.answer = null
-        resolve(message)
-      }
-    })
+    return new Promise((resolve) => slot.answers.push(resolve))
   }
 
   async #ask(slot: Slot, message: ToWorker): Promise<void> {
@@ -206,7 +201,14 @@ export class Supervisor {
     counters[dropped] = counters[dropped]! + counters[IN_FLIGHT]!
     counters[IN_FLIGHT] = 0
     counters[TCP_CONNECTIONS] = 0
-    slot.answer?.({ kind: 'failed', code: 'ERR_WORKER', message: `a worker died: ${reason}` })
+    for (const answer of slot.answers.splice(0)) {
+      answer({
+        kind: 'failed',
+        code: 'ERR_WORKER',
+        adopted: true,
+        message: `a worker died: ${reason}`,
+      })
+    }
     if (this.#stopping || this.#endpoints.length === 0) return
     this.#events.workerDied(slot.index, reason)
     const nowMs = performance.now()

@@ -6,7 +6,7 @@
 import { LRUCache } from 'lru-cache'
 import type { AnswerFacts } from '../../wire/answer.ts'
 import type { StoredAnswer } from '../../wire/reply.ts'
-import { CACHE_EVICTIONS, type Counters } from '../counters.ts'
+import { CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_OCTETS, type Counters } from '../counters.ts'
 
 /**
  * What an entry costs besides its octets: object, two views, key string, cells of the LRU
@@ -48,9 +48,11 @@ const NO_NAMES = new Uint8Array(0)
 /** The memory tier. Keys are those of `AskedName.key`. */
 export class MemoryCache {
   readonly #entries: LRUCache<string, CacheEntry>
+  readonly #counters: Counters
 
   /** @param octetsMax limit of answers, keys and their bookkeeping. */
   constructor(octetsMax: number, counters: Counters) {
+    this.#counters = counters
     this.#entries = new LRUCache<string, CacheEntry>({
       max: Math.max(1, Math.ceil(octetsMax / ENTRY_OCTETS_MIN)),
       maxSize: octetsMax,
@@ -74,6 +76,7 @@ export class MemoryCache {
     if (entry === undefined) return undefined
     if (nowMs < entry.expiresMs) return entry
     this.#entries.delete(key)
+    this.#showSize()
     return undefined
   }
 
@@ -81,9 +84,11 @@ export class MemoryCache {
   set(key: string, entry: CacheEntry): void {
     const octets = entry.octets + entry.ttlCount * 2 + entry.names.length
     this.#entries.set(key, entry, { size: octets + key.length + ENTRY_OVERHEAD_OCTETS })
+    this.#showSize()
   }
 
-  clear(): void {
-    this.#entries.clear()
+  #showSize(): void {
+    this.#counters[CACHE_ENTRIES] = this.entries
+    this.#counters[CACHE_OCTETS] = this.octets
   }
 }

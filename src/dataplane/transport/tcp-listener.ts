@@ -45,6 +45,7 @@ class TcpConnection implements ReplySink {
   partialSinceMs: number
   #awaitsMessage = true
   #paused = false
+  #answering = false
   #ended = false
 
   constructor(socket: Socket, address: string, listener: TcpListener) {
@@ -91,7 +92,7 @@ class TcpConnection implements ReplySink {
   /** Something was sent: read on where reading had stopped. */
   #moved(): void {
     this.activeMs = performance.now()
-    if (this.#paused && this.#mayRead()) this.#answerAll()
+    if (this.#paused && !this.#answering && this.#mayRead()) this.#answerAll()
     this.#endIfDone()
   }
 
@@ -117,6 +118,7 @@ class TcpConnection implements ReplySink {
   #answerAll(): void {
     const socket = this.socket
     socket.cork()
+    this.#answering = true
     let mayRead = this.#mayRead()
     let message = mayRead ? this.#reader.next() : null
     while (message !== null) {
@@ -124,6 +126,7 @@ class TcpConnection implements ReplySink {
       mayRead = this.#mayRead()
       message = mayRead ? this.#reader.next() : null
     }
+    this.#answering = false
     socket.uncork()
     if (mayRead && this.#reader.partialOctets > 0 && !this.#awaitsMessage) {
       this.#awaitsMessage = true

@@ -20,7 +20,7 @@ import {
   failureSlot,
   type Counters,
 } from '../counters.ts'
-import type { Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
+import type { DataplaneSettings, Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
 import { DeadlineList, NO_UPSTREAM, type Pending } from './pending.ts'
 import { TcpExchange } from './tcp-exchange.ts'
@@ -296,4 +296,20 @@ function isFailure(rcode: number): boolean {
     rcode === RCODE_NOTIMP ||
     rcode === RCODE_FORMERR
   )
+}
+
+/** True when both settings ask the same upstreams in the same way. */
+export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
+  const what = JSON.stringify([left.upstreams, left.forward])
+  return what === JSON.stringify([right.upstreams, right.forward])
+}
+
+/** Makes the forwarder that the settings describe. */
+export function createForwarder(
+  settings: DataplaneSettings,
+  counters: Counters,
+  events: ForwardEvents,
+  libc: Libc | undefined,
+): Forwarder {
+  return new Forwarder(settings.upstreams, settings.forward, counters, events, libc)
 }

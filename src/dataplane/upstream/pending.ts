@@ -25,6 +25,8 @@ export class Pending {
   octets = 0
   questionEnd = 0
   type = 0
+  /** The policy stamp under which its name was let through. */
+  stamp = ''
 
   /** Clients that wait, last come first. */
   waiters: Waiter | null = null

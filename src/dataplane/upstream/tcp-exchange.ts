@@ -24,6 +24,10 @@ export class TcpExchange implements Exchange {
   readonly #inFlight = new Map<number, Pending>()
   #socket: Socket | null = null
   #usedMs = 0
+  /** When the question was sent that opened the current connection. */
+  #openedMs = 0
+  /** When the upstream was last heard on the current connection. */
+  #receivedMs = 0
 
   constructor(endpoint: Endpoint, events: ExchangeEvents) {
     this.#endpoint = endpoint
@@ -43,16 +47,21 @@ export class TcpExchange implements Exchange {
     const framed = new Uint8Array(2 + pending.octets)
     writeU16(framed, 0, pending.octets)
     framed.set(pending.message.subarray(0, pending.octets), 2)
-    this.#socket ??= this.#openSocket()
+    if (this.#socket === null) {
+      this.#openedMs = pending.sentMs
+      this.#socket = this.#openSocket()
+    }
     this.#socket.write(framed)
   }
 
   cancel(pending: Pending): void {
     if (this.#inFlight.get(pending.id) === pending) this.#inFlight.delete(pending.id)
+    const silent = pending.sentMs >= this.#openedMs && this.#receivedMs < pending.sentMs
+    if (silent) this.#leaveSocket()
   }
 
   sweep(nowMs: number): void {
-    if (this.#inFlight.size === 0 && nowMs - this.#usedMs > IDLE_MS_MAX) this.#socket?.end()
+    if (this.#inFlight.size === 0 && nowMs - this.#usedMs > IDLE_MS_MAX) this.#leaveSocket()
   }
 
   close(): void {
@@ -61,11 +70,21 @@ export class TcpExchange implements Exchange {
     this.#socket = null
   }
 
+  /** The next question gets a new connection; what this one still brings is welcome. */
+  #leaveSocket(): void {
+    const socket = this.#socket
+    if (socket === null) return
+    this.#socket = null
+    socket.end()
+    socket.setTimeout(IDLE_MS_MAX)
+  }
+
   #openSocket(): Socket {
     const { address, port } = this.#endpoint
     const socket = connect({ host: address, port, noDelay: true })
     const reader = new StreamReader()
     socket.on('data', (chunk) => {
+      this.#receivedMs = performance.now()
       reader.push(chunk)
       for (let message = reader.next(); message !== null; message = reader.next()) {
         this.#received(message)
@@ -73,6 +92,7 @@ export class TcpExchange implements Exchange {
     })
     // 'error' is always followed by 'close', where the open questions fail over.
     socket.on('error', () => socket.destroy())
+    socket.on('timeout', () => socket.destroy())
     socket.on('close', () => this.#closeSocket(socket))
     socket.unref()
     return socket

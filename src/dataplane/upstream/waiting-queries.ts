@@ -83,6 +83,9 @@ export class WaitingQueries {
       const dropped = DROPPED + DROP_STOPPED
       this.#counters[dropped] = this.#counters[dropped]! + pending.waiterCount
       this.#counters[IN_FLIGHT] = this.#counters[IN_FLIGHT]! - pending.waiterCount
+      // A late reply over a retired forwarder must find nobody left to answer.
+      pending.waiters = null
+      pending.waiterCount = 0
     }
     this.#pending.clear()
   }

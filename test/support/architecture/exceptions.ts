@@ -44,8 +44,8 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     reason: 'once per answer that an upstream gave: what is kept needs octets of its own',
   },
   {
-    path: 'src/dataplane/pipeline.ts',
-    within: 'sameForwarding',
+    path: 'src/dataplane/upstream/forwarder.ts',
+    within: 'forwardsAlike',
     rules: ['literal'],
     reason: 'compares settings, once per reload',
   },

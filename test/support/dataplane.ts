@@ -1,0 +1,258 @@
+/**
+ * The data plane under test: a worker with its pipeline and its real sockets, in this thread, on
+ * ports that the system gives. Faster than a process, and its clock and counters are in reach.
+ */
+import { afterAll } from 'vitest'
+import {
+  ACTION_BLOCK,
+  ACTION_EXCEPT,
+  COVERS_BELOW,
+  COVERS_SELF,
+  COVERS_SUBTREE,
+} from '../../src/controlplane/blocklist/rule.ts'
+import {
+  DROPPED,
+  DROP_REASONS,
+  IN_FLIGHT,
+  OUTCOMES,
+  QUERIES,
+  QUESTION_TYPES,
+  RCODE_SLOTS,
+  RESPONSES,
+  createCounters,
+  type Counters,
+} from '../../src/dataplane/counters.ts'
+import type { PolicyMessage } from '../../src/dataplane/messages.ts'
+import type {
+  BlockResponseSettings,
+  CacheSettings,
+  CategorySettings,
+  DataplaneSettings,
+  Endpoint,
+  ForwardSettings,
+  LimitSettings,
+} from '../../src/dataplane/settings.ts'
+import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
+import { isLibc, openLibc } from '../../src/sys/libc.ts'
+import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
+import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
+
+/** Rules by category: `name` covers all below it, `=name` itself only, `@name` is an exception. */
+export type Rules = Readonly<Record<string, readonly string[]>>
+
+export interface PolicyOptions {
+  readonly rules?: Rules
+  readonly essential?: readonly string[]
+  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked. */
+  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | false>>
+}
+
+export interface DataplaneOptions extends PolicyOptions {
+  /** How datagrams travel; default: the project of vitest.config.ts that runs the test. */
+  readonly transport?: 'batched' | 'plain'
+  readonly upstreams?: readonly UpstreamOption[]
+  readonly addresses?: readonly string[]
+  readonly allowFrom?: readonly string[]
+  readonly udpOctetsMax?: number
+  readonly limits?: Partial<LimitSettings>
+  readonly forward?: Partial<ForwardSettings>
+  readonly cache?: Partial<CacheSettings>
+}
+
+export interface UpstreamOption extends Endpoint {
+  readonly protocol?: 'udp' | 'tcp'
+}
+
+/** What the counters say about all queries so far. */
+export interface Balance {
+  readonly received: number
+  readonly answered: number
+  readonly dropped: number
+  readonly inFlight: number
+}
+
+const TRANSPORT = process.env['TEST_TRANSPORT'] ?? 'batched'
+
+const LIMITS: LimitSettings = {
+  tcpConnectionsMax: 512,
+  tcpConnectionsPerClientMax: 128,
+  tcpIdleMs: 10_000,
+  tcpMessageMs: 5000,
+  tcpInFlightMax: 128,
+  tcpUnsentOctetsMax: 256 * 1024,
+  pendingMax: 8192,
+  waitersPerQuestionMax: 1000,
+}
+const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
+const CACHE: CacheSettings = {
+  octetsMax: 4 * 1024 * 1024,
+  ttlSecondsMin: 0,
+  ttlSecondsMax: 86_400,
+  negativeTtlSecondsMax: 10_800,
+}
+const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
+const SETTLE_MS_MAX = 5000
+
+const running = new Set<Dataplane>()
+afterAll(async () => {
+  await Promise.all([...running].map((dataplane) => dataplane.stop()))
+})
+
+let policies = 0
+
+/** Compiles rules to the policy that a worker takes. */
+export function makePolicy(options: PolicyOptions): PolicyMessage {
+  const lists = Object.entries(options.rules ?? {}).map(([category, names]) => ({
+    name: `${category}-list`,
+    category,
+    rules: names.map(ruleOf),
+  }))
+  const essential = (options.essential ?? []).map((name) => wireOf(name.split('.')))
+  return {
+    image: buildFrom(lists).image,
+    essentialNames: Buffer.concat(essential),
+    stamp: `policy ${policies++}`,
+  }
+}
+
+/** Returns the settings that a worker takes. */
+export function makeSettings(options: DataplaneOptions): DataplaneSettings {
+  return {
+    listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
+    allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
+    upstreams: (options.upstreams ?? []).map((upstream) => ({
+      address: upstream.address,
+      port: upstream.port,
+      protocol: upstream.protocol ?? 'udp',
+      label: `${upstream.address}:${upstream.port}`,
+    })),
+    categories: makeCategories(options),
+    blockTtlSeconds: 60,
+    udpOctetsMax: options.udpOctetsMax ?? 1232,
+    limits: { ...LIMITS, ...options.limits },
+    forward: { ...FORWARD, ...options.forward },
+    cache: { ...CACHE, ...options.cache },
+  }
+}
+
+/** Returns how each category of the rules is answered. */
+export function makeCategories(options: PolicyOptions): CategorySettings[] {
+  return Object.keys(options.rules ?? {}).map((name) => {
+    const wanted = options.categories?.[name]
+    return {
+      name,
+      blocked: wanted !== false,
+      response: wanted === undefined || wanted === false ? NXDOMAIN : { ...NXDOMAIN, ...wanted },
+    }
+  })
+}
+
+function ruleOf(text: string): ModelRule {
+  const mark = text[0]
+  const name = mark === '=' || mark === '@' || mark === '*' ? text.slice(1) : text
+  const coverage = mark === '=' ? COVERS_SELF : mark === '*' ? COVERS_BELOW : COVERS_SUBTREE
+  const action = mark === '@' ? ACTION_EXCEPT : ACTION_BLOCK
+  return { labels: name.split('.'), coverage, action }
+}
+
+/** A running worker; made by `startDataplane`. */
+export class Dataplane {
+  readonly counters: Counters
+  /** Where each address of the options is answered. */
+  readonly endpoints: readonly Endpoint[]
+  readonly #worker: DataplaneWorker
+  #options: DataplaneOptions
+
+  constructor(
+    worker: DataplaneWorker,
+    counters: Counters,
+    endpoints: readonly Endpoint[],
+    options: DataplaneOptions,
+  ) {
+    this.#worker = worker
+    this.counters = counters
+    this.endpoints = endpoints
+    this.#options = options
+    running.add(this)
+  }
+
+  /** The first listen address. */
+  get address(): string {
+    return this.endpoints[0]!.address
+  }
+
+  get port(): number {
+    return this.endpoints[0]!.port
+  }
+
+  /** Takes new options; what they do not name stays as it was. */
+  reload(options: DataplaneOptions): void {
+    this.#options = { ...this.#options, ...options }
+    this.#worker.reload(makeSettings(this.#options), makePolicy(this.#options))
+  }
+
+  count(slot: number): number {
+    return this.counters[slot]!
+  }
+
+  balance(): Balance {
+    const sum = (from: number, slots: number): number =>
+      this.counters.slice(from, from + slots).reduce((total, value) => total + value, 0)
+    return {
+      received: sum(QUERIES, 2 * 2 * QUESTION_TYPES.length),
+      answered: sum(RESPONSES, OUTCOMES.length * RCODE_SLOTS),
+      dropped: sum(DROPPED, DROP_REASONS.length),
+      inFlight: this.counters[IN_FLIGHT]!,
+    }
+  }
+
+  /** Resolves when the condition holds; every turn of the event loop looks once. */
+  async until(condition: () => boolean, what = 'the condition'): Promise<void> {
+    const endMs = Date.now() + SETTLE_MS_MAX
+    while (!condition()) {
+      if (Date.now() > endMs) throw new Error(`${what}: ${JSON.stringify(this.balance())}`)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  /** Resolves with the balance when nothing is in flight any more. */
+  async idle(): Promise<Balance> {
+    await this.until(() => this.balance().inFlight === 0, 'still in flight')
+    return this.balance()
+  }
+
+  /** Answers what is in flight within the time, then closes; safe to call twice. */
+  stop(graceMs = 0): Promise<void> {
+    if (!running.delete(this)) return Promise.resolve()
+    return new Promise((resolve) => this.#worker.stop(graceMs, resolve))
+  }
+}
+
+/** Starts a worker in this thread; stopped with the tests of the file at the latest. */
+export async function startDataplane(options: DataplaneOptions = {}): Promise<Dataplane> {
+  const counters = createCounters()
+  const settings = makeSettings(options)
+  const bound =
+    (options.transport ?? TRANSPORT) === 'plain' ? undefined : await bindBatched(settings.listen)
+  const { worker, ready } = await startWorker({
+    settings: { ...settings, listen: bound?.endpoints ?? settings.listen },
+    policy: makePolicy(options),
+    counters,
+    shared: false,
+    descriptors: bound?.descriptors,
+  })
+  if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
+  return new Dataplane(
+    worker,
+    counters,
+    ready.endpoints.map(({ udp }) => udp),
+    options,
+  )
+}
+
+/** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
+async function bindBatched(listen: readonly Endpoint[]): Promise<BoundSockets> {
+  const libc = await openLibc()
+  if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
+  return bindSockets(libc, listen, false)
+}
