@@ -14,12 +14,15 @@ const REFLECTOR_PORTS = new Set([0, 7, 13, 17, 19, 37])
 
 /** The access list of one worker; immutable but for what it remembers. */
 export class ClientAccess {
-  readonly #allowed: BlockList
+  /** One list a family: BlockList takes an IPv4 address for one of `::/0`. */
+  readonly #ipv4: BlockList
+  readonly #ipv6: BlockList
   readonly #remembered = new Map<string, boolean>()
 
   /** @param prefixes CIDR prefixes, IPv4 and IPv6, already checked. */
   constructor(prefixes: readonly string[]) {
-    this.#allowed = createBlockList(prefixes)
+    this.#ipv4 = createBlockList(prefixes, 'ipv4')
+    this.#ipv6 = createBlockList(prefixes, 'ipv6')
   }
 
   /** True when the client at this address is one of ours. */
@@ -27,7 +30,7 @@ export class ClientAccess {
     const known = this.#remembered.get(address)
     if (known !== undefined) return known
     const bare = address.startsWith('::ffff:') ? address.slice(7) : dropZone(address)
-    const allowed = this.#allowed.check(bare, isIPv6(bare) ? 'ipv6' : 'ipv4')
+    const allowed = isIPv6(bare) ? this.#ipv6.check(bare, 'ipv6') : this.#ipv4.check(bare, 'ipv4')
     if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear()
     this.#remembered.set(address, allowed)
     return allowed
@@ -44,12 +47,12 @@ function dropZone(address: string): string {
   return zone === -1 ? address : address.slice(0, zone)
 }
 
-function createBlockList(prefixes: readonly string[]): BlockList {
+function createBlockList(prefixes: readonly string[], family: 'ipv4' | 'ipv6'): BlockList {
   const list = new BlockList()
   for (const prefix of prefixes) {
     const slash = prefix.indexOf('/')
     const network = prefix.slice(0, slash)
-    const family = isIPv6(network) ? 'ipv6' : 'ipv4'
+    if ((family === 'ipv6') !== isIPv6(network)) continue
     list.addSubnet(network, Number(prefix.slice(slash + 1)), family)
   }
   return list
