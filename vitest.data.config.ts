@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { reporters } from './test/support/reporters.ts'
 
 /** The second suite: real lists and packets from `NIVEAU3_DATA` (default `../shared/data`). */
 export default defineConfig({
@@ -7,5 +8,6 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    reporters: reporters(),
   },
 })

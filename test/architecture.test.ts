@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { HOT_PATH_EXCEPTIONS, type Exception } from './support/architecture/exceptions.ts'
+import {
+  COLD_FILES,
+  HOT_PATH_EXCEPTIONS,
+  type Exception,
+} from './support/architecture/exceptions.ts'
 import { hotPathFaults, isHot } from './support/architecture/hot-path.ts'
 import { docstringFaults, sizeFaults, wordFaults } from './support/architecture/house.ts'
 import { importFaults } from './support/architecture/imports.ts'
@@ -62,6 +66,14 @@ describe('the house', () => {
     )
     expect(idle).toEqual([])
     expect(HOT_PATH_EXCEPTIONS.filter(({ reason }) => reason.length < 20)).toEqual([])
+  })
+
+  test('each cold file in a hot folder has a reason, exists and does what hot code may not', () => {
+    const idle = COLD_FILES.filter(({ path, reason }) => {
+      const source = SRC.find((candidate) => candidate.path === path)
+      return source === undefined || hotPathFaults(source).length === 0 || reason.length < 20
+    })
+    expect(idle).toEqual([])
   })
 
   test('files, functions and lines keep their sizes', () => {

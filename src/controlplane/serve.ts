@@ -8,6 +8,7 @@ import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
 import type { BoundEndpoint } from '../dataplane/messages.ts'
 import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
+import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
 import { sumCounters } from './admin/scrape.ts'
@@ -77,7 +78,7 @@ export class Niveau3Server {
     if (control.stateDirectory !== undefined) {
       await mkdir(control.stateDirectory, { recursive: true, mode: 0o750 })
     }
-    const workers = workersThatCanShare(control.workers, log)
+    const workers = await workersThatCanShare(control.workers, log)
     await this.#supervisor.start(workers)
     if (control.metrics !== undefined) {
       try {
@@ -97,9 +98,14 @@ export class Niveau3Server {
         names: this.#filter.trie.names,
         essentialNames: this.#filter.essential.size,
         workers,
+        batched: this.#supervisor.whyNotBatched === undefined,
       },
       'ready',
     )
+    if (this.#supervisor.whyNotBatched !== undefined) {
+      const why = this.#supervisor.whyNotBatched
+      log.info({ event: 'plain_udp', why }, `datagrams are read one by one: ${why}`)
+    }
     if (this.#config.dataplane.upstreams.length === 0) {
       log.warn({ event: 'no_upstream' }, NO_UPSTREAM)
     }
@@ -261,15 +267,17 @@ function runningCache(next: DataplaneSettings, running: DataplaneSettings): Data
   return { ...next, cache: { ...next.cache, octetsMax: running.cache.octetsMax } }
 }
 
-/** Several workers on one port need SO_REUSEPORT, which dgram offers from Node 22.12 on. */
-function workersThatCanShare(asked: number, log: Logger): number {
+/** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */
+async function workersThatCanShare(asked: number, log: Logger): Promise<number> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  const canShare = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
-  if (asked === 1 || canShare) return asked
+  const nodeCan = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
+  if (asked === 1 || nodeCan) return asked
+  const libc = await openLibc()
+  if (isLibc(libc)) return asked
   log.warn(
-    { event: 'one_worker', asked },
-    `this Node.js (${process.versions.node}) cannot share a UDP port between workers: one is started; ` +
-      'use Node.js 22.12 or later for more',
+    { event: 'one_worker', asked, why: libc.why },
+    `this Node.js (${process.versions.node}) cannot share a UDP port between workers: one is ` +
+      'started; use Node.js 22.12 or later for more',
   )
   return 1
 }

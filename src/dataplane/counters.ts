@@ -34,7 +34,6 @@ const TYPE_SLOTS = createTypeSlots()
 
 export const OUTCOME_BLOCKED = 0
 export const OUTCOME_CACHED = 1
-export const OUTCOME_STALE = 2
 export const OUTCOME_FORWARDED = 3
 export const OUTCOME_LOCAL = 4
 export const OUTCOME_REFUSED = 5
@@ -118,7 +117,8 @@ export const TCP_CONNECTIONS = TRUNCATED + 1
 export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
 export const TCP_CLOSED_IDLE = TCP_REJECTED + 1
-export const UPSTREAM_QUERIES = TCP_CLOSED_IDLE + 1
+export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
+export const UPSTREAM_QUERIES = UDP_SEND_ERRORS + 1
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
@@ -128,8 +128,7 @@ export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
  * upstreams.
  */
 export const UPSTREAM_END = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
-export const UDP_SEND_ERRORS = UPSTREAM_END
-const SLOTS = UDP_SEND_ERRORS + 1
+const SLOTS = UPSTREAM_END
 
 /** One worker's counters: `block[QUERIES + …]`. */
 export type Counters = Float64Array

@@ -19,6 +19,14 @@ export interface WorkerStart {
   readonly counters: Counters
   /** Binds with SO_REUSEPORT, because other workers bind the same ports. */
   readonly shared: boolean
+  /** One pair a listen address, bound by the supervisor; undefined: the worker binds by itself. */
+  readonly descriptors: readonly DescriptorPair[] | undefined
+}
+
+/** Two sockets of one listen address; the worker that is given them takes them over. */
+export interface DescriptorPair {
+  readonly udp: number
+  readonly tcp: number
 }
 
 export type ToWorker =
@@ -41,4 +49,10 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
   | { readonly kind: 'reloaded' }
   | { readonly kind: 'stopped' }
-  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly kind: 'failed'
+      readonly code: ErrorCode
+      readonly message: string
+      /** The worker had begun to take its descriptors over: Node closes them with the thread. */
+      readonly adopted: boolean
+    }

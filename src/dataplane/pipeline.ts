@@ -9,6 +9,7 @@
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
+import type { Libc } from '../sys/libc.ts'
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import {
   EDE_NETWORK_ERROR,
@@ -93,6 +94,9 @@ import { WaitingQueries } from './upstream/waiting-queries.ts'
 export const PENDING = -1
 /** `handle` counted the query as dropped. */
 export const DROPPED_QUERY = 0
+/** `replyCode` is the outcome above the rcode. */
+const REPLY_CODE_SHIFT = 5
+const REPLY_CODE_RCODE = 31
 /** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
 const ANY_TTL_SECONDS = 3600
 
@@ -102,10 +106,11 @@ const OVERLOADED: ExtendedError = { code: EDE_NETWORK_ERROR, text: NO_TEXT }
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
 export class Pipeline implements ForwardEvents {
-  /** The reply of the last `handle` that returned its octets. */
-  readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  /** Where answers are written that had to be waited for. */
+  readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly #counters: Counters
-  readonly #query = new ParsedQuery(this.reply)
+  readonly #libc: Libc | undefined
+  readonly #query = new ParsedQuery(this.#reply)
   readonly #asked = new AskedName()
   readonly #alias = new AskedName()
   readonly #facts = new AnswerFacts()
@@ -115,18 +120,26 @@ export class Pipeline implements ForwardEvents {
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
+  /** Where the reply of the moment is written. */
+  #out: Uint8Array = this.#reply
   #stopping = false
-  /** Outcome and rcode of the reply that was written last. */
-  #outcome = OUTCOME_ERROR
-  #rcode = RCODE_SERVFAIL
+  /** Outcome and rcode of the reply that was written last, for `countSent`. */
+  replyCode = 0
 
-  constructor(settings: DataplaneSettings, policy: Policy, counters: Counters) {
+  /** @param libc the system calls for batches of datagrams, where they are to be had. */
+  constructor(
+    settings: DataplaneSettings,
+    policy: Policy,
+    counters: Counters,
+    libc: Libc | undefined,
+  ) {
+    this.#libc = libc
     this.#settings = settings
     this.#policy = policy
     this.#counters = counters
     this.#cache = new MemoryCache(settings.cache.octetsMax, counters)
     this.#waiting = new WaitingQueries(counters)
-    this.#forwarder = createForwarder(settings, counters, this)
+    this.#forwarder = createForwarder(settings, counters, this, libc)
   }
 
   /** Questions that wait for an upstream. */
@@ -135,20 +148,21 @@ export class Pipeline implements ForwardEvents {
   }
 
   /**
-   * Answers one message: returns the octets of `reply`, or `DROPPED_QUERY`, or `PENDING`. Every
+   * Answers one message: returns the octets of the reply in `out`, or `DROPPED_QUERY`, or
+   * `PENDING`. `out` may be the message's own buffer if it has room for the largest reply. Every
    * message that comes here is counted once as received, and once as answered, dropped or in
    * flight.
    */
   handle(
     message: Uint8Array,
     octets: number,
+    out: Uint8Array,
     proto: number,
     family: number,
     sink: ReplySink,
-    address: string,
-    port: number,
     receivedMs: number,
   ): number {
+    this.#out = out
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const known = parsed >= PARSE_FORMERR && query.questionEnd !== 0
@@ -173,27 +187,24 @@ export class Pipeline implements ForwardEvents {
       count(this.#counters, slot)
     }
     if (query.type === TYPE_ANY) {
-      const end = writeHinfo(this.reply, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
-      return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.reply))
+      const end = writeHinfo(this.#out, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
+      return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
     }
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined) return this.#answerCached(query, entry, receivedMs)
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, sink, address, port, receivedMs)
+    return this.#forward(key, query, sink, receivedMs)
   }
 
-  /**
-   * Counts the reply of the last `handle` as sent; the transport calls it once the socket has it.
-   */
-  countSent(receivedMs: number): void {
-    count(this.#counters, responseSlot(this.#outcome, this.#rcode))
-    countDuration(this.#counters, this.#outcome, performance.now() - receivedMs)
+  /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
+  countSent(code: number, milliseconds: number): void {
+    const outcome = code >>> REPLY_CODE_SHIFT
+    count(this.#counters, responseSlot(outcome, code & REPLY_CODE_RCODE))
+    countDuration(this.#counters, outcome, milliseconds)
   }
 
-  /**
-   * Counts the reply of the last `handle` as dropped: the client is gone or the socket refused it.
-   */
+  /** Counts a reply as dropped: the client is gone or the socket refused it. */
   countUnsent(): void {
     count(this.#counters, DROPPED + DROP_GONE)
   }
@@ -206,7 +217,7 @@ export class Pipeline implements ForwardEvents {
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     this.#counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
-    this.#forwarder = createForwarder(settings, this.#counters, this)
+    this.#forwarder = createForwarder(settings, this.#counters, this, this.#libc)
   }
 
   /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */
@@ -249,7 +260,7 @@ export class Pipeline implements ForwardEvents {
     const rcode = rcodeOfParse(parsed)
     const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeRcode(this.reply, query, rcode, NO_EXTENDED_ERROR, octetsMax)
+    const end = writeRcode(this.#out, query, rcode, NO_EXTENDED_ERROR, octetsMax)
     return this.#finish(end, outcome, rcode)
   }
 
@@ -257,14 +268,14 @@ export class Pipeline implements ForwardEvents {
     const { rcode, zoneLabel } = this.#special
     const zoneStart = this.#asked.labelStarts[zoneLabel]!
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeSpecial(this.reply, query, special, rcode, zoneStart, octetsMax)
-    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.reply))
+    const end = writeSpecial(this.#out, query, special, rcode, zoneStart, octetsMax)
+    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
   }
 
   #answerBlocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
     count(this.#counters, DECISIONS + DECISION_BLOCK * CATEGORY_SLOTS + category)
     const end = writeBlocked(
-      this.reply,
+      this.#out,
       query,
       this.#policy.answers[category]!,
       ruleStart,
@@ -272,7 +283,7 @@ export class Pipeline implements ForwardEvents {
       this.#settings.blockTtlSeconds,
       this.#settings.udpOctetsMax,
     )
-    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.reply))
+    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.#out))
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -291,7 +302,7 @@ export class Pipeline implements ForwardEvents {
     count(this.#counters, DECISIONS_PASSED)
     const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
     const octetsMax = this.#settings.udpOctetsMax
-    const reply = this.reply
+    const reply = this.#out
     const end = writeStored(reply, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
     if ((readU16(reply, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
     return this.#finish(end, outcome, headerRcode(reply))
@@ -311,14 +322,7 @@ export class Pipeline implements ForwardEvents {
     }
   }
 
-  #forward(
-    key: string,
-    query: ParsedQuery,
-    sink: ReplySink,
-    address: string,
-    port: number,
-    receivedMs: number,
-  ): number {
+  #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
     const settings = this.#settings
     if (this.#stopping) return this.#fail(query, STOPPING)
     if (settings.upstreams.length === 0) return this.#fail(query, UNREACHABLE)
@@ -328,8 +332,6 @@ export class Pipeline implements ForwardEvents {
       this.#asked,
       query,
       sink,
-      address,
-      port,
       receivedMs,
       settings.limits,
       settings.udpOctetsMax,
@@ -344,7 +346,7 @@ export class Pipeline implements ForwardEvents {
 
   #fail(query: ParsedQuery, error: ExtendedError): number {
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeRcode(this.reply, query, RCODE_SERVFAIL, error, octetsMax)
+    const end = writeRcode(this.#out, query, RCODE_SERVFAIL, error, octetsMax)
     return this.#finish(end, OUTCOME_ERROR, RCODE_SERVFAIL)
   }
 
@@ -366,6 +368,7 @@ export class Pipeline implements ForwardEvents {
     nowMs: number,
   ): void {
     const query = waiter.query
+    this.#out = this.#reply
     let octets = policyChanged ? this.#blockIfNowBlocked(query) : 0
     if (octets === 0) {
       octets =
@@ -373,12 +376,10 @@ export class Pipeline implements ForwardEvents {
           ? this.#fail(query, UNREACHABLE)
           : this.#answerEntry(query, entry, OUTCOME_FORWARDED, nowMs)
     }
-    const outcome = this.#outcome
-    const rcode = this.#rcode
-    const sent = waiter.sink?.send(this.reply, octets, waiter.address, waiter.port) ?? false
-    // A TCP sink may have read on and answered its next queries before `send` returned.
-    this.#finish(octets, outcome, rcode)
-    if (sent) this.countSent(waiter.receivedMs)
+    // A TCP sink may read on and answer its next queries before `send` returns.
+    const code = this.replyCode
+    const sent = waiter.sink?.send(this.#reply, octets, waiter) ?? false
+    if (sent) this.countSent(code, nowMs - waiter.receivedMs)
     else this.countUnsent()
   }
 
@@ -392,8 +393,7 @@ export class Pipeline implements ForwardEvents {
   }
 
   #finish(octets: number, outcome: number, rcode: number): number {
-    this.#outcome = outcome
-    this.#rcode = rcode
+    this.replyCode = (outcome << REPLY_CODE_SHIFT) | rcode
     return octets
   }
 }

@@ -64,22 +64,32 @@ export class AskedName {
 }
 
 /**
- * Where an answer goes: a UDP listener, which needs the client's address, or one TCP connection.
+ * Where an answer goes: a UDP listener, which has to know the client's address, or a TCP
+ * connection.
  */
 export interface ReplySink {
+  /** Keeps in `waiter` where the query that is being handled came from. */
+  hold(waiter: Waiter): void
   /**
    * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the
    * client is gone or the socket refuses.
    */
-  send(reply: Uint8Array, octets: number, address: string, port: number): boolean
+  send(reply: Uint8Array, octets: number, waiter: Waiter): boolean
 }
+
+/** Octets of the larger socket address, `sockaddr_in6`. */
+export const SOCKET_ADDRESS_OCTETS_MAX = 28
 
 /** A client's query that waits for an upstream. */
 export class Waiter {
   readonly query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   sink: ReplySink | null = null
+  /** The client of a `dgram` listener. */
   address = ''
   port = 0
+  /** The client of a batched listener: its socket address as the system writes it. */
+  readonly peer = new Uint8Array(SOCKET_ADDRESS_OCTETS_MAX)
+  peerOctets = 0
   receivedMs = 0
   /** The next waiter for the same question. */
   next: Waiter | null = null

@@ -5,15 +5,23 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
+import { isLibc, openLibc, type Libc } from '../sys/libc.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
-import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
+import type {
+  DescriptorPair,
+  FromWorker,
+  PolicyMessage,
+  ToWorker,
+  WorkerStart,
+} from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
 import type { CategorySettings, DataplaneSettings, Endpoint } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
+import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
 import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
@@ -34,14 +42,14 @@ export function createPolicy(
 /** One worker's pipeline and listeners. */
 export class DataplaneWorker {
   readonly #pipeline: Pipeline
-  readonly #udp: UdpListener[] = []
+  readonly #udp: (UdpListener | UdpBatchListener)[] = []
   readonly #tcp: TcpListener[] = []
 
   constructor(pipeline: Pipeline) {
     this.#pipeline = pipeline
   }
 
-  addListeners(udp: UdpListener, tcp: TcpListener): void {
+  addListeners(udp: UdpListener | UdpBatchListener, tcp: TcpListener): void {
     this.#udp.push(udp)
     this.#tcp.push(tcp)
   }
@@ -79,19 +87,31 @@ export class DataplaneWorker {
   }
 }
 
-/** Binds every address and starts to answer; closes what it opened when one of them fails. */
+/**
+ * Binds every address and starts to answer; closes what it opened when one of them fails.
+ *
+ * @param onAdopting called before the first descriptor is taken over.
+ */
 export async function startWorker(
   start: WorkerStart,
+  onAdopting: () => void = () => {},
 ): Promise<{ worker: DataplaneWorker; ready: FromWorker }> {
   const { settings, counters } = start
   const policy = createPolicy(start.policy, settings.categories)
-  const pipeline = new Pipeline(settings, policy, counters)
+  const opened = start.descriptors === undefined ? undefined : await openLibc()
+  const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const pipeline = new Pipeline(settings, policy, counters, libc)
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
+  onAdopting()
   try {
-    for (const asked of settings.listen) {
-      const { udp, tcp } = await openListeners(asked, start, pipeline, access)
+    for (const [index, asked] of settings.listen.entries()) {
+      const pair = start.descriptors?.[index]
+      const { udp, tcp } =
+        libc !== undefined && pair !== undefined
+          ? await adoptListeners(asked, pair, libc, start, pipeline, access)
+          : await openListeners(asked, start, pipeline, access)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }
@@ -102,19 +122,40 @@ export async function startWorker(
   return { worker, ready: { kind: 'ready', endpoints } }
 }
 
+interface ListenerPair {
+  readonly udp: UdpListener | UdpBatchListener
+  readonly tcp: TcpListener
+}
+
+/** Takes over what the supervisor has bound. */
+async function adoptListeners(
+  endpoint: Endpoint,
+  pair: DescriptorPair,
+  libc: Libc,
+  { settings, counters }: WorkerStart,
+  pipeline: Pipeline,
+  access: ClientAccess,
+): Promise<ListenerPair> {
+  const udp = await openUdpBatchListener(libc, pair.udp, endpoint, pipeline, access, counters)
+  const source = { endpoint, fd: pair.tcp, shared: false }
+  const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
+  return { udp, tcp }
+}
+
 /** Binds one port over UDP and TCP; port 0 is drawn again where TCP does not get UDP's port. */
 async function openListeners(
   asked: Endpoint,
   { settings, counters, shared }: WorkerStart,
   pipeline: Pipeline,
   access: ClientAccess,
-): Promise<{ udp: UdpListener; tcp: TcpListener }> {
+): Promise<ListenerPair> {
   for (let draws = 1; ; draws++) {
     const udp = await openUdpListener(asked, shared, pipeline, access, counters)
     const bound = { address: asked.address, port: udp.endpoint.port }
-    const limits = settings.limits
+    const source = { endpoint: bound, fd: undefined, shared }
     try {
-      return { udp, tcp: await openTcpListener(bound, shared, pipeline, access, limits, counters) }
+      const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
+      return { udp, tcp }
     } catch (error) {
       udp.close()
       if (asked.port !== 0 || draws === PORT_DRAWS_MAX) throw error
@@ -127,8 +168,9 @@ async function startThread(
   start: WorkerStart,
 ): Promise<void> {
   const say = (message: FromWorker): void => port.postMessage(message)
+  let adopted = false
   try {
-    const { worker, ready } = await startWorker(start)
+    const { worker, ready } = await startWorker(start, () => (adopted = true))
     port.on('message', (message: ToWorker) => {
       if (message.kind === 'reload') {
         worker.reload(message.settings, message.policy)
@@ -143,7 +185,8 @@ async function startThread(
     say(ready)
   } catch (error) {
     const code = error instanceof OperationalError ? error.code : 'ERR_WORKER'
-    say({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) })
+    const message = error instanceof Error ? error.message : String(error)
+    say({ kind: 'failed', code, message, adopted })
     port.close()
   }
 }

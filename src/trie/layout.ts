@@ -12,6 +12,32 @@
  *
  * Every section starts at a multiple of `SECTION_ALIGN`; the octets between sections are 0. Nothing
  * in an image depends on when or where it was made: the same rules give the same octets.
+ *
+ * How a name is stored. Its longest suffix in the suffix dictionary (`com`, `blogspot.com`) is one
+ * symbol; the labels in front of it follow from the right, each written forwards, symbol by symbol,
+ * in prefix codes that depend on the symbols before (the code model). The name becomes a string of
+ * some 40 bits, and names that share a suffix share the first bits. The strings are sorted and cut
+ * into blocks of 32 names; the first 32 bits of each block's first name are its head: what the head
+ * says, the names of the block need not repeat. A lookup codes the asked name in the same way and
+ * gives up as soon as no stored name starts with the bits so far.
+ *
+ * What a lookup of a name that is not listed reads is kept together and small, for the caches:
+ * heads, and fingers, one octet a name: the lower 8 bits of the distance between the name's first
+ * 32 bits and the head, mixed with a hash of its upper bits (and of the code's length, when the
+ * code ends in this word) so that names that are alike have different ones. The rest of a block is
+ * a record in a string of bits (the first bit is the highest of the first word):
+ *
+ *     count 6, others 1, shift 5, shortest 10, span 10
+ *     count * shift bits  the upper bits of each distance
+ *     count + span bits   code lengths, ascending, as a walk: 1 a name, 0 one bit longer
+ *     count bits          when `others` is set: 1 a name, set when its value is not value 0
+ *     ...                 the values of these names, less 1
+ *     ...                 tails, name by name: the code from the next word on
+ *
+ * The names of a block stand in the order of their code lengths. A record with count 0 stands for
+ * all names whose bits equal its head: two words behind give the first block and the number of
+ * blocks that hold them, ordered by the next 32 bits. A name whose code is too long, or that has
+ * octets outside the model's alphabet, stands as it is in the section of plain names.
  */
 
 /** `N3TRIE`, then CR LF so that a transfer in text mode breaks the magic. */
@@ -33,8 +59,8 @@ export const SECTIONS_MAX = 32
 /** One cache line. */
 export const SECTION_ALIGN = 64
 
-/** Octets an image may take: offsets stay below 2^31, so that every index is a small integer. */
-export const IMAGE_OCTETS_MAX = 0x7fff_ffff
+/** Offsets, those of bits too, stay below 2^31, so that every index is a small integer. */
+export const IMAGE_OCTETS_MAX = 0x0fff_ffff
 
 /** Octets of a whole name on the wire, the root octet included (RFC 1035 2.3.4). */
 export const NAME_OCTETS_MAX = 255
@@ -44,16 +70,67 @@ export const LABELS_MAX = 127
 export const CATEGORIES_MAX = 31
 /** Lists that one image may hold. */
 export const LISTS_MAX = 4096
-/**
- * Distinct verdicts (categories and winning lists of a name and of those below it) of one image.
- */
-export const VERDICTS_MAX = 65_535
+/** Distinct values (verdicts, with and without stored names below) of one image. */
+export const VALUES_MAX = 65_535
 
 export const SECTION_META = 1
-export const SECTION_VERDICTS = 2
+export const SECTION_VALUES = 2
 export const SECTION_OPENINGS = 3
-export const SECTION_BLOCK_STARTS = 4
-export const SECTION_BLOCKS = 5
+export const SECTION_DICTIONARY = 4
+export const SECTION_MODEL = 5
+export const SECTION_HEADS = 6
+export const SECTION_FINGERS = 7
+export const SECTION_RECORD_STARTS = 8
+export const SECTION_RECORDS = 9
+export const SECTION_PLAIN = 10
 
-/** Names per front-coded block. */
-export const BLOCK_NAMES = 16
+/**
+ * Integers of one value: own categories and list, those of the names below, 1 when none is below.
+ */
+export const VALUE_FIELDS = 5
+export const VALUE_SELF = 0
+export const VALUE_SELF_LIST = 1
+export const VALUE_BELOW = 2
+export const VALUE_BELOW_LIST = 3
+export const VALUE_LEAF = 4
+
+/** Nodes of the suffix dictionary, the root included. */
+export const DICTIONARY_NODES_MAX = 60_000
+export const DICTIONARY_CODE_BITS_MAX = 24
+/** A node's first octet: its code length, and this bit when it is itself a stored name. */
+export const NODE_STORED = 0x80
+
+/** Symbol 0 of the model: the boundary between two labels. The others are octets. */
+export const SYMBOL_BOUNDARY = 0
+/** Octets the model has symbols for; what else occurs makes a name plain. */
+export const ALPHABET_MAX = 63
+/** Contexts that a symbol's code can depend on: 13 bits of a transition. */
+export const STATES_MAX = 8191
+export const SYMBOL_CODE_BITS_MAX = 15
+/**
+ * A transition: code length in 4 bits, code in 15, next state in 13. 0: no stored name goes on so.
+ */
+export const TRANSITION_LENGTH_MASK = 15
+export const TRANSITION_CODE_SHIFT = 4
+export const TRANSITION_CODE_MASK = 0x7fff
+export const TRANSITION_STATE_SHIFT = 19
+
+/** Bits of the longest code kept in blocks. */
+export const CODE_BITS_MAX = 640
+export const CODE_WORDS_MAX = CODE_BITS_MAX / 32
+
+/** Names of a full block; its fingers are half a cache line. */
+export const BLOCK_NAMES = 32
+export const FINGER_BITS = 8
+
+/** Widths of a record's first fields. */
+export const RECORD_HEAD_BITS = 32
+export const RECORD_COUNT_SHIFT = 26
+export const RECORD_OTHERS_FLAG = 1 << 25
+export const RECORD_SHIFT_SHIFT = 20
+export const RECORD_SHIFT_MASK = 31
+export const RECORD_SHORTEST_SHIFT = 10
+export const RECORD_LENGTH_MASK = 1023
+
+/** Levels of blocks below blocks: one for each word of a code. */
+export const LEVELS_MAX = CODE_WORDS_MAX + 1

@@ -1,10 +1,33 @@
 /** Asks an opened image about a name: once per query, in place, without allocation. */
 
-import { BLOCK_NAMES, LABELS_MAX, NAME_OCTETS_MAX } from './layout.ts'
+import { findInBlocks, isAtOrBehindHead, NOT_FOUND, reachesBlock, rootBlock } from './blocks.ts'
+import type { Blocks } from './blocks.ts'
+import type { CodeModel } from './code-model.ts'
+import { findChild, NO_NODE } from './dictionary.ts'
+import type { Dictionary } from './dictionary.ts'
+import {
+  CODE_BITS_MAX,
+  CODE_WORDS_MAX,
+  LABELS_MAX,
+  SYMBOL_BOUNDARY,
+  TRANSITION_CODE_MASK,
+  TRANSITION_CODE_SHIFT,
+  TRANSITION_LENGTH_MASK,
+  TRANSITION_STATE_SHIFT,
+  VALUE_BELOW,
+  VALUE_BELOW_LIST,
+  VALUE_LEAF,
+  VALUE_SELF,
+  VALUE_SELF_LIST,
+} from './layout.ts'
 import type { Trie } from './open.ts'
+import { findPlainName } from './plain-names.ts'
+import type { PlainNames } from './plain-names.ts'
 import { prependLabel, ROOT_HASH } from './suffix-hash.ts'
 
 const NONE = -1
+/** Codes shorter than a word, at two bits a label or more: a symbol and a boundary. */
+const SHORT_MAX = 16
 /** A binary search over 2^31 entries ends after this many steps. */
 const SEARCH_STEPS_MAX = 32
 
@@ -19,19 +42,36 @@ export class Matcher {
   /** True when all names below the asked one are blocked for at least the same categories. */
   whole = false
 
-  readonly #blocks: Uint8Array
-  readonly #blockStarts: Uint32Array
-  readonly #verdicts: Int32Array
+  readonly #values: Int32Array
   readonly #openings: Uint32Array
-  readonly #key = new Uint8Array(NAME_OCTETS_MAX)
-  readonly #entry = new Uint8Array(NAME_OCTETS_MAX * 2)
+  readonly #dictionary: Dictionary
+  readonly #model: CodeModel
+  readonly #blocks: Blocks
+  readonly #plain: PlainNames
+  /** The asked name's code so far, the last word filled up with zeros; one word to spare. */
+  readonly #words = new Int32Array(CODE_WORDS_MAX + 2)
+  /** Offset of each label, from the left, relative to the name. */
   readonly #labelStarts = new Uint8Array(LABELS_MAX)
+  /**
+   * Suffixes whose codes are shorter than a word, to be looked up all at once: they mostly stand in
+   * the block that the longer codes lead to.
+   */
+  readonly #shortWords = new Int32Array(SHORT_MAX)
+  readonly #shortBits = new Uint8Array(SHORT_MAX)
+  readonly #shortLabels = new Uint8Array(SHORT_MAX)
+  readonly #shortWord = new Int32Array(1)
+  #shortCount = 0
+  /** The longest stored suffix so far: offset of its value, and its first label. */
+  #value = NONE
+  #label = 0
 
   constructor(trie: Trie) {
-    this.#blocks = trie.blocks
-    this.#blockStarts = trie.blockStarts
-    this.#verdicts = trie.verdicts
+    this.#values = trie.values
     this.#openings = trie.openings
+    this.#dictionary = trie.dictionary
+    this.#model = trie.model
+    this.#blocks = trie.blocks
+    this.#plain = trie.plain
   }
 
   /**
@@ -45,33 +85,149 @@ export class Matcher {
     this.ruleStart = NONE
     this.list = NONE
     this.whole = false
-    const labels = this.#readKey(message, nameStart)
-    let keyEnd = this.#labelStarts[0]!
-    for (let label = 0; label < labels; label++) {
-      const start = label === 0 ? 0 : this.#labelStarts[label]! - this.#labelStarts[0]!
-      keyEnd = this.#keyOctets - start
-      const verdict = this.#search(keyEnd)
-      if (verdict !== NONE) return this.#conclude(message, nameStart, label, labels, verdict * 4)
+    this.#value = NONE
+    const labelStarts = this.#labelStarts
+    let labels = 0
+    let at = nameStart
+    for (let octet = message[at]!; octet !== 0 && labels < LABELS_MAX; octet = message[at]!) {
+      labelStarts[labels++] = at - nameStart
+      at += octet + 1
     }
-    return 0
+    let node = 0
+    let label = labels - 1
+    for (; label >= 0; label--) {
+      const child = findChild(this.#dictionary, node, message, nameStart + labelStarts[label]!)
+      if (child === NO_NODE) break
+      node = child
+      const value = this.#dictionary.values[node]!
+      if (value !== NONE && this.#isLastMatch(value, label)) {
+        return this.#conclude(message, nameStart, labels)
+      }
+    }
+    if (label >= 0) {
+      this.#shortCount = 0
+      this.#walk(message, nameStart, label, node)
+      if (this.#shortCount > 0) this.#findShort(NONE)
+    }
+    const plainMin = this.#plain.octetsMin
+    if (this.#plain.count > 0 && at + 1 - nameStart >= plainMin) {
+      this.#findPlain(message, nameStart, at + 1 - plainMin)
+    }
+    return this.#value === NONE ? 0 : this.#conclude(message, nameStart, labels)
   }
 
-  #keyOctets = 0
+  /** Notes a match; returns true when no stored name lies below it. */
+  #isLastMatch(value: number, label: number): boolean {
+    this.#value = value
+    this.#label = label
+    return this.#values[value + VALUE_LEAF] === 1
+  }
 
-  #conclude(
-    message: Uint8Array,
-    nameStart: number,
-    label: number,
-    labels: number,
-    verdict: number,
-  ): number {
+  /**
+   * Codes the labels from `first` leftwards behind the dictionary's `node` and looks for a stored
+   * name at each label's end, until no stored name starts with the bits so far.
+   */
+  #walk(message: Uint8Array, nameStart: number, first: number, node: number): void {
+    const { transitions, symbolOf, stride } = this.#model
+    const words = this.#words
+    let bits = this.#dictionary.codeBits[node]!
+    if (bits === 0) return
+    let word = this.#dictionary.codes[node]! << (32 - bits)
+    let state = Math.imul(this.#model.startState, stride)
+    let fullWords = 0
+    let root = 0
+    for (let label = first; label >= 0; label--) {
+      const start = nameStart + this.#labelStarts[label]!
+      const end = start + message[start]!
+      for (let at = label === first ? start + 1 : start; at <= end; at++) {
+        const symbol = at === start ? SYMBOL_BOUNDARY : symbolOf[message[at]!]!
+        const transition = transitions[state + symbol]!
+        if (transition === 0) return
+        const length = transition & TRANSITION_LENGTH_MASK
+        const code = (transition >>> TRANSITION_CODE_SHIFT) & TRANSITION_CODE_MASK
+        state = Math.imul(transition >>> TRANSITION_STATE_SHIFT, stride)
+        const free = 32 - (bits & 31)
+        bits += length
+        if (length < free) {
+          word |= code << (free - length)
+          continue
+        }
+        words[fullWords++] = word | (code >>> (length - free))
+        word = length === free ? 0 : code << (32 - (length - free))
+        if (bits > CODE_BITS_MAX) return
+        if (fullWords === 1) {
+          root = rootBlock(this.#blocks, words[0]!)
+          if (this.#shortCount > 0 && this.#findShort(root)) return
+          if (!reachesBlock(this.#blocks, root, words[0]!)) return
+        }
+      }
+      if (fullWords === 0) {
+        this.#noteShort(word, bits, label)
+      } else {
+        words[fullWords] = word
+        const value = findInBlocks(this.#blocks, root, words, bits)
+        if (value !== NOT_FOUND && this.#isLastMatch(value, label)) return
+      }
+    }
+  }
+
+  #noteShort(word: number, bits: number, label: number): void {
+    const index = this.#shortCount++
+    this.#shortWords[index] = word
+    this.#shortBits[index] = bits
+    this.#shortLabels[index] = label
+  }
+
+  /**
+   * Looks the noted suffixes up, shortest first; returns true when no longer one can be stored.
+   *
+   * @param rootHint root block of a word that they all are prefixes of, `NONE` when not known.
+   */
+  #findShort(rootHint: number): boolean {
+    const blocks = this.#blocks
+    const count = this.#shortCount
+    this.#shortCount = 0
+    for (let index = 0; index < count; index++) {
+      const word = this.#shortWords[index]!
+      const isInHinted = rootHint !== NONE && isAtOrBehindHead(blocks, rootHint, word)
+      const root = isInHinted ? rootHint : rootBlock(blocks, word)
+      this.#shortWord[0] = word
+      const value = findInBlocks(blocks, root, this.#shortWord, this.#shortBits[index]!)
+      if (value !== NOT_FOUND && this.#isLastMatch(value, this.#shortLabels[index]!)) return true
+    }
+    return false
+  }
+
+  /**
+   * Tries the suffixes that begin at or before `startMax` against the plain names, longest first.
+   */
+  #findPlain(message: Uint8Array, nameStart: number, startMax: number): void {
+    let start = nameStart
+    for (let label = 0; label < LABELS_MAX && start <= startMax; label++) {
+      if (this.#value !== NONE && label >= this.#label) return
+      const value = findPlainName(this.#plain, message, start)
+      if (value !== NONE) {
+        this.#value = value
+        this.#label = label
+        return
+      }
+      start += message[start]! + 1
+    }
+  }
+
+  #conclude(message: Uint8Array, nameStart: number, labels: number): number {
+    const values = this.#values
+    const value = this.#value
+    const isWholeName = this.#label === 0
     this.matched = true
-    this.ruleStart = nameStart + this.#labelStarts[label]!
-    const below = this.#verdicts[verdict + 2]! | 0
-    const bits = label === 0 ? this.#verdicts[verdict]! | 0 : below
+    this.ruleStart = nameStart + this.#labelStarts[this.#label]!
+    const below = values[value + VALUE_BELOW]! | 0
+    const bits = isWholeName ? values[value + VALUE_SELF]! | 0 : below
     if (bits === 0) return 0
-    this.list = label === 0 ? this.#verdicts[verdict + 1]! : this.#verdicts[verdict + 3]!
-    this.whole = (below & bits) === bits && !this.#hasOpening(message, nameStart, labels)
+    this.list = values[value + (isWholeName ? VALUE_SELF_LIST : VALUE_BELOW_LIST)]! | 0
+    this.whole =
+      (below & bits) === bits &&
+      (values[value + VALUE_LEAF] === 1 || !this.#hasOpening(message, nameStart, labels))
     return bits
   }
 
@@ -91,65 +247,5 @@ export class Matcher {
       else high = middle
     }
     return openings[low] === wanted
-  }
-
-  /** Writes the labels from the right, folded, into `#key`; returns their number. */
-  #readKey(message: Uint8Array, nameStart: number): number {
-    let labels = 0
-    let at = nameStart
-    while (message[at]! !== 0 && labels < LABELS_MAX) {
-      this.#labelStarts[labels++] = at - nameStart
-      at += message[at]! + 1
-    }
-    let write = at - nameStart
-    this.#keyOctets = write
-    for (let label = 0; label < labels; label++) {
-      const start = nameStart + this.#labelStarts[label]!
-      const length = message[start]!
-      write -= length + 1
-      this.#key[write] = length
-      for (let i = 1; i <= length; i++) {
-        const octet = message[start + i]!
-        this.#key[write + i] = (octet - 65) >>> 0 < 26 ? octet | 32 : octet
-      }
-    }
-    return labels
-  }
-
-  /** Returns the verdict of the stored name that is `#key[0..octets)`, or `NONE`. */
-  #search(octets: number): number {
-    let low = 0
-    let high = this.#blockStarts.length
-    for (let step = 0; step < SEARCH_STEPS_MAX && low < high; step++) {
-      const middle = (low + high) >>> 1
-      const start = this.#blockStarts[middle]! + 4
-      const length = this.#blocks[start - 1]!
-      if (this.#compare(this.#blocks, start, length, octets) > 0) high = middle
-      else low = middle + 1
-    }
-    return low === 0 ? NONE : this.#scan(this.#blockStarts[low - 1]!, octets)
-  }
-
-  #scan(start: number, octets: number): number {
-    let at = start
-    for (let index = 0; index < BLOCK_NAMES && at < this.#blocks.length; index++) {
-      const shared = this.#blocks[at + 2]!
-      const own = this.#blocks[at + 3]!
-      for (let i = 0; i < own; i++) this.#entry[shared + i] = this.#blocks[at + 4 + i]!
-      const order = this.#compare(this.#entry, 0, shared + own, octets)
-      if (order === 0) return this.#blocks[at]! | (this.#blocks[at + 1]! << 8)
-      if (order > 0) return NONE
-      at += 4 + own
-    }
-    return NONE
-  }
-
-  #compare(octets: Uint8Array, start: number, length: number, keyOctets: number): number {
-    const shared = Math.min(length, keyOctets)
-    for (let i = 0; i < shared; i++) {
-      const difference = octets[start + i]! - this.#key[i]!
-      if (difference !== 0) return difference
-    }
-    return length - keyOctets
   }
 }

@@ -1,8 +1,15 @@
 /** Opens a compiled blocklist: checks all of it once, so that lookups need to check nothing. */
 
 import { OperationalError } from '../base/errors.ts'
+import { openBlocks } from './blocks.ts'
+import type { Blocks } from './blocks.ts'
+import { openModel } from './code-model.ts'
+import type { CodeModel } from './code-model.ts'
+import { openDictionary } from './dictionary.ts'
+import type { Dictionary } from './dictionary.ts'
 import { imageDigest } from './digest.ts'
 import {
+  BLOCK_NAMES,
   DIGEST_OCTETS,
   FORMAT_VERSION,
   HEADER_OCTETS,
@@ -11,17 +18,26 @@ import {
   OFFSET_OCTETS,
   OFFSET_SECTION_COUNT,
   OFFSET_VERSION,
+  RECORD_HEAD_BITS,
   SECTION_ALIGN,
-  SECTION_BLOCK_STARTS,
-  SECTION_BLOCKS,
+  SECTION_DICTIONARY,
   SECTION_ENTRY_OCTETS,
+  SECTION_FINGERS,
+  SECTION_HEADS,
   SECTION_META,
+  SECTION_MODEL,
   SECTION_OPENINGS,
-  SECTION_VERDICTS,
+  SECTION_PLAIN,
+  SECTION_RECORD_STARTS,
+  SECTION_RECORDS,
+  SECTION_VALUES,
   SECTIONS_MAX,
+  VALUE_FIELDS,
 } from './layout.ts'
 import { parseMeta } from './meta.ts'
 import type { TrieList } from './meta.ts'
+import { openPlainNames } from './plain-names.ts'
+import type { PlainNames } from './plain-names.ts'
 
 /** A part of an image and what it takes. */
 export interface TrieSection {
@@ -43,22 +59,27 @@ export interface Trie {
   readonly names: number
   readonly octets: number
   readonly sections: readonly TrieSection[]
-  /**
-   * Four integers a verdict: categories and list of the name itself, then of the names below it.
-   */
-  readonly verdicts: Int32Array
+  /** `VALUE_FIELDS` integers a value: what holds at a stored name and below it. */
+  readonly values: Int32Array
   /** Sorted hashes of names with something less blocked below them. */
   readonly openings: Uint32Array
-  readonly blockStarts: Uint32Array
-  readonly blocks: Uint8Array
+  readonly dictionary: Dictionary
+  readonly model: CodeModel
+  readonly blocks: Blocks
+  readonly plain: PlainNames
 }
 
 const SECTION_NAMES: Readonly<Record<number, string>> = {
   [SECTION_META]: 'lists and categories',
-  [SECTION_VERDICTS]: 'verdicts',
+  [SECTION_VALUES]: 'values',
   [SECTION_OPENINGS]: 'openings',
-  [SECTION_BLOCK_STARTS]: 'block starts',
-  [SECTION_BLOCKS]: 'names',
+  [SECTION_DICTIONARY]: 'suffix dictionary',
+  [SECTION_MODEL]: 'code model',
+  [SECTION_HEADS]: 'block heads',
+  [SECTION_FINGERS]: 'fingers',
+  [SECTION_RECORD_STARTS]: 'record starts',
+  [SECTION_RECORDS]: 'records',
+  [SECTION_PLAIN]: 'plain names',
 }
 
 const COMPILE_AGAIN = 'compile the lists again with "niveau3 lists compile"'
@@ -68,16 +89,15 @@ const COMPILE_AGAIN = 'compile the lists again with "niveau3 lists compile"'
  *
  * Reads every octet once (checksum), keeps views into the buffer and copies nothing but the texts.
  *
- * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all, ERR_IMAGE_VERSION
- *   when another version of niveau3 made it.
+ * @throws OperationalError ERR_IMAGE when the image is damaged or no image at all,
+ *   ERR_IMAGE_VERSION when another version of niveau3 made it.
  */
 export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
   const bytes = new Uint8Array(buffer)
   const sections = openSections(bytes)
   const meta = parseMeta(textOf(part(sections, SECTION_META)), damaged)
-  const verdicts = part(sections, SECTION_VERDICTS)
-  const openings = part(sections, SECTION_OPENINGS)
-  const blockStarts = part(sections, SECTION_BLOCK_STARTS)
+  const values = numbers(part(sections, SECTION_VALUES))
+  const valueCount = Math.floor(values.length / VALUE_FIELDS)
   return {
     buffer,
     ...meta,
@@ -87,11 +107,47 @@ export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
       name: SECTION_NAMES[id] ?? `section ${id}`,
       octets: length,
     })),
-    verdicts: new Int32Array(buffer, verdicts.byteOffset, verdicts.length >>> 2),
-    openings: new Uint32Array(buffer, openings.byteOffset, openings.length >>> 2),
-    blockStarts: new Uint32Array(buffer, blockStarts.byteOffset, blockStarts.length >>> 2),
-    blocks: part(sections, SECTION_BLOCKS),
+    values: new Int32Array(buffer, values.byteOffset, values.length),
+    openings: numbers(part(sections, SECTION_OPENINGS)),
+    dictionary: openDictionary(part(sections, SECTION_DICTIONARY), valueCount, damaged),
+    model: openModel(part(sections, SECTION_MODEL), damaged),
+    blocks: readBlocks(sections, valueCount),
+    plain: openPlainNames(part(sections, SECTION_PLAIN), valueCount, damaged),
   }
+}
+
+/** The heads section starts with the number of blocks of the first level. */
+function readBlocks(sections: ReadonlyMap<number, Uint8Array>, valueCount: number): Blocks {
+  const section = part(sections, SECTION_HEADS)
+  if (section.length < 4) throw damaged('its block heads lack their count')
+  const [rootBlocks = 0] = numbers(section)
+  const blocks = (section.length >>> 2) - 1
+  const heads = new Int32Array(section.buffer, section.byteOffset + 4, blocks)
+  const fingers = numbers(part(sections, SECTION_FINGERS))
+  const recordStarts = numbers(part(sections, SECTION_RECORD_STARTS))
+  const records = numbers(part(sections, SECTION_RECORDS))
+  if (
+    rootBlocks > blocks ||
+    fingers.length * 4 !== blocks * BLOCK_NAMES ||
+    recordStarts.length !== blocks ||
+    recordStarts.some((start) => start > records.length * 32 - RECORD_HEAD_BITS)
+  ) {
+    throw damaged('its blocks and their heads do not agree')
+  }
+  const valueBits = 32 - Math.clz32(Math.max(0, valueCount - 2))
+  return openBlocks({
+    heads,
+    rootBlocks,
+    fingers,
+    recordStarts,
+    records,
+    valueBits,
+    valueCount,
+  })
+}
+
+function numbers(section: Uint8Array): Uint32Array {
+  return new Uint32Array(section.buffer, section.byteOffset, section.length >>> 2)
 }
 
 /** Checks the header, the checksum and the section table; returns the sections by number. */
@@ -127,7 +183,7 @@ function refuseOtherVersions(view: DataView): void {
       : COMPILE_AGAIN
   throw new OperationalError(
     'ERR_IMAGE_VERSION',
-    `the compiled blocklist has format ${version}, this niveau3 reads format ${FORMAT_VERSION}: ${advice}`,
+    `the compiled blocklist has format ${version}, this niveau3 reads ${FORMAT_VERSION}: ${advice}`,
   )
 }
 

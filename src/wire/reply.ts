@@ -1,6 +1,7 @@
 /**
- * Writes replies in place (RFC 1035 4.1, RFC 2308, RFC 6891, RFC 8914). Every function takes the
- * reused output buffer and returns how many of its octets the reply takes.
+ * Writes replies (RFC 1035 4.1, RFC 2308, RFC 6891, RFC 8914), over the query itself where the
+ * caller gives its buffer as `out`. Every function takes the reused output buffer and returns how
+ * many of its octets the reply takes.
  */
 import {
   CLASS_IN,
@@ -83,6 +84,8 @@ function copyQuestion(out: Uint8Array, query: ParsedQuery): number {
   if (query.questionEnd === 0) return HEADER_OCTETS
   const source = query.message
   const end = query.questionEnd
+  // Answered in place: the question already stands where it belongs.
+  if (source === out) return end
   for (let at = HEADER_OCTETS; at < end; at++) out[at] = source[at]!
   return end
 }
@@ -250,49 +253,61 @@ export function writeStored(
   error: ExtendedError,
   udpOctetsMax: number,
 ): number {
-  const message = stored.message
-  const octets = stored.octets
-  if (message.length === octets) out.set(message)
-  else for (let at = 0; at < octets; at++) out[at] = message[at]!
-  const rcode = headerRcode(message)
+  const room = Math.max(query.questionEnd, query.replyOctetsMax - optOctets(query, error))
+  const octets = Math.min(stored.octets, room)
+  const start = copyQuestion(out, query)
+  copyBody(out, stored.message, start, octets)
+  const rcode = headerRcode(stored.message)
   writeU16(out, OFFSET_ID, query.id)
   writeU16(out, OFFSET_FLAGS, FLAG_QR | FLAG_RA | query.rdAndCd | rcode)
-  copyQuestion(out, query)
   const offsets = stored.ttlOffsets
   const count = stored.ttlCount
   for (let i = 0; i < count; i++) {
     const at = offsets[i]!
+    if (at + 4 > octets) break
     writeU32(out, at, Math.max(0, readU32(out, at) - ageSeconds))
   }
-  const room = query.replyOctetsMax - optOctets(query, error)
-  const end = octets <= room ? octets : truncate(out, octets, room, query.questionEnd)
+  const end = stored.octets === octets ? octets : truncate(out, octets, start)
   return appendOpt(out, end, query, rcode, error, udpOctetsMax)
+}
+
+/** Octets from which on the engine's block copy beats a loop, its view included. */
+const BLOCK_COPY_OCTETS = 256
+
+/** Copies the section counts and everything behind the question. */
+function copyBody(out: Uint8Array, message: Uint8Array, start: number, octets: number): void {
+  for (let at = OFFSET_QDCOUNT; at < HEADER_OCTETS; at++) out[at] = message[at]!
+  if (octets - start > BLOCK_COPY_OCTETS) out.set(message.subarray(start, octets), start)
+  else for (let at = start; at < octets; at++) out[at] = message[at]!
 }
 
 /** Octets that OPT and an extended error may need behind a stored answer. */
 export const REPLY_SLACK_OCTETS = 1024
 
 /**
- * Cuts the message at the last record that ends within `room` octets and corrects the counts; TC
- * tells the client when anything of the answer or authority section is missing (RFC 2181 9).
+ * Cuts a message of which only the first `octets` were copied at its last whole record and corrects
+ * the counts; TC tells the client when anything of the answer or authority section is missing (RFC
+ * 2181 9).
  */
-function truncate(out: Uint8Array, octets: number, room: number, questionEnd: number): number {
+function truncate(out: Uint8Array, octets: number, questionEnd: number): number {
   let at = questionEnd
   for (let count = OFFSET_ANCOUNT; count <= OFFSET_ARCOUNT; count += 2) {
     const records = readU16(out, count)
     for (let index = 0; index < records; index++) {
       const end = recordEnd(out, at, octets)
-      if (end === MALFORMED || end > room) return closeSection(out, at, count, index)
+      if (end === MALFORMED) return closeSection(out, at, count, index)
       at = end
     }
   }
   return at
 }
 
+/** Returns where the record at `at` ends, or `MALFORMED` when it does not end within `octets`. */
 function recordEnd(out: Uint8Array, at: number, octets: number): number {
   const fixed = skipName(out, at, octets)
   if (fixed === MALFORMED || fixed + RECORD_FIXED_OCTETS > octets) return MALFORMED
-  return fixed + RECORD_FIXED_OCTETS + readU16(out, fixed + 8)
+  const end = fixed + RECORD_FIXED_OCTETS + readU16(out, fixed + 8)
+  return end > octets ? MALFORMED : end
 }
 
 function closeSection(out: Uint8Array, at: number, countOffset: number, kept: number): number {

@@ -63,7 +63,7 @@ test('what config show prints is a configuration with the same meaning', () => {
 })
 
 test('changed keys are those that differ from their default, with their origin', () => {
-  const text = 'workers: 1\ncache: {octetsMax: 2MiB}'
+  const text = 'block: {ttlSeconds: 60}\ncache: {octetsMax: 2MiB}'
   const config = loadConfig({ source: { name: 'n.yaml', text }, environment: {} })
   const changed = shownKeys(config).filter((key) => key.isChanged)
   expect(changed).toEqual([

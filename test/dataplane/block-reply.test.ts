@@ -113,7 +113,7 @@ describe.each([
   )
 })
 
-test('an exact rule is answered with NODATA where NXDOMAIN would deny the names below', async () => {
+test('an exact rule gets NODATA: NXDOMAIN would deny the names below', async () => {
   const server = await startDataplane({ rules })
   expect(await askUdp(server, 'exact.example')).toMatchObject({ rcode: 'NOERROR', answers: [] })
   server.reload({ categories: { adult: { kind: 'refused' } } })

@@ -38,7 +38,7 @@ function endOf(server: Dataplane, octets: Uint8Array): Promise<'fin' | 'reset'> 
 }
 
 describe('pipelined queries', () => {
-  test('are answered as they are ready: one slow name holds back none of the other 99', async () => {
+  test('are answered as they are ready: a slow name holds back no other', async () => {
     const gate = new Gate()
     const upstream = await startScriptedUpstream(async (query) => {
       if (query.name === 'slow.example') await gate.opened
@@ -120,7 +120,7 @@ describe('pipelined queries', () => {
     await expectBalanced(server)
   })
 
-  test('are counted under their own outcome, also when an answer lets the next ones be read', async () => {
+  test('are counted under their own outcome, also when an answer lets others be read', async () => {
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({
       ...BLOCKED,
@@ -311,7 +311,7 @@ describe('the number of connections', () => {
   })
 })
 
-test('a client that reads no answers is read no further, and loses none when it reads again', async () => {
+test('a client that reads no answers is read no further, and loses none', async () => {
   const answers = Array.from({ length: 200 }, (_, index) => ({
     name: 'large.example',
     type: 'A',

@@ -32,6 +32,8 @@ import type {
   ForwardSettings,
   LimitSettings,
 } from '../../src/dataplane/settings.ts'
+import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
+import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
 
@@ -46,6 +48,8 @@ export interface PolicyOptions {
 }
 
 export interface DataplaneOptions extends PolicyOptions {
+  /** How datagrams travel; default: the project of vitest.config.ts that runs the test. */
+  readonly transport?: 'batched' | 'plain'
   readonly upstreams?: readonly UpstreamOption[]
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
@@ -66,6 +70,8 @@ export interface Balance {
   readonly dropped: number
   readonly inFlight: number
 }
+
+const TRANSPORT = process.env['TEST_TRANSPORT'] ?? 'batched'
 
 const LIMITS: LimitSettings = {
   tcpConnectionsMax: 512,
@@ -225,11 +231,15 @@ export class Dataplane {
 /** Starts a worker in this thread; stopped with the tests of the file at the latest. */
 export async function startDataplane(options: DataplaneOptions = {}): Promise<Dataplane> {
   const counters = createCounters()
+  const settings = makeSettings(options)
+  const bound =
+    (options.transport ?? TRANSPORT) === 'plain' ? undefined : await bindBatched(settings.listen)
   const { worker, ready } = await startWorker({
-    settings: makeSettings(options),
+    settings: { ...settings, listen: bound?.endpoints ?? settings.listen },
     policy: makePolicy(options),
     counters,
     shared: false,
+    descriptors: bound?.descriptors,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
   return new Dataplane(
@@ -238,4 +248,11 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     ready.endpoints.map(({ udp }) => udp),
     options,
   )
+}
+
+/** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
+async function bindBatched(listen: readonly Endpoint[]): Promise<BoundSockets> {
+  const libc = await openLibc()
+  if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
+  return bindSockets(libc, listen, false)
 }

@@ -66,13 +66,16 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
   for (const upstream of options.upstreams ?? []) {
     args.push('--upstream', typeof upstream === 'string' ? upstream : upstream.endpoint)
   }
+  // One cache and one upstream socket pool: what a test sends next meets what it sent before.
+  if (options.args?.includes('--workers') !== true) args.push('--workers', '1')
   args.push(...(options.args ?? []))
   const child = await startProcess(process.execPath, args, {
     cwd: folder,
     ready: { line: /"event":"ready"/ },
+    cleanUp: () => rm(folder, { recursive: true, force: true }),
     ...options.process,
+    env: { ...ownEnvironmentOnly(), ...options.process?.env },
   })
-  const removed = child.exited.then(() => rm(folder, { recursive: true, force: true }))
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${metricsPort}${path}`)
   const metrics = async (): Promise<string> => (await get('/metrics')).text()
   const readyLine = await child.line(/"event":"ready"/)
@@ -92,11 +95,7 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
     get,
     metrics,
     metric: async (name, labels) => sampleOf(await metrics(), name, labels ?? {}),
-    stop: async () => {
-      const exit = await child.end()
-      await removed
-      return exit
-    },
+    stop: () => child.end(),
   }
 }
 
@@ -106,7 +105,8 @@ export async function runNiveau3(
   options: ProcessOptions & { readonly timeoutMs?: number } = {},
 ): Promise<Exit & { readonly stdout: string; readonly stderr: string }> {
   await expectFreshBuild()
-  return runToEnd(process.execPath, [PROGRAM, ...args], options)
+  const env = { ...ownEnvironmentOnly(), ...options.env }
+  return runToEnd(process.execPath, [PROGRAM, ...args], { ...options, env })
 }
 
 /** Returns the value of one sample of the Prometheus text format, 0 where it is absent. */
@@ -143,6 +143,12 @@ async function listArguments(options: Niveau3Options, folder: string): Promise<s
     args.push('--config', file)
   }
   return args
+}
+
+/** Takes away the NIVEAU3_ variables of the test run: only a test configures its server. */
+function ownEnvironmentOnly(): Record<string, undefined> {
+  const names = Object.keys(process.env).filter((name) => name.startsWith('NIVEAU3_'))
+  return Object.fromEntries(names.map((name) => [name, undefined]))
 }
 
 /** Tests of yesterday's build mislead: the build must be younger than every source file. */

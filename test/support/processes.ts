@@ -39,6 +39,8 @@ export interface ProcessOptions {
   readonly readyMsMax?: number
   /** Written to the process's standard input, which is then closed. */
   readonly input?: string
+  /** Runs after the process has ended and before `exited` resolves: its folder is removed here. */
+  readonly cleanUp?: () => Promise<void>
 }
 
 const running = new Set<Process>()
@@ -53,6 +55,17 @@ process.once('exit', () => {
   for (const child of running) child.signal('SIGKILL')
 })
 
+/** Settles as `work` does, after `cleanUp`. */
+async function andThen<Value>(work: Promise<Value>, cleanUp: () => Promise<void>): Promise<Value> {
+  try {
+    return await work
+  } finally {
+    await cleanUp()
+  }
+}
+
+async function nothingToClean(): Promise<void> {}
+
 /** Starts a program and resolves when it is ready; rejects, with its output, when it is not. */
 export async function startProcess(
   command: string,
@@ -64,14 +77,14 @@ export async function startProcess(
     env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
-  const started = new Process(child, command)
+  const started = new Process(child, command, options.cleanUp ?? nothingToClean)
   // A program that ends early closes its input; the exit says so better than EPIPE.
   child.stdin.on('error', () => {})
   child.stdin.end(options.input ?? '')
   try {
     await untilReady(started, options)
   } catch (cause) {
-    if (started.isRunning()) await started.end('SIGKILL')
+    await Promise.allSettled([started.end('SIGKILL')])
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new Error(`${command} ${args.join(' ')}: ${reason}\n${started.output()}`, { cause })
   }
@@ -102,7 +115,7 @@ export class Process {
   readonly #chunks: { readonly from: 'stdout' | 'stderr'; readonly text: string }[] = []
   readonly #watchers = new Set<() => void>()
 
-  constructor(child: ChildProcess, command: string) {
+  constructor(child: ChildProcess, command: string, cleanUp: () => Promise<void>) {
     this.#child = child
     for (const from of ['stdout', 'stderr'] as const) {
       child[from]?.setEncoding('utf8').on('data', (text: string) => {
@@ -113,11 +126,11 @@ export class Process {
     const gate = new Gate<Exit>()
     child.once('error', (error) => gate.fail(new Error(`${command}: ${error.message}`)))
     child.once('close', (code, signal) => gate.open({ code, signal }))
-    this.exited = gate.opened
+    this.exited = andThen(gate.opened, cleanUp)
     running.add(this)
     const forget = (): void => void running.delete(this)
     // Handling both ends also keeps an exit that nobody awaits from being an unhandled rejection.
-    gate.opened.then(forget, forget)
+    this.exited.then(forget, forget)
   }
 
   get pid(): number {

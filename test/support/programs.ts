@@ -1,5 +1,6 @@
 /**
- * Real programs for the tests: Redis, Unbound, dig, dnsperf, promtool.
+ * Real programs for the tests and the benchmarks: Redis, Unbound, dig, dnsperf, promtool, and the
+ * resolvers that bench/peers compares with.
  *
  * Each is taken from PATH, else from its Debian package, unpacked with the libraries that this
  * machine lacks into a cache folder. Nothing is installed into the system, no root is needed, no
@@ -24,7 +25,7 @@ interface Source {
   readonly alone: boolean
 }
 
-/** Every program that the tests may ask for. */
+/** Every program that the tests and benchmarks may ask for. */
 const SOURCES = {
   'redis-server': { package: 'redis-server', alone: false },
   'redis-cli': { package: 'redis-server', alone: false },
@@ -34,6 +35,12 @@ const SOURCES = {
   kdig: { package: 'knot-dnsutils', alone: false },
   dnsperf: { package: 'dnsperf', alone: false },
   promtool: { package: 'prometheus', alone: true },
+  pdns_recursor: { package: 'pdns-recursor', alone: false },
+  dnsdist: { package: 'dnsdist', alone: false },
+  dnsmasq: { package: 'dnsmasq-base', alone: false },
+  kresd: { package: 'knot-resolver', alone: false },
+  named: { package: 'bind9', alone: false },
+  smartdns: { package: 'smartdns', alone: false },
 } as const satisfies Record<string, Source>
 
 export type ProgramName = keyof typeof SOURCES

@@ -142,9 +142,11 @@ export async function startUnbound(options: UnboundOptions = {}): Promise<Unboun
   const child = await startProcess(
     await program('unbound'),
     ['-d', '-c', join(folder, 'unbound.conf')],
-    { ready: { line: /start of service/ } },
+    {
+      ready: { line: /start of service/ },
+      cleanUp: () => rm(folder, { recursive: true, force: true }),
+    },
   )
-  const removed = child.exited.then(() => rm(folder, { recursive: true, force: true }))
   return {
     address: '127.0.0.1',
     port,
@@ -153,7 +155,6 @@ export async function startUnbound(options: UnboundOptions = {}): Promise<Unboun
     questions: () => questionsOf(child.stderr()),
     stop: async () => {
       await child.end()
-      await removed
     },
   }
 }

@@ -91,7 +91,7 @@ describe('opening an image', () => {
     expect(codeOf(() => openTrie(longer.buffer))).toBe('ERR_IMAGE')
   })
 
-  test('refuses a newer version with the advice to update, an older one with that to compile', () => {
+  test('refuses a newer version with the advice to update, an older one to compile', () => {
     const newer = Uint8Array.from(image)
     newer[OFFSET_VERSION]!++
     expect(() => openTrie(newer.buffer)).toThrow(/newer niveau3 made it; update niveau3/)

@@ -69,7 +69,7 @@ function otherKind(head: Buffer): string | undefined {
   if (/^<(?:!doctype\s+html|html|head|body|script|!--)/i.test(text)) return 'an HTML page'
   if (/^<\?xml|^<[a-z]+[\s>]/i.test(text)) return 'an XML document'
   if (/^(?:\{\s*"|\{\s*\}|\[\s*["{[\]])/.test(text)) return 'a JSON document'
-  return head.includes(0) ? 'a binary file' : undefined
+  return head.includes(0) ? 'a binary file, or UTF-16 without its mark' : undefined
 }
 
 /** Tells the format by the lines at the start of the text. */
@@ -83,7 +83,7 @@ export function detectFormat(head: Buffer): DetectedFormat {
   const count = (format: ListFormat): number => votes.get(format) ?? 0
   // Zone and settings files hold nothing that another format would explain better.
   const settings = (['rpz', 'dnsmasq', 'unbound'] as const).find(
-    (format) => count(format) > 0 && count(format) * 2 >= sum(votes),
+    (format) => count(format) * 2 > sum(votes),
   )
   if (settings !== undefined) return { format: settings, column: 0 }
   const column = count('hosts') * 2 > lines.length ? -1 : tableColumn(lines)

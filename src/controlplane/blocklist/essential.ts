@@ -55,8 +55,8 @@ export class EssentialNames {
   /**
    * Loads files of one name a line; `#` starts a comment.
    *
-   * @throws OperationalError ERR_LIST for a missing file or a line that is no name: a misspelt essential
-   *   name would be blocked in silence, so nothing is skipped here.
+   * @throws OperationalError ERR_LIST for a missing file or a line that is no name: a misspelt
+   *   essential name would be blocked in silence, so nothing is skipped here.
    */
   static async load(files: readonly string[]): Promise<EssentialNames> {
     const essential = new EssentialNames()
@@ -67,7 +67,7 @@ export class EssentialNames {
       } catch (cause) {
         throw new OperationalError(
           'ERR_LIST',
-          `cannot read the essential names in ${file}; restore the file from the package or correct its path`,
+          `essential names ${file} cannot be read; restore the file or correct its path`,
           { file, cause },
         )
       }
@@ -121,7 +121,8 @@ export class EssentialNames {
       if (reason !== undefined || slot.octets < 2) {
         throw new OperationalError(
           'ERR_LIST',
-          `${file}:${index + 1}: "${token}" is no name (${reason ?? 'the root'}); write one name a line`,
+          `${file}:${index + 1}: "${token}" is no name (${reason ?? 'the root'}); ` +
+            'write one name a line',
           { file, line: index + 1 },
         )
       }

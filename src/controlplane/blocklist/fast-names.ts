@@ -5,8 +5,8 @@
  * lines that the long way would read to the same rule.
  */
 
+import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from '../../wire/name.ts'
 import type { RuleIntake } from './intake.ts'
-import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from './name-text.ts'
 import { ACTION_BLOCK, COVERS_SUBTREE } from './rule.ts'
 
 /** What may stand in front of the name. */
@@ -18,7 +18,6 @@ const TAB = 0x09
 const SPACE = 0x20
 const STAR = 0x2a
 const DOT = 0x2e
-const DIGIT_0 = 0x30
 const DIGIT_9 = 0x39
 const SMALL_L = 0x6c
 
@@ -53,7 +52,8 @@ class FastName {
       if (folded !== 0) {
         wire[at] = folded
         at += 1
-        if (folded > DIGIT_9 || folded < DIGIT_0) onlyDigits = false
+        // A range of addresses has a hyphen as well.
+        if (folded > DIGIT_9) onlyDigits = false
         continue
       }
       if (octet !== DOT && octet !== LF && octet !== CR) return 0

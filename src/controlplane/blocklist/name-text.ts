@@ -5,10 +5,7 @@
 
 import { domainToASCII } from 'node:url'
 
-/** Octets of a whole name on the wire, the root octet included (RFC 1035 2.3.4). */
-export const NAME_OCTETS_MAX = 255
-/** Octets of one label, its length octet not counted (RFC 1035 2.3.4). */
-export const LABEL_OCTETS_MAX = 63
+import { LABEL_OCTETS_MAX, NAME_OCTETS_MAX } from '../../wire/name.ts'
 
 /** Why a text is no name. */
 export type NameFault =
@@ -44,6 +41,10 @@ const BACKSLASH = 0x5c
 const OTHER_FULL_STOPS = /[\u3002\uFF0E\uFF61]/g
 /** What stands for an octet sequence that is not UTF-8. */
 const REPLACEMENT = '\uFFFD'
+/** Past this a label is too long in any script; UTS-46 takes quadratic time on long ones. */
+const U_LABEL_UNITS_MAX = 4 * LABEL_OCTETS_MAX
+/** Past this a text is no name: 63 octets a label, escaped as `\DDD`, or U-labels with marks. */
+const TEXT_UNITS_MAX = 8 * NAME_OCTETS_MAX
 /** ASCII that may stand beside other letters in a U-label; the rest would change domainToASCII. */
 const U_LABEL = /^[-0-9A-Z_a-z\u0080-\u{10FFFF}]+$/u
 
@@ -71,8 +72,10 @@ function toALabel(label: string): string | undefined {
  */
 function writeUnicodeName(text: string, out: Uint8Array): number {
   if (text.includes(REPLACEMENT)) return FAULT_ENCODING
+  if (text.length > TEXT_UNITS_MAX) return FAULT_NAME_TOO_LONG
   const labels: string[] = []
   for (const label of text.replace(OTHER_FULL_STOPS, '.').split('.')) {
+    if (label.length > U_LABEL_UNITS_MAX) return FAULT_LABEL_TOO_LONG
     // oxlint-disable-next-line no-control-regex -- the range of ASCII is what is asked
     const aLabel = /^[\u0000-\u007F]*$/.test(label) ? label : toALabel(label)
     if (aLabel === undefined) return FAULT_IDNA
@@ -97,7 +100,8 @@ function escapedOctet(text: string, at: number): number {
  * letters outside ASCII by UTS-46; a punycode label is taken as it stands.
  *
  * @param out at least `NAME_OCTETS_MAX` octets.
- * @returns how many octets were written, the root octet included, or a negative code for `nameFault`.
+ * @returns how many octets were written, the root octet included, or a negative code for
+ *   `nameFault`.
  */
 export function writeName(text: string, out: Uint8Array): number {
   if (text === '') return FAULT_EMPTY

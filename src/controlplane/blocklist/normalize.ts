@@ -24,7 +24,7 @@ const FAULT_REASONS: Record<NameFault, NotRuleReason> = {
 }
 
 /** Digits and dots only: an IPv4 address, a part of one, or several glued together. */
-const DIGITS_AND_DOTS = /^[0-9.]*[0-9][0-9.]*$/
+const DIGITS_AND_DOTS = /^\.*[0-9][0-9.]*$/
 /** An IPv4 network or range. */
 const IPV4_RANGE = /^[0-9.]+(?:\/[0-9.]+|-[0-9.]+)$/
 const IPV6_LIKE = /^\[?[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(?:%[\w-]+)?\]?(?:\/\d{1,3})?(?::\d+)?$/i
@@ -47,7 +47,7 @@ export function isAddressText(text: string): boolean {
 
 /** True when a token is written as a regular expression, a squidGuard one among them. */
 export function isRegexText(token: string): boolean {
-  if (!REGEX_SIGNS.test(token)) return false
+  if (!REGEX_SIGNS.test(token) || !/\w/.test(token)) return false
   const url = token.replace(SCHEME, '')
   const hostEnd = url.search(/[/?#]/)
   // Where a path follows a host, the signs are the path's.
@@ -78,8 +78,8 @@ export function normalizeName(
 
 /** The reason for a token with signs that no host name has. */
 function unlikeName(token: string): NotRuleReason {
-  if (token.includes('*')) return REGEX_SIGNS.test(token) ? 'regex' : 'pattern'
-  return REGEX_SIGNS.test(token) ? 'regex' : 'malformed'
+  if (isRegexText(token)) return 'regex'
+  return token.includes('*') ? 'pattern' : 'malformed'
 }
 
 /**

@@ -34,7 +34,7 @@ export function isAdblockLine(line: string): boolean {
     line.startsWith('|') ||
     (line.startsWith('/') && /\/(?:\$[\w~,=|.-]+)?$/.test(line) && line.length > 2) ||
     /^[^\s/]*#(?:@|\?|\$|%|@\?|@\$|@%|\$\?)?#\S/.test(line) ||
-    /^[^\s/]+\^(?:\$|$)/.test(line)
+    /^[^\s/]+(?:\^(?:\$|$)|\$@?\$)/.test(line)
   )
 }
 

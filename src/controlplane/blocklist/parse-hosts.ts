@@ -16,7 +16,7 @@ import { ACTION_BLOCK, COVERS_SUBTREE } from './rule.ts'
 
 /** Names that hosts files give to the machine itself and to groups of machines. */
 const LOCAL_NAME =
-  /^(?:localhost[46]?(?:\.localdomain[46]?)?|local|localdomain|broadcasthost|ip6-[\w-]+|0\.0\.0\.0)$/i
+  /^(?:localhost[46]?(?:\.localdomain[46]?)?|local|localdomain|broadcasthost|ip6-[\w-]+)$/i
 
 /** True for an address that leads nowhere: unspecified or loopback. */
 export function isSinkAddress(text: string): boolean {
@@ -43,7 +43,7 @@ export function parseHostsLine(line: string, intake: RuleIntake): void {
   }
   const sink = isSinkAddress(address)
   for (const name of names) {
-    if (LOCAL_NAME.test(name)) intake.skip('local-name', name)
+    if (LOCAL_NAME.test(name) || name === '0.0.0.0') intake.skip('local-name', name)
     else if (!sink) intake.skip('rewrite', line)
     else parseHostName(name, intake)
   }

@@ -7,6 +7,7 @@
  * leniently: an SOA whose parentheses do not match must not swallow the rules behind it.
  */
 
+import { commentStart } from './comment-start.ts'
 import type { RuleIntake } from './intake.ts'
 import { isSinkAddress } from './parse-hosts.ts'
 import { ACTION_BLOCK, ACTION_EXCEPT, COVERS_BELOW, COVERS_SELF, type RuleAction } from './rule.ts'
@@ -14,7 +15,7 @@ import { ACTION_BLOCK, ACTION_EXCEPT, COVERS_BELOW, COVERS_SELF, type RuleAction
 const TYPE =
   /^(?:A|AAAA|CNAME|SOA|NS|TXT|MX|PTR|SRV|DNAME|NAPTR|HTTPS|SVCB|CAA|DS|DNSKEY|RRSIG|NSEC3?|SPF)$/i
 const CLASS = /^(?:IN|CH|HS)$/i
-const TTL = /^\d+[smhdw\d]*$/i
+const TTL = /^\d[smhdw\d]*$/i
 const TRIGGER = /(?:^|\.)rpz-(?:ip|client-ip|nsip|nsdname)$/i
 /** Lines that a record in parentheses may go on for; SOA records take five to seven. */
 const CONTINUED_LINES_MAX = 32
@@ -29,8 +30,8 @@ interface RpzRecord {
 export function isRpzLine(line: string): boolean {
   return (
     /^\$(?:TTL|ORIGIN|INCLUDE)\s/i.test(line) ||
-    /^(?:\S+\s+)?(?:\d+\w*\s+)?(?:IN\s+)?(?:SOA|NS)\s+\S+/i.test(line) ||
-    /^\S+\s+(?:\d+\w*\s+)?(?:IN\s+)?(?:CNAME\s+\S+|A\s+[\d.]+|AAAA\s+[\da-f:.]+)\s*(?:;.*)?$/i.test(
+    /^(?:\S+\s+)?(?:\d\w*\s+)?(?:IN\s+)?(?:SOA|NS)\s+\S+/i.test(line) ||
+    /^\S+\s+(?:\d\w*\s+)?(?:IN\s+)?(?:CNAME\s+\S+|A\s+[\d.]+|AAAA\s+[\da-f:.]+)\s*(?:;.*)?$/i.test(
       line,
     )
   )
@@ -88,13 +89,18 @@ export class RpzParser {
 
   #record(text: string): void {
     const words = text.trim().split(/\s+/)
-    if (!/^\s/.test(text)) this.#owner = this.#absolute(words.shift() ?? '')
-    while (words.length > 0 && !TYPE.test(words[0] ?? '')) {
-      const word = words[0] ?? ''
-      if (!TTL.test(word) && !CLASS.test(word)) break
-      words.shift()
+    let at = 0
+    if (!/^\s/.test(text)) {
+      this.#owner = this.#absolute(words[0] ?? '')
+      at = 1
     }
-    const [type = '', data = ''] = words
+    // A TTL and a class at most, in either order (RFC 1035 5.1).
+    for (let skipped = 0; skipped < 2; skipped += 1) {
+      const word = words[at] ?? ''
+      if (TYPE.test(word) || (!TTL.test(word) && !CLASS.test(word))) break
+      at += 1
+    }
+    const [type = '', data = ''] = words.slice(at, at + 2)
     if (!TYPE.test(type)) {
       // What is left of an SOA whose parenthesis was never opened stands behind blanks.
       this.#intake.skip(/^\s/.test(text) ? 'zone-record' : 'malformed', text)
@@ -164,8 +170,6 @@ function parentheses(text: string): number {
   return depth
 }
 
-/** Takes off a comment: a `;` outside quotes and escapes. */
 function uncommented(line: string): string {
-  if (!line.includes(';')) return line
-  return line.replace(/^((?:[^";\\]|\\.|"[^"]*"?)*);.*$/, '$1')
+  return line.slice(0, commentStart(line, ';', '"'))
 }

@@ -7,6 +7,7 @@
  * read twice: first for these names, then for the rules.
  */
 
+import { commentStart } from './comment-start.ts'
 import type { RuleIntake } from './intake.ts'
 import { isSinkAddress } from './parse-hosts.ts'
 import { ACTION_BLOCK, COVERS_SELF, COVERS_SUBTREE } from './rule.ts'
@@ -48,9 +49,11 @@ interface LocalData {
 function localData(rest: string): LocalData | undefined {
   const [, double, single, bare] = QUOTED.exec(rest) ?? []
   const words = (double ?? single ?? bare ?? '').trim().split(/\s+/)
-  const name = words.shift() ?? ''
-  while (words.length > 2 && /^(?:\d+[smhdw]?|IN)$/i.test(words[0] ?? '')) words.shift()
-  const [type, value] = words
+  const [name = ''] = words
+  // A TTL and a class at most, in either order.
+  let at = 1
+  while (at < 3 && /^(?:\d+[smhdw]?|IN)$/i.test(words[at] ?? '')) at += 1
+  const [type, value] = words.slice(at, at + 2)
   if (name === '' || type === undefined || value === undefined) return undefined
   return { name, type: type.toUpperCase(), value }
 }
@@ -116,7 +119,6 @@ export class UnboundParser {
   }
 }
 
-/** Takes off a comment, which starts at a `#` outside quotes. */
 function uncommented(line: string): string {
-  return line.replace(/^((?:[^"'#]|"[^"]*"|'[^']*')*)#.*$/, '$1').trim()
+  return line.slice(0, commentStart(line, '#', `"'`)).trim()
 }

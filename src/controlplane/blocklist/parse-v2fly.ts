@@ -8,7 +8,7 @@ import { ACTION_BLOCK, COVERS_SELF, COVERS_SUBTREE } from './rule.ts'
 
 const PREFIXED = /^(full|domain|regexp|keyword|include):\s*(\S.*)$/
 /** Attributes say where a name is used or who else lists it; the name is meant in any case. */
-const ATTRIBUTES = /(?:\s+[@&]\S+|:@[\w!,@-]+)+$/
+const ATTRIBUTE = /^[@&]/
 
 /** True for a line with a prefix of this format. */
 export function isV2flyLine(line: string): boolean {
@@ -18,7 +18,9 @@ export function isV2flyLine(line: string): boolean {
 /** Reads one line that is neither blank nor a comment and has a prefix or an attribute. */
 export function parseV2flyLine(line: string, intake: RuleIntake): void {
   const text = line.replace(/\s#.*$/, '').trim()
-  const entry = text.replace(ATTRIBUTES, '')
+  const words = text.split(/\s+/).filter((word) => !ATTRIBUTE.test(word))
+  // The exported form glues them to the name: `domain:x:@cn`.
+  const entry = words.join(' ').replace(/:@.*$/, '')
   const [, prefix, value = ''] = PREFIXED.exec(entry) ?? []
   if (prefix === 'regexp') intake.skip('regex', text)
   else if (prefix === 'keyword') intake.skip('keyword', text)

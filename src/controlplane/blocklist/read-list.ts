@@ -16,6 +16,8 @@ import { UnboundParser } from './parse-unbound.ts'
 import type { RuleSink } from './rule.ts'
 import { SourceOctets, type SourceOptions } from './source-octets.ts'
 
+export type { ListReport, ListSource } from './list-source.ts'
+
 /** Text that the format is told by. */
 const HEAD_OCTETS = 256 * KiB
 
@@ -250,7 +252,8 @@ function refuseEmpty(source: ListSource, report: ListReport): void {
   if (source.curated && found.length === 0 && report.commentLines > 0) return
   throw new OperationalError(
     'ERR_LIST_EMPTY',
-    `list ${source.file} has no rule (${found.length === 0 ? 'nothing but comments and blank lines' : found.join('; ')}); look into the file or download it again`,
+    `list ${source.file} has no rule (${found.join('; ') || 'comments and blank lines only'}); ` +
+      'look into the file or download it again',
     { file: source.file },
   )
 }

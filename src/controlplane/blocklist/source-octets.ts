@@ -68,8 +68,8 @@ export class SourceOctets {
   /**
    * Gives the text as UTF-8 without a byte order mark.
    *
-   * @throws OperationalError ERR_LIST (unreadable, damaged gzip), ERR_LIST_TOO_LARGE; the reason of the
-   *   signal when it is aborted.
+   * @throws OperationalError ERR_LIST (unreadable, damaged gzip), ERR_LIST_TOO_LARGE; the reason of
+   *   the signal when it is aborted.
    */
   async *chunks(): AsyncGenerator<Buffer> {
     const stored = this.#stored()
@@ -111,12 +111,15 @@ export class SourceOctets {
 
   async *#gunzip(stored: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     const gunzip = createGunzip({ chunkSize: CHUNK_OCTETS })
+    // Errors are met where they are awaited; one that comes later must not end the process.
+    gunzip.on('error', () => undefined)
     const feeding = feed(stored, gunzip)
-    // Awaited below; a failure meanwhile must not end the process.
     feeding.catch(() => undefined)
     try {
       for await (const chunk of gunzip as AsyncIterable<Buffer>) yield chunk
       await feeding
+      // zlib ends in silence before octets that are no gzip member.
+      if (gunzip.bytesWritten < this.octetsRead) throw new Error('octets behind the gzip data')
     } catch (cause) {
       if (cause instanceof OperationalError || this.#signal?.aborted === true) throw cause
       throw new OperationalError(
@@ -126,6 +129,7 @@ export class SourceOctets {
       )
     } finally {
       gunzip.destroy()
+      await feeding.catch(() => undefined)
     }
   }
 
@@ -154,21 +158,17 @@ async function* prepend(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGener
   }
 }
 
-/** Writes everything into gunzip; what follows its end is still read, for the digest. */
 async function feed(
   stored: AsyncIterable<Buffer>,
   gunzip: ReturnType<typeof createGunzip>,
 ): Promise<void> {
-  const closed = once(gunzip, 'close')
+  const closed = once(gunzip, 'close').catch(() => undefined)
   try {
     for await (const chunk of stored) {
-      if (gunzip.destroyed) {
-        if (gunzip.errored !== null) return
-        continue
-      }
+      if (gunzip.destroyed) return
       if (!gunzip.write(chunk)) await Promise.race([once(gunzip, 'drain'), closed])
     }
-    if (!gunzip.destroyed) gunzip.end()
+    gunzip.end()
   } catch (cause) {
     gunzip.destroy(cause instanceof Error ? cause : new Error(String(cause)))
     throw cause

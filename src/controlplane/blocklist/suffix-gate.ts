@@ -5,7 +5,7 @@
 
 import { getPublicSuffix, parse } from 'tldts'
 
-import { NAME_OCTETS_MAX } from './name-text.ts'
+import { NAME_OCTETS_MAX } from '../../wire/name.ts'
 
 export const SUFFIX_NONE = 0
 /** From the ICANN section of the Public Suffix List: `com`, `com.cn`, `bologna.it`. */

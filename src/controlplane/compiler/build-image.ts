@@ -3,11 +3,16 @@
 import { OperationalError } from '../../base/errors.ts'
 import {
   CATEGORIES_MAX,
-  SECTION_BLOCK_STARTS,
-  SECTION_BLOCKS,
+  SECTION_DICTIONARY,
+  SECTION_FINGERS,
+  SECTION_HEADS,
   SECTION_META,
+  SECTION_MODEL,
   SECTION_OPENINGS,
-  SECTION_VERDICTS,
+  SECTION_PLAIN,
+  SECTION_RECORD_STARTS,
+  SECTION_RECORDS,
+  SECTION_VALUES,
 } from '../../trie/layout.ts'
 import { formatMeta } from '../../trie/meta.ts'
 import type { TrieList } from '../../trie/meta.ts'
@@ -44,7 +49,8 @@ export function buildImage(collector: RuleCollector, facts: readonly ListFacts[]
   if (categories.length > CATEGORIES_MAX) {
     throw new OperationalError(
       'ERR_LIST_TOO_LARGE',
-      `${categories.length} categories; one image holds ${CATEGORIES_MAX}: give some lists one category`,
+      `${categories.length} categories, and one image holds ${CATEGORIES_MAX}: ` +
+        'give some lists the same category',
     )
   }
   const places = Array.from<ListPlace>({ length: facts.length })
@@ -65,20 +71,26 @@ export function buildImage(collector: RuleCollector, facts: readonly ListFacts[]
 
 function assemble(resolved: ResolvedNames, meta: string): SharedArrayBuffer {
   const encoded = encodeNames(resolved)
-  const verdicts = Int32Array.from(
-    resolved.verdicts.flatMap(({ self, selfList, below, belowList }) => [
+  const values = Int32Array.from(
+    resolved.values.flatMap(({ self, selfList, below, belowList, leaf }) => [
       self,
       selfList,
       below,
       belowList,
+      leaf ? 1 : 0,
     ]),
   )
   return assembleImage([
     { id: SECTION_META, content: Buffer.from(meta) },
-    { id: SECTION_VERDICTS, content: octetsOf(verdicts) },
+    { id: SECTION_VALUES, content: octetsOf(values) },
     { id: SECTION_OPENINGS, content: octetsOf(resolved.openings) },
-    { id: SECTION_BLOCK_STARTS, content: octetsOf(encoded.blockStarts) },
-    { id: SECTION_BLOCKS, content: encoded.blocks },
+    { id: SECTION_DICTIONARY, content: encoded.dictionary },
+    { id: SECTION_MODEL, content: encoded.model },
+    { id: SECTION_HEADS, content: octetsOf(encoded.heads) },
+    { id: SECTION_FINGERS, content: encoded.fingers },
+    { id: SECTION_RECORD_STARTS, content: octetsOf(encoded.recordStarts) },
+    { id: SECTION_RECORDS, content: octetsOf(encoded.records) },
+    { id: SECTION_PLAIN, content: encoded.plain },
   ])
 }
 

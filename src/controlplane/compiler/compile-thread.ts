@@ -8,6 +8,8 @@ import type { CompileTask, FromCompiler } from './compile-worker.ts'
 const WORKER_FILE = new URL('./compile-worker.js', import.meta.url)
 /** The collector's tables lie outside the heap; this bounds what parsing may hold on to, in MiB. */
 const HEAP_MIB_MAX = 1024
+/** Strings of odd lines die young: room for them saves copying. */
+const YOUNG_GENERATION_MIB = 64
 
 export interface CompileThreadOptions {
   readonly essentialFiles: readonly string[]
@@ -30,7 +32,10 @@ export async function compileInThread(
   const thread = new Worker(WORKER_FILE, {
     workerData: task,
     name: 'compile',
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX },
+    resourceLimits: {
+      maxOldGenerationSizeMb: HEAP_MIB_MAX,
+      maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB,
+    },
   })
   const abort = (): void => void thread.terminate()
   options.signal?.addEventListener('abort', abort, { once: true })

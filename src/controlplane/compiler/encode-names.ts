@@ -1,57 +1,79 @@
-/**
- * Front coding: names sorted by their labels from the right, in blocks whose first name is whole.
- */
+/** From resolved names to the sections that hold them. */
 
-import { BLOCK_NAMES } from '../../trie/layout.ts'
+import { openModel } from '../../trie/code-model.ts'
+import { openDictionary } from '../../trie/dictionary.ts'
+import { chooseSuffixes } from './choose-suffixes.ts'
+import type { SuffixChoice } from './choose-suffixes.ts'
+import { codeNames, sortCodes } from './name-codes.ts'
+import { packBlocks } from './pack-blocks.ts'
 import type { ResolvedNames } from './resolve-rules.ts'
+import { makeSequences } from './symbol-sequences.ts'
+import { trainModel } from './train-model.ts'
+import { NO_VALUE, writeDictionary, writeModel } from './write-model.ts'
 
 /** The sections that hold the names. */
 export interface EncodedNames {
-  readonly blockStarts: Uint32Array
-  readonly blocks: Uint8Array
+  readonly dictionary: Uint8Array
+  readonly model: Uint8Array
+  readonly heads: Int32Array
+  readonly fingers: Uint8Array
+  readonly recordStarts: Uint32Array
+  readonly records: Uint32Array
+  readonly plain: Uint8Array
 }
 
-/**
- * Encodes the stored names: verdict (2 octets), shared octets, own octets, the octets themselves.
- */
+/** Chooses the codes for these names and writes the names in them. */
 export function encodeNames(resolved: ResolvedNames): EncodedNames {
-  const keys = Array.from<{ key: Buffer; verdict: number }>({
-    length: resolved.stored.length,
-  })
-  for (const [index, name] of resolved.stored.entries()) {
-    keys[index] = { key: keyOf(resolved, name), verdict: resolved.verdictOf[index]! }
-  }
-  keys.sort((a, b) => Buffer.compare(a.key, b.key))
-  const blockStarts = new Uint32Array(Math.ceil(keys.length / BLOCK_NAMES))
-  const octetsMax = keys.reduce((sum, { key }) => sum + key.length + 4, 0)
-  const blocks = new Uint8Array(octetsMax)
-  let at = 0
-  let previous: Buffer = Buffer.alloc(0)
-  for (const [index, { key, verdict }] of keys.entries()) {
-    const first = index % BLOCK_NAMES === 0
-    if (first) blockStarts[index / BLOCK_NAMES] = at
-    let shared = 0
-    const sharedMax = first ? 0 : Math.min(previous.length, key.length)
-    while (shared < sharedMax && previous[shared] === key[shared]) shared++
-    blocks[at++] = verdict & 255
-    blocks[at++] = verdict >>> 8
-    blocks[at++] = shared
-    blocks[at++] = key.length - shared
-    blocks.set(key.subarray(shared), at)
-    at += key.length - shared
-    previous = key
-  }
-  return { blockStarts, blocks: blocks.slice(0, at) }
+  const choice = chooseSuffixes(resolved)
+  const coded = makeSequences(resolved, choice)
+  const model = writeModel(coded.alphabet, trainModel(coded))
+  const dictionary = encodeDictionary(resolved, choice)
+  const codes = codeNames(
+    coded,
+    choice,
+    openModel(model, unreadable),
+    openDictionary(dictionary, resolved.values.length, unreadable),
+  )
+  const valueOf = Uint16Array.from(coded.indexOf, (index) => resolved.valueOf[index]!)
+  const valueBits = 32 - Math.clz32(Math.max(0, resolved.values.length - 2))
+  const packed = packBlocks(codes, sortCodes(codes), valueOf, valueBits)
+  const tooLong = coded.indexOf.filter((_, sequence) => codes.bits[sequence] === 0)
+  const left = packed.left.map((sequence) => coded.indexOf[sequence]!)
+  const plain = encodePlain(resolved, [...coded.plain, ...tooLong, ...left])
+  return { dictionary, model, plain, ...packed.sections }
 }
 
-function keyOf(resolved: ResolvedNames, name: number): Buffer {
-  const { arena } = resolved.names
-  const start = resolved.names.start(name)
-  const key = Buffer.alloc(resolved.names.octets(name) - 1)
-  let end = key.length
-  for (let at = start; arena[at]! !== 0; at += arena[at]! + 1) {
-    end -= arena[at]! + 1
-    key.set(arena.subarray(at, at + arena[at]! + 1), end)
+function encodeDictionary(resolved: ResolvedNames, choice: SuffixChoice): Uint8Array {
+  const nodes = choice.parents.length
+  const uses = new Uint32Array(nodes)
+  const values = new Int32Array(nodes).fill(NO_VALUE)
+  for (let index = 0; index < resolved.stored.length; index++) {
+    const node = choice.nodeOf[index]!
+    if (choice.restOctets[index] === 0) values[node] = resolved.valueOf[index]!
+    else uses[node]!++
   }
-  return key
+  return writeDictionary(choice, uses, values)
+}
+
+/** Writes the plain names: their count, then value and wire name of each, in octet order. */
+function encodePlain(resolved: ResolvedNames, indexes: readonly number[]): Uint8Array {
+  const { names, stored, valueOf } = resolved
+  const entries = indexes.map((index) => {
+    const start = names.start(stored[index]!)
+    const name = names.arena.subarray(start, start + names.octets(stored[index]!))
+    return { name, value: valueOf[index]! }
+  })
+  entries.sort((a, b) => Buffer.compare(a.name, b.name))
+  const count = Buffer.alloc(4)
+  count.writeUInt32LE(entries.length)
+  const parts = entries.flatMap(({ name, value }) => [
+    Uint8Array.of(value & 255, value >>> 8),
+    name,
+  ])
+  return Buffer.concat([count, ...parts])
+}
+
+/** The compiler reads back what it wrote a moment ago: a failure is our own mistake. */
+function unreadable(what: string): Error {
+  return new Error(`the compiler wrote what it cannot read: ${what}`)
 }

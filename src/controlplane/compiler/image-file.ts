@@ -56,7 +56,8 @@ export async function readImage(file: string): Promise<SharedArrayBuffer> {
   } catch (cause) {
     throw new OperationalError(
       'ERR_IMAGE',
-      `cannot read the image ${file}: ${messageOf(cause)}; make it with "niveau3 lists compile --out ${file}"`,
+      `cannot read the image ${file}: ${messageOf(cause)}; ` +
+        `make it with "niveau3 lists compile --out ${file}"`,
       { file, cause },
     )
   }

@@ -80,16 +80,21 @@ export class NameTable {
     return labels
   }
 
-  /** Returns the number of the name in `octets[0..length)`, taking it in when it is new. */
-  intern(octets: Uint8Array, length: number): number {
-    const hash = this.#hashName(octets, 0)
+  /** Returns the number of the name at `start` of `octets`, taking it in when it is new. */
+  intern(octets: Uint8Array, start: number, length: number): number {
+    const hash = this.#hashName(octets, start)
     const mask = this.#slots.length - 1
     let slot = hash & mask
     for (let held = this.#slots[slot]!; held !== 0; held = this.#slots[slot]!) {
-      if (this.#isHeld(held - 1, hash, octets, 0, length)) return held - 1
+      if (this.#isHeld(held - 1, hash, octets, start, length)) return held - 1
       slot = (slot + 1) & mask
     }
-    return this.#insert(octets, length, hash, slot)
+    return this.#insert(octets, start, length, hash, slot)
+  }
+
+  /** Returns the number of the name at `start` of `octets`, or `NO_NAME`. */
+  find(octets: Uint8Array, start: number, length: number): number {
+    return this.#find(this.#hashName(octets, start), octets, start, length)
   }
 
   /** Returns the nearest proper suffix of the name that is itself in the table, or `NO_NAME`. */
@@ -99,17 +104,17 @@ export class NameTable {
     const labels = this.#hashSuffixes(this.#arena, start)
     for (let label = 1; label < labels; label++) {
       const suffix = start + this.#labelStarts[label]!
-      const found = this.#find(this.#suffixHashes[label]!, suffix, end - suffix)
+      const found = this.#find(this.#suffixHashes[label]!, this.#arena, suffix, end - suffix)
       if (found !== NO_NAME) return found
     }
     return NO_NAME
   }
 
-  #find(hash: number, at: number, length: number): number {
+  #find(hash: number, octets: Uint8Array, at: number, length: number): number {
     const mask = this.#slots.length - 1
     let slot = hash & mask
     for (let held = this.#slots[slot]!; held !== 0; held = this.#slots[slot]!) {
-      if (this.#isHeld(held - 1, hash, this.#arena, at, length)) return held - 1
+      if (this.#isHeld(held - 1, hash, octets, at, length)) return held - 1
       slot = (slot + 1) & mask
     }
     return NO_NAME
@@ -124,7 +129,7 @@ export class NameTable {
     return true
   }
 
-  #insert(octets: Uint8Array, length: number, hash: number, slot: number): number {
+  #insert(octets: Uint8Array, start: number, length: number, hash: number, slot: number): number {
     const name = this.#count
     if (name >= this.#limits.namesMax || this.#arenaUsed + length > this.#limits.arenaOctetsMax) {
       throw new OperationalError(
@@ -142,7 +147,7 @@ export class NameTable {
       this.#starts = grown(this.#starts, this.#starts.length * 2)
       this.#hashes = grown(this.#hashes, this.#hashes.length * 2)
     }
-    for (let i = 0; i < length; i++) this.#arena[this.#arenaUsed + i] = octets[i]!
+    for (let i = 0; i < length; i++) this.#arena[this.#arenaUsed + i] = octets[start + i]!
     this.#arenaUsed += length
     this.#starts[name + 1] = this.#arenaUsed
     this.#hashes[name] = hash

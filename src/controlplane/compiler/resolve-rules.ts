@@ -4,7 +4,7 @@
  */
 
 import { OperationalError } from '../../base/errors.ts'
-import { LABELS_MAX, VERDICTS_MAX } from '../../trie/layout.ts'
+import { LABELS_MAX, VALUES_MAX } from '../../trie/layout.ts'
 import { prependLabel, ROOT_HASH } from '../../trie/suffix-hash.ts'
 import { COVERS_BELOW, COVERS_SELF } from '../blocklist/rule.ts'
 import { NO_NAME } from './name-table.ts'
@@ -22,6 +22,8 @@ export interface Verdict {
   readonly selfList: number
   readonly below: number
   readonly belowList: number
+  /** Whether no stored name lies below. */
+  readonly leaf: boolean
 }
 
 /** The names that an image stores, with their verdicts. */
@@ -29,10 +31,10 @@ export interface ResolvedNames {
   readonly names: NameTable
   /** Numbers of the stored names in `names`, in no particular order. */
   readonly stored: Uint32Array
-  /** Index into `verdicts` of each of `stored`. */
-  readonly verdictOf: Uint16Array
-  /** In canonical order. */
-  readonly verdicts: readonly Verdict[]
+  /** Index into `values` of each of `stored`. */
+  readonly valueOf: Uint16Array
+  /** The distinct verdicts, the most frequent first. */
+  readonly values: readonly Verdict[]
   /**
    * Sorted hashes of every name that has, somewhere below it, a stored name with fewer categories
    * than the names around it: for these, "all below is blocked" cannot be said.
@@ -51,7 +53,7 @@ export interface ListPlace {
   readonly categoryBit: number
 }
 
-const NOTHING: Verdict = { self: 0, selfList: NO_LIST, below: 0, belowList: NO_LIST }
+const NOTHING: Verdict = { self: 0, selfList: NO_LIST, below: 0, belowList: NO_LIST, leaf: true }
 const NOT_STORED = 0xffff_ffff
 
 /** Resolves the rules of `collector`, whose list `i` stands at `places[i]` in the image. */
@@ -77,6 +79,8 @@ class Resolution {
   readonly #selfSeen: Uint32Array
   readonly #belowSeen: Uint32Array
   #stamp = 0
+  /** 1 for every name with a stored name below it. */
+  readonly #isInner: Uint8Array
   readonly #openings = new Set<number>()
 
   constructor(collector: RuleCollector, places: readonly ListPlace[]) {
@@ -85,6 +89,7 @@ class Resolution {
     this.#places = places
     this.#parents = new Int32Array(this.#names.count)
     this.#verdictOf = new Uint32Array(this.#names.count).fill(NOT_STORED)
+    this.#isInner = new Uint8Array(this.#names.count)
     this.#selfSeen = new Uint32Array(places.length)
     this.#belowSeen = new Uint32Array(places.length)
     this.#intern(NOTHING)
@@ -102,6 +107,7 @@ class Resolution {
       if (verdict.self === around.below && verdict.below === around.below) continue
       this.#verdictOf[name] = number
       storedCount++
+      if (ancestor !== NO_NAME) this.#isInner[ancestor] = 1
       if ((verdict.self & verdict.below & around.below) !== around.below) this.#addOpening(name)
     }
     return this.#finish(storedCount)
@@ -131,7 +137,7 @@ class Resolution {
   /** Goes from the name up to its shortest ancestor; per list, the first rule met decides. */
   #walk(name: number): number {
     this.#stamp++
-    const result = { self: 0, selfList: NO_LIST, below: 0, belowList: NO_LIST }
+    const result = { self: 0, selfList: NO_LIST, below: 0, belowList: NO_LIST, leaf: true }
     for (let node = name; node !== NO_NAME; node = this.#parents[node]!) {
       let selfWinner = NO_LIST
       let belowWinner = NO_LIST
@@ -174,11 +180,8 @@ class Resolution {
     const known = this.#verdictNumbers.get(key)
     if (known !== undefined) return known
     const number = this.#verdictNumbers.size
-    if (number >= VERDICTS_MAX) {
-      throw new OperationalError(
-        'ERR_LIST_TOO_LARGE',
-        `the lists overlap in more than ${VERDICTS_MAX} ways; compile fewer lists into one image`,
-      )
+    if (number >= VALUES_MAX) {
+      throw tooManyVerdicts()
     }
     this.#verdictNumbers.set(key, number)
     this.#verdicts[number] = verdict
@@ -201,29 +204,35 @@ class Resolution {
   }
 
   #finish(storedCount: number): ResolvedNames {
-    const used = new Set<number>()
-    for (const number of this.#verdictOf) if (number !== NOT_STORED) used.add(number)
-    const order = [...used].toSorted((a, b) =>
-      compareVerdicts(this.#verdicts[a]!, this.#verdicts[b]!),
-    )
-    const place = new Map(order.map((number, index) => [number, index]))
+    const uses = new Map<number, number>()
     const stored = new Uint32Array(storedCount)
-    const verdictOf = new Uint16Array(storedCount)
     let at = 0
     for (let name = 0; name < this.#verdictOf.length; name++) {
-      const number = this.#verdictOf[name]!
-      if (number === NOT_STORED) continue
-      stored[at] = name
-      verdictOf[at++] = place.get(number)!
+      if (this.#verdictOf[name] === NOT_STORED) continue
+      stored[at++] = name
+      const key = this.#valueKey(name)
+      uses.set(key, (uses.get(key) ?? 0) + 1)
     }
+    const verdictOf = (key: number): Verdict => {
+      return { ...this.#verdicts[key >>> 1]!, leaf: (key & 1) === 1 }
+    }
+    const ranked = [...uses]
+      .map(([key, count]) => ({ key, count, verdict: verdictOf(key) }))
+      .toSorted((a, b) => b.count - a.count || compareVerdicts(a.verdict, b.verdict))
+    if (ranked.length > VALUES_MAX) throw tooManyVerdicts()
+    const rank = new Map(ranked.map(({ key }, index) => [key, index]))
     return {
       names: this.#names,
       stored,
-      verdictOf,
-      verdicts: order.map((number) => this.#verdicts[number]!),
+      valueOf: Uint16Array.from(stored, (name) => rank.get(this.#valueKey(name))!),
+      values: ranked.map(({ verdict }) => verdict),
       openings: Uint32Array.from(this.#openings).toSorted(),
       ...this.#keptAndRedundant(),
     }
+  }
+
+  #valueKey(name: number): number {
+    return this.#verdictOf[name]! * 2 + 1 - this.#isInner[name]!
   }
 
   #keptAndRedundant(): { kept: number[]; redundant: number[] } {
@@ -247,7 +256,18 @@ class Resolution {
 
 function compareVerdicts(a: Verdict, b: Verdict): number {
   return (
-    a.self - b.self || a.below - b.below || a.selfList - b.selfList || a.belowList - b.belowList
+    a.self - b.self ||
+    a.below - b.below ||
+    a.selfList - b.selfList ||
+    a.belowList - b.belowList ||
+    Number(a.leaf) - Number(b.leaf)
+  )
+}
+
+function tooManyVerdicts(): OperationalError {
+  return new OperationalError(
+    'ERR_LIST_TOO_LARGE',
+    `the lists overlap in more than ${VALUES_MAX} ways; compile fewer lists into one image`,
   )
 }
 

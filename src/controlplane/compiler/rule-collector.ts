@@ -88,7 +88,7 @@ export class RuleCollector {
     coverage: Coverage,
     action: RuleAction,
   ): boolean {
-    const name = this.names.intern(octets, length)
+    const name = this.names.intern(octets, 0, length)
     const bits = action === ACTION_EXCEPT ? coverage << EXCEPT_SHIFT : coverage
     if (name >= this.#newest.length) this.#newest = grown(this.#newest, this.#newest.length * 2)
     const head = this.#newest[name]!

@@ -12,8 +12,14 @@ import { SHIPPED_CATEGORIES } from './schema.ts'
 import { nearest } from './suggest.ts'
 
 const PREFIX = 'NIVEAU3_'
-/** Variables of ours that are no configuration keys: where the file is, where test data is. */
-const OWN_VARIABLES: ReadonlySet<string> = new Set(['NIVEAU3_CONFIG', 'NIVEAU3_DATA'])
+/** Variables of ours that are no configuration keys: where the file is, and what tests read. */
+const OWN_VARIABLES: ReadonlySet<string> = new Set([
+  'NIVEAU3_CONFIG',
+  'NIVEAU3_DATA',
+  'NIVEAU3_CACHE_DIR',
+  'NIVEAU3_PROGRAMS',
+  'NIVEAU3_TEST_REPORT',
+])
 
 export interface EnvironmentLayer {
   readonly overrides: readonly Override[]

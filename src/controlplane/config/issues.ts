@@ -81,7 +81,7 @@ function explainValue(issue: Issue, value: unknown): Explanation {
       return { message: `${show(value)} ${issue.message}` }
     case 'invalid_format':
       return {
-        message: `${show(value)} may hold lower-case letters, digits, dots, hyphens and underscores`,
+        message: `${show(value)} may hold lower-case letters, digits, dots, hyphens, underscores`,
       }
     default:
       return { message: issue.message }

@@ -108,7 +108,7 @@ function readSource(
 }
 
 function namedBy(configFile: string | undefined): Origin {
-  if (configFile !== undefined) return { kind: 'flag', flag: '--config' }
+  if (configFile !== undefined) return { kind: 'default' }
   return { kind: 'environment', name: 'NIVEAU3_CONFIG' }
 }
 

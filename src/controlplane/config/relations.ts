@@ -89,7 +89,8 @@ function checkOpenResolver({ values, layered, report }: Subject): void {
     const isOpen = isWildcard(address) || !isPrivate(address)
     if (!isOpen) continue
     const kind = isWildcard(address) ? 'every address of this machine' : 'a public address'
-    const message = `listen[${index}]: "${values.listen[index]}" is ${kind}, and allowFrom is not set`
+    const text = values.listen[index]
+    const message = `listen[${index}]: "${text}" is ${kind}, and allowFrom is not set`
     const remedy =
       'list the networks that may ask, such as allowFrom: [192.168.0.0/16], or listen on a private ' +
       'address'
@@ -125,7 +126,7 @@ function checkLoop({ values, surroundings, report }: Subject): void {
   for (const [index, text] of (values.upstreams ?? []).entries()) {
     const upstream = accepted(parseUpstream(text))
     if (!isOurs(upstream.address, upstream.port)) continue
-    const message = `upstreams[${index}]: "${text}" is this server itself: queries would go in circles`
+    const message = `upstreams[${index}]: "${text}" is this server itself: queries would circle`
     report(['upstreams', index], message, 'name another resolver')
   }
 }
@@ -152,15 +153,16 @@ function checkCache({ values, report }: Subject): void {
 function checkForward({ values, report }: Subject): void {
   const { tryTimeoutMs, totalTimeoutMs } = values.forward
   if (tryTimeoutMs <= totalTimeoutMs) return
-  const message = `forward.tryTimeoutMs: ${tryTimeoutMs} is more than forward.totalTimeoutMs, ${totalTimeoutMs}`
-  report(['forward', 'tryTimeoutMs'], message)
+  const excess = `${tryTimeoutMs} is more than forward.totalTimeoutMs, ${totalTimeoutMs}`
+  report(['forward', 'tryTimeoutMs'], `forward.tryTimeoutMs: ${excess}`)
 }
 
 function checkLimits({ values, report }: Subject): void {
   const { tcpConnectionsPerClientMax, tcpConnectionsMax } = values.limits
   if (tcpConnectionsPerClientMax <= tcpConnectionsMax) return
-  const message = `limits.tcpConnectionsPerClientMax: ${tcpConnectionsPerClientMax} is more than limits.tcpConnectionsMax, ${tcpConnectionsMax}`
-  report(['limits', 'tcpConnectionsPerClientMax'], message)
+  const key = 'tcpConnectionsPerClientMax'
+  const excess = `${tcpConnectionsPerClientMax} is more than limits.tcpConnectionsMax`
+  report(['limits', key], `limits.${key}: ${excess}, ${tcpConnectionsMax}`)
 }
 
 function checkResponses({ values, report }: Subject): void {

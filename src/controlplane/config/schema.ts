@@ -17,7 +17,7 @@ export const CATEGORIES_MAX = 31
 /** The categories whose curated lists ship with the product, in the order of the image. */
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
 /** Words that metrics and commands use for something else than a category. */
-export const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
+const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
   'all',
   'essential',
   'exception',
@@ -29,7 +29,7 @@ export const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
 ])
 const NAME_CHARS_MAX = 63
 /** Worker threads: more than any machine this runs on has cores to give. */
-const WORKERS_MAX = 64
+export const WORKERS_MAX = 64
 /** Listen addresses and upstreams: each costs sockets in every worker. */
 const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
@@ -83,7 +83,7 @@ const categoryName = z
   .max(NAME_CHARS_MAX)
   .superRefine((name, context) => {
     if (!CATEGORY_NAME.test(name)) {
-      const fault = `category "${name}" is not a lower-case letter, then letters, digits and hyphens`
+      const fault = `category "${name}" is not a lower-case letter, then letters, digits, hyphens`
       const repaired = name.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-')
       const usable = CATEGORY_NAME.test(repaired) && { suggestion: `write ${repaired}` }
       report(context, { fault, ...usable })
@@ -293,7 +293,16 @@ export const ConfigSchema = z.strictObject({
         'TCP is used on truncation) or `tcp://ADDR[:53]`. Default: the nameservers of ' +
         '/etc/resolv.conf, this server left out.',
     }),
-  workers: whole(1, WORKERS_MAX, 1).meta({ description: 'Worker threads that answer queries.' }),
+  workers: z
+    .int()
+    .min(1)
+    .max(WORKERS_MAX)
+    .optional()
+    .meta({
+      description:
+        'Worker threads that answer queries, each with its own sockets and cache. Left out: one per ' +
+        'core.',
+    }),
   lists: z
     .array(ListConfig)
     .min(1)

@@ -1,5 +1,6 @@
 /** From checked values to what the two planes are told: addresses parsed, paths absolute. */
 
+import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import type {
   CategorySettings,
@@ -7,31 +8,18 @@ import type {
   Endpoint,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
+import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
 import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
-import { CategoryConfig, SHIPPED_CATEGORIES, type ConfigValues, type ListValues } from './schema.ts'
-
-/** What becomes of rules that are public suffixes, where the default does not fit. */
-export interface SuffixSettings {
-  readonly icann?: 'refuse' | 'keep'
-  readonly private?: 'refuse' | 'keep'
-}
-
-/** One list to read. */
-export interface ListSettings {
-  /** Unique; for metrics, reports and `check`. */
-  readonly name: string
-  readonly category: string
-  /** Absolute path. */
-  readonly file: string
-  /** True for the lists that ship with the product. */
-  readonly curated: boolean
-  readonly publicSuffixes?: SuffixSettings
-  readonly licence?: string
-  readonly attribution?: string
-}
+import {
+  CategoryConfig,
+  SHIPPED_CATEGORIES,
+  WORKERS_MAX,
+  type ConfigValues,
+  type ListValues,
+} from './schema.ts'
 
 /** What the control plane is told. */
 export interface ControlSettings {
@@ -39,7 +27,7 @@ export interface ControlSettings {
   readonly metrics: Endpoint | undefined
   readonly workers: number
   /** Empty exactly when `image` is given. */
-  readonly lists: readonly ListSettings[]
+  readonly lists: readonly ListSource[]
   /** Absolute path of a compiled image. */
   readonly image: string | undefined
   /** Absolute paths; the file that ships is always the first. */
@@ -56,7 +44,7 @@ export interface ControlSettings {
 const BUILT_IN_DIRECTORY = join(PACKAGE_DIRECTORY, 'blocklists')
 
 /** The lists that are loaded when neither `lists` nor `image` is given. */
-export const BUILT_IN_LISTS: readonly ListSettings[] = SHIPPED_CATEGORIES.map((category) => ({
+const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((category) => ({
   name: category,
   category,
   file: join(BUILT_IN_DIRECTORY, `${category}.txt`),
@@ -64,8 +52,9 @@ export const BUILT_IN_LISTS: readonly ListSettings[] = SHIPPED_CATEGORIES.map((c
   licence: 'Apache-2.0',
 }))
 
-export const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
+const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
 
+/** The listen addresses of checked values. */
 export function listenOf(values: ConfigValues): readonly Endpoint[] {
   return values.listen.map((text) => accepted(parseEndpoint(text)))
 }
@@ -103,11 +92,6 @@ function categoriesOf(values: ConfigValues): readonly CategorySettings[] {
   })
 }
 
-/** How a category is treated that the configuration does not name: blocked, with the defaults. */
-export function defaultCategory(name: string): CategorySettings {
-  return categorySettings(name, CategoryConfig.parse({}))
-}
-
 function categorySettings(
   name: string,
   { blocked, response, ipv4, ipv6 }: NonNullable<ConfigValues['categories'][string]>,
@@ -137,7 +121,7 @@ export function controlSettings(
   )
   return {
     metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
-    workers: values.workers,
+    workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],
     image: image === undefined ? undefined : locate(image, ['image']),
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
@@ -152,7 +136,7 @@ export function controlSettings(
 function listsOf(
   values: ConfigValues,
   locate: (file: string, path: KeyPath) => string,
-): readonly ListSettings[] {
+): readonly ListSource[] {
   if (values.lists === undefined) return BUILT_IN_LISTS
   const taken = new Set(values.lists.flatMap((list) => list.name ?? []))
   return values.lists.map((list, index) => ({
@@ -166,7 +150,7 @@ function listsOf(
   }))
 }
 
-function suffixSettings(given: NonNullable<ListValues['publicSuffixes']>): SuffixSettings {
+function suffixSettings(given: NonNullable<ListValues['publicSuffixes']>): SuffixPolicy {
   return {
     ...(given.icann && { icann: given.icann }),
     ...(given.private && { private: given.private }),

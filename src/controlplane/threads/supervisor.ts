@@ -22,6 +22,8 @@ import type {
 } from '../../dataplane/messages.ts'
 import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
+import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
+import { bindSockets, closeSockets, expandWildcards } from './listen-sockets.ts'
 
 /**
  * Restarts within a minute after which the whole process gives up: something is broken for good.
@@ -31,6 +33,9 @@ const RESTART_WINDOW_MS = MINUTE_S * SECOND_MS
 const RESTART_DELAY_MS = 100
 /** Time beyond the grace that a worker gets before it is ended. */
 const STOP_SLACK_MS = 500
+
+/** A worker makes little garbage; the default of 48 MiB would only be memory that is never used. */
+const YOUNG_GENERATION_MIB = 6
 
 const WORKER_FILE = new URL('../../dataplane/worker.js', import.meta.url)
 
@@ -60,6 +65,8 @@ export class Supervisor {
   #endpoints: readonly BoundEndpoint[] = []
   #restartsMs: number[] = []
   #stopping = false
+  #shared = false
+  #libc: Libc | NoLibc = { why: 'not asked yet' }
 
   constructor(settings: DataplaneSettings, policy: PolicyMessage, events: SupervisorEvents) {
     this.#settings = settings
@@ -77,6 +84,11 @@ export class Supervisor {
     return this.#slots.map((slot) => slot.counters)
   }
 
+  /** Why datagrams go one by one instead of in batches; undefined when they go in batches. */
+  get whyNotBatched(): string | undefined {
+    return isLibc(this.#libc) ? undefined : this.#libc.why
+  }
+
   get workersAlive(): number {
     return this.#slots.filter((slot) => slot.thread !== null).length
   }
@@ -87,12 +99,15 @@ export class Supervisor {
    * @throws OperationalError when an address cannot be bound; nothing is left running then.
    */
   async start(workers: number): Promise<void> {
+    this.#libc = await openLibc()
+    this.#shared = workers > 1
+    this.#settings = { ...this.#settings, listen: expandWildcards(this.#settings.listen) }
     try {
-      if (workers > 1) await probePorts(this.#settings.listen)
+      if (this.#shared) await probePorts(this.#settings.listen)
       for (let index = 0; index < workers; index++) {
         const slot: Slot = { index, counters: createCounters(), thread: null, answers: [] }
         this.#slots.push(slot)
-        const message = await this.#startThread(slot, workers > 1)
+        const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
         if (message.kind !== 'ready') throw unexpected(message)
         if (index === 0) this.#adoptPorts(message.endpoints)
@@ -138,14 +153,22 @@ export class Supervisor {
     this.#settings = { ...this.#settings, listen }
   }
 
-  async #startThread(slot: Slot, shared: boolean): Promise<FromWorker> {
+  async #startThread(slot: Slot): Promise<FromWorker> {
+    const libc = this.#libc
+    const bound = isLibc(libc) ? bindSockets(libc, this.#settings.listen, this.#shared) : undefined
+    if (bound !== undefined) this.#settings = { ...this.#settings, listen: bound.endpoints }
     const workerData: WorkerStart = {
       settings: this.#settings,
       policy: this.#policy,
       counters: slot.counters,
-      shared,
+      shared: this.#shared,
+      descriptors: bound?.descriptors,
     }
-    const thread = new Worker(WORKER_FILE, { workerData, name: `dns ${slot.index}` })
+    const thread = new Worker(WORKER_FILE, {
+      workerData,
+      name: `dns ${slot.index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+    })
     slot.thread = thread
     const first = this.#nextAnswer(slot)
     let reason = 'ended by itself'
@@ -153,8 +176,11 @@ export class Supervisor {
     thread.on('error', (error) => {
       reason = error.stack ?? error.message
     })
-    thread.on('exit', () => this.#exited(slot, reason, shared))
-    return first
+    thread.on('exit', () => this.#exited(slot, reason))
+    const message = await first
+    const adopted = message.kind !== 'failed' || message.adopted
+    if (!adopted && bound !== undefined && isLibc(libc)) closeSockets(libc, bound.descriptors)
+    return message
   }
 
   #nextAnswer(slot: Slot): Promise<FromWorker> {
@@ -168,7 +194,7 @@ export class Supervisor {
     await answer
   }
 
-  #exited(slot: Slot, reason: string, shared: boolean): void {
+  #exited(slot: Slot, reason: string): void {
     slot.thread = null
     const counters = slot.counters
     const dropped = DROPPED + DROP_STOPPED
@@ -176,7 +202,12 @@ export class Supervisor {
     counters[IN_FLIGHT] = 0
     counters[TCP_CONNECTIONS] = 0
     for (const answer of slot.answers.splice(0)) {
-      answer({ kind: 'failed', code: 'ERR_WORKER', message: `a worker died: ${reason}` })
+      answer({
+        kind: 'failed',
+        code: 'ERR_WORKER',
+        adopted: true,
+        message: `a worker died: ${reason}`,
+      })
     }
     if (this.#stopping || this.#endpoints.length === 0) return
     this.#events.workerDied(slot.index, reason)
@@ -191,12 +222,12 @@ export class Supervisor {
       this.#events.gaveUp(error)
       return
     }
-    setTimeout(() => void this.#restart(slot, shared), RESTART_DELAY_MS)
+    setTimeout(() => void this.#restart(slot), RESTART_DELAY_MS)
   }
 
-  async #restart(slot: Slot, shared: boolean): Promise<void> {
+  async #restart(slot: Slot): Promise<void> {
     if (this.#stopping) return
-    const message = await this.#startThread(slot, shared)
+    const message = await this.#startThread(slot)
     if (message.kind === 'failed') await slot.thread?.terminate()
   }
 }

@@ -1,25 +1,25 @@
 /** What a transport needs of the pipeline, so that neither imports the other. */
 import type { ReplySink } from '../query.ts'
 
+/** The pipeline, as a transport sees it. */
 export interface QueryHandler {
-  /** Holds the answer after `handle` returned its octets; reused by the next call. */
-  readonly reply: Uint8Array
+  /** After `handle` returned octets: what `countSent` has to be told. */
+  readonly replyCode: number
   /**
-   * Takes one message. A positive result is the octets of `reply` to send now; 0: dropped and
-   * counted; negative: the answer will come through `sink`.
+   * Takes one message. A positive result is the octets of the reply in `out`, to be sent now; 0:
+   * dropped and counted; negative: the answer will come through `sink`.
    */
   handle(
     message: Uint8Array,
     octets: number,
+    out: Uint8Array,
     proto: number,
     family: number,
     sink: ReplySink,
-    address: string,
-    port: number,
     receivedMs: number,
   ): number
-  /** The answer of the last `handle` was given to the socket. */
-  countSent(receivedMs: number): void
+  /** A reply was given to the socket, so long after its query came. */
+  countSent(code: number, milliseconds: number): void
   /** It could not be. */
   countUnsent(): void
 }

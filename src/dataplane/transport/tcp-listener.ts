@@ -19,6 +19,8 @@ import {
 } from '../counters.ts'
 import type { ReplySink } from '../query.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
+import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
+import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
 import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
@@ -27,6 +29,7 @@ import type { QueryHandler } from './query-handler.ts'
 /** How often idle connections are looked for, at most. */
 const SWEEP_MS_MAX = 1000
 const LENGTH_OCTETS = 2
+const BACKLOG = 511
 
 /** One client connection. */
 class TcpConnection implements ReplySink {
@@ -62,6 +65,9 @@ class TcpConnection implements ReplySink {
   get awaitsMessage(): boolean {
     return this.#awaitsMessage
   }
+
+  /** A connection is its own address. */
+  hold(): void {}
 
   /** An answer that had to be waited for. */
   send(reply: Uint8Array, octets: number): boolean {
@@ -141,18 +147,21 @@ class TcpConnection implements ReplySink {
     const octets = handler.handle(
       message,
       message.length,
+      this.#listener.reply,
       PROTO_TCP,
       this.#listener.family,
       this,
-      this.address,
-      0,
       receivedMs,
     )
     if (octets < 0) return
     this.inFlight--
     if (octets === 0) return
-    if (this.#write(handler.reply, octets)) handler.countSent(receivedMs)
-    else handler.countUnsent()
+    const code = handler.replyCode
+    if (this.#write(this.#listener.reply, octets)) {
+      handler.countSent(code, performance.now() - receivedMs)
+    } else {
+      handler.countUnsent()
+    }
   }
 
   #write(reply: Uint8Array, octets: number): boolean {
@@ -173,6 +182,8 @@ export class TcpListener {
   readonly #connections = new Set<TcpConnection>()
   readonly #perClient = new Map<string, number>()
   readonly #sweepTimer: NodeJS.Timeout
+  /** Answers are written here, then copied behind their length. */
+  readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly handler: QueryHandler
   readonly family: number
   access: ClientAccess
@@ -287,15 +298,24 @@ export class TcpListener {
   }
 }
 
-/** Listens on the address; `shared` as in `openUdpListener`. */
+/** Where a TCP listener gets its socket from. */
+export interface TcpSource {
+  readonly endpoint: Endpoint
+  /** A listening socket to take over; undefined: bind the address. */
+  readonly fd: number | undefined
+  /** When binding: lets other workers bind the same port (SO_REUSEPORT), where Node can. */
+  readonly shared: boolean
+}
+
+/** Listens and answers from then on. */
 export function openTcpListener(
-  endpoint: Endpoint,
-  shared: boolean,
+  source: TcpSource,
   handler: QueryHandler,
   access: ClientAccess,
   limits: LimitSettings,
   counters: Counters,
 ): Promise<TcpListener> {
+  const { endpoint, fd, shared } = source
   const ipv6 = endpoint.address.includes(':')
   const server = createServer({ allowHalfOpen: true })
   return new Promise((resolve, reject) => {
@@ -303,8 +323,9 @@ export function openTcpListener(
       reject(createListenError(endpoint, 'TCP', error))
     }
     server.once('error', onError)
-    const options = { host: endpoint.address, port: endpoint.port, ipv6Only: ipv6, backlog: 511 }
-    server.listen({ ...options, exclusive: true, ...(shared ? { reusePort: true } : {}) }, () => {
+    const where = { host: endpoint.address, port: endpoint.port, ipv6Only: ipv6, exclusive: true }
+    const options = fd === undefined ? { ...where, ...(shared ? { reusePort: true } : {}) } : { fd }
+    server.listen({ ...options, backlog: BACKLOG }, () => {
       server.off('error', onError)
       const family = ipv6 ? FAMILY_IPV6 : FAMILY_IPV4
       resolve(new TcpListener(server, handler, access, limits, counters, family))

@@ -12,7 +12,9 @@ import {
   querySlot,
   type Counters,
 } from '../counters.ts'
-import type { ReplySink } from '../query.ts'
+import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
+import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
+import type { ReplySink, Waiter } from '../query.ts'
 import type { Endpoint } from '../settings.ts'
 import { isReflectorPort, type ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
@@ -29,6 +31,9 @@ export class UdpListener implements ReplySink {
   readonly #family: number
   readonly #onSent: (error: Error | null) => void
   access: ClientAccess
+  readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  /** Where the query that is being handled came from. */
+  #remote: RemoteInfo = { address: '', port: 0, family: 'IPv4', size: 0 }
   #closing = false
 
   constructor(
@@ -57,11 +62,13 @@ export class UdpListener implements ReplySink {
     return { address, port }
   }
 
-  send(reply: Uint8Array, octets: number, address: string, port: number): boolean {
-    if (this.#closing) return false
-    // dgram keeps the buffer until the send is done, so each answer gets its own.
-    this.#socket.send(Buffer.from(reply.subarray(0, octets)), port, address, this.#onSent)
-    return true
+  hold(waiter: Waiter): void {
+    waiter.address = this.#remote.address
+    waiter.port = this.#remote.port
+  }
+
+  send(reply: Uint8Array, octets: number, waiter: Waiter): boolean {
+    return this.#send(reply, octets, waiter.address, waiter.port)
   }
 
   close(): void {
@@ -80,23 +87,31 @@ export class UdpListener implements ReplySink {
       this.#drop(DROP_SOURCE_PORT)
       return
     }
+    this.#remote = remote
     const receivedMs = performance.now()
     const octets = handler.handle(
       message,
       message.length,
+      this.#reply,
       PROTO_UDP,
       this.#family,
       this,
-      remote.address,
-      remote.port,
       receivedMs,
     )
     if (octets <= 0) return
-    if (this.send(handler.reply, octets, remote.address, remote.port)) {
-      handler.countSent(receivedMs)
+    const code = handler.replyCode
+    if (this.#send(this.#reply, octets, remote.address, remote.port)) {
+      handler.countSent(code, performance.now() - receivedMs)
     } else {
       handler.countUnsent()
     }
+  }
+
+  #send(reply: Uint8Array, octets: number, address: string, port: number): boolean {
+    if (this.#closing) return false
+    // dgram keeps the buffer until the send is done, so each answer gets its own.
+    this.#socket.send(Buffer.from(reply.subarray(0, octets)), port, address, this.#onSent)
+    return true
   }
 
   #drop(reason: number): void {

@@ -2,6 +2,7 @@
  * Brings a question to the upstreams: which one, how long to wait, when to try the next. One timer
  * serves all open questions, because every try waits equally long.
  */
+import type { Libc } from '../../sys/libc.ts'
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.ts'
 import {
@@ -19,10 +20,11 @@ import {
   failureSlot,
   type Counters,
 } from '../counters.ts'
-import type { DataplaneSettings, ForwardSettings, UpstreamSettings } from '../settings.ts'
+import type { DataplaneSettings, Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
 import { DeadlineList, NO_UPSTREAM, type Pending } from './pending.ts'
 import { TcpExchange } from './tcp-exchange.ts'
+import { UdpBatchExchange } from './udp-batch-exchange.ts'
 import { UdpExchange } from './udp-exchange.ts'
 
 /** Tries in a row without a reply after which an upstream is passed over. */
@@ -52,10 +54,15 @@ class Upstream implements ExchangeEvents {
   downUntilMs = 0
   readonly #forwarder: Forwarder
 
-  constructor(settings: UpstreamSettings, index: number, forwarder: Forwarder) {
+  constructor(
+    settings: UpstreamSettings,
+    index: number,
+    forwarder: Forwarder,
+    libc: Libc | undefined,
+  ) {
     this.index = index
     this.#forwarder = forwarder
-    this.udp = settings.protocol === 'udp' ? new UdpExchange(settings, this) : null
+    this.udp = settings.protocol === 'udp' ? createUdpExchange(settings, this, libc) : null
     this.tcp = new TcpExchange(settings, this)
   }
 
@@ -90,12 +97,13 @@ export class Forwarder {
     settings: ForwardSettings,
     counters: Counters,
     events: ForwardEvents,
+    libc: Libc | undefined,
   ) {
     this.#settings = settings
     this.#counters = counters
     this.#events = events
     for (const [index, upstream] of upstreams.entries()) {
-      this.#upstreams.push(new Upstream(upstream, index, this))
+      this.#upstreams.push(new Upstream(upstream, index, this, libc))
       counters[UPSTREAM_UP + index] = 1
     }
     this.#onTimer = () => this.#expire()
@@ -270,6 +278,16 @@ export class Forwarder {
   }
 }
 
+/** In batches where the system calls are to be had. */
+function createUdpExchange(
+  endpoint: Endpoint,
+  events: ExchangeEvents,
+  libc: Libc | undefined,
+): Exchange {
+  if (libc === undefined) return new UdpExchange(endpoint, events)
+  return new UdpBatchExchange(endpoint, events, libc)
+}
+
 /** Rcodes that another upstream may do better than (RFC 9520 2). */
 function isFailure(rcode: number): boolean {
   return (
@@ -291,6 +309,7 @@ export function createForwarder(
   settings: DataplaneSettings,
   counters: Counters,
   events: ForwardEvents,
+  libc: Libc | undefined,
 ): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events)
+  return new Forwarder(settings.upstreams, settings.forward, counters, events, libc)
 }

@@ -39,6 +39,8 @@ export class Pending {
   tries = 0
   id = 0
   overTcp = false
+  /** The exchange's own record of where the current try left from. */
+  port: object | null = null
   /** True from the first send until it is answered or has failed. */
   open = false
 

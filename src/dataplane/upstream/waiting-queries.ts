@@ -32,8 +32,6 @@ export class WaitingQueries {
     asked: AskedName,
     query: ParsedQuery,
     sink: ReplySink,
-    address: string,
-    port: number,
     receivedMs: number,
     limits: LimitSettings,
     udpOctetsMax: number,
@@ -52,8 +50,7 @@ export class WaitingQueries {
     const waiter = this.#spareWaiters.pop() ?? createWaiter()
     copyQuery(query, waiter.query)
     waiter.sink = sink
-    waiter.address = address
-    waiter.port = port
+    sink.hold(waiter)
     waiter.receivedMs = receivedMs
     pending.addWaiter(waiter)
     this.#counters[IN_FLIGHT] = this.#counters[IN_FLIGHT]! + 1

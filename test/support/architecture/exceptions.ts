@@ -14,12 +14,23 @@ export interface Exception {
 export const COLD_FILES: readonly { readonly path: string; readonly reason: string }[] = [
   { path: 'src/trie/open.ts', reason: 'opens and checks an image, once per start or reload' },
   { path: 'src/trie/meta.ts', reason: 'reads the texts of an image, once per start or reload' },
-  { path: 'src/trie/digest.ts', reason: 'digests a whole image, once per start or reload' },
+  {
+    path: 'src/trie/code-model.ts',
+    reason: 'reads the code of an image, once per start or reload',
+  },
+  { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
+  { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
 export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
+  {
+    path: 'src/trie/dictionary.ts',
+    within: 'emptyDictionary',
+    rules: ['literal', 'new'],
+    reason: 'a helper of openDictionary: once per image',
+  },
   {
     path: 'src/dataplane/cache/memory-cache.ts',
     within: 'set',
@@ -52,6 +63,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/transport/udp-listener.ts',
+    within: 'endpoint',
+    rules: ['literal'],
+    reason: 'asked once, after the bind',
+  },
+  {
+    path: 'src/dataplane/transport/udp-batch-listener.ts',
     within: 'endpoint',
     rules: ['literal'],
     reason: 'asked once, after the bind',

@@ -13,7 +13,7 @@ import {
 import { COLD_FILES } from './exceptions.ts'
 
 /** Folders whose code runs once per query. */
-const HOT_FOLDERS = ['src/wire/', 'src/trie/', 'src/dataplane/']
+const HOT_FOLDERS = ['src/wire/', 'src/trie/', 'src/sys/', 'src/dataplane/']
 
 /** Functions that run once per start, connection set-up or end, by how their names begin. */
 const COLD_NAME = /^(create|open|start|stop|close)(?![a-z])|^constructor$/

@@ -7,6 +7,7 @@ const RANKS: Readonly<Record<string, number>> = {
   base: 0,
   wire: 1,
   trie: 1,
+  sys: 1,
   dataplane: 2,
   controlplane: 3,
   bin: 4,
@@ -15,7 +16,7 @@ const RANKS: Readonly<Record<string, number>> = {
 /** Folders of the data plane that do not know each other. */
 const DATAPLANE_ROOMS = new Set(['transport', 'policy', 'cache', 'upstream'])
 
-/** Files of the data plane that every room of it may import. */
+/** Files of the data plane that every room of it may import; they import none of the rooms. */
 const DATAPLANE_SHARED = new Set(['query.ts', 'settings.ts', 'counters.ts'])
 
 /** The only files of the data plane that know all its rooms. */
@@ -24,19 +25,32 @@ const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
 /** Packages by the folder that may use them; a room that is not here uses none. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/cache': ['lru-cache', 'ioredis'],
-  'src/dataplane/transport': ['koffi'],
+  'src/sys': ['koffi'],
   'src/dataplane/policy': ['ipaddr.js'],
 }
 
 /** Node's own modules by the folder or file that may use them, outside the control plane. */
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  'src/sys': ['node:net'],
   'src/dataplane/transport': ['node:dgram', 'node:net'],
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
+  // The image's checksum, once per start.
+  'src/trie/digest.ts': ['node:crypto'],
 }
 
 /** Files of the command line that every command may import; the others are commands. */
-const CLI_SHARED: readonly string[] = []
+const CLI_SHARED: readonly string[] = [
+  'cli.ts',
+  'dns-exchange.ts',
+  'dns-text.ts',
+  'filter-image.ts',
+  'names-and-types.ts',
+  'progress.ts',
+  'rule-search.ts',
+  'terminal.ts',
+  'verdict.ts',
+]
 
 /** An import as the source writes it. */
 interface Import {
@@ -50,9 +64,15 @@ export function importFaults(source: Source, cliShared = CLI_SHARED): Fault[] {
   if (posix.basename(source.path) === 'index.ts') {
     faults.push(fault(source, 1, 'barrel', 'index.ts hides where things stand; name the file'))
   }
-  for (const { specifier, line } of importsOf(source)) {
+  const imports = importsOf(source)
+  for (const { specifier, line } of imports) {
     const message = refusal(source.path, specifier, cliShared)
     if (message !== undefined) faults.push(fault(source, line, 'import', message))
+  }
+  const rooms = dataplaneRoomsOf(source.path, imports)
+  if (rooms.length > 1) {
+    const only = DATAPLANE_ASSEMBLY.join(' and ')
+    faults.push(fault(source, 1, 'import', `only ${only} may import ${rooms.join(' and ')}`))
   }
   return faults
 }
@@ -105,13 +125,24 @@ function roomOf(path: string): string {
   return (path.split('/')[1] ?? '').replace(/\.ts$/, '')
 }
 
+/** The rooms that a file at the top of the data plane imports, where it may know one at most. */
+function dataplaneRoomsOf(path: string, imports: readonly Import[]): string[] {
+  const [, plane, file, ...deeper] = path.split('/')
+  if (plane !== 'dataplane' || file === undefined || deeper.length > 0) return []
+  if (DATAPLANE_ASSEMBLY.includes(file)) return []
+  const targets = imports.map(({ specifier }) => posix.join('src/dataplane', specifier))
+  const rooms = targets.map((target) => target.split('/')[2] ?? '')
+  return [...new Set(rooms)].filter((room) => DATAPLANE_ROOMS.has(room))
+}
+
 function dataplaneRefusal(path: string, target: string): string | undefined {
   const [from, to] = [path.split('/').slice(2), target.split('/').slice(2)]
   const [fromFirst = '', toFirst = ''] = [from[0], to[0]]
   const toRoom = DATAPLANE_ROOMS.has(toFirst)
   if (from.length === 1) {
-    if (!toRoom || DATAPLANE_ASSEMBLY.includes(fromFirst)) return undefined
-    return `only ${DATAPLANE_ASSEMBLY.join(' and ')} may import ${toFirst}`
+    return toRoom && DATAPLANE_SHARED.has(fromFirst)
+      ? `${fromFirst} may not import ${toFirst}`
+      : undefined
   }
   if (!DATAPLANE_ROOMS.has(fromFirst)) return `${fromFirst} is no room of the data plane`
   if (fromFirst === toFirst || DATAPLANE_SHARED.has(toFirst)) return undefined

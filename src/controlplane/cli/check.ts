@@ -1,0 +1,324 @@
+/** `niveau3 check`: why a name is blocked, or why it is not. */
+
+import { access } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { EXIT, OperationalError } from '../../base/errors.ts'
+import { ClientAccess } from '../../dataplane/transport/client-access.ts'
+import type { Trie } from '../../trie/open.ts'
+import { EssentialNames } from '../blocklist/essential.ts'
+import type { ListSource } from '../blocklist/list-source.ts'
+import { nameToText } from '../blocklist/name-text.ts'
+import { ACTION_BLOCK } from '../blocklist/rule.ts'
+import { parseAddress } from '../config/addresses.ts'
+import type { BlocklistFlag } from '../config/flags.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { collectBlocklist, finish, printJson, type Cli } from './cli.ts'
+import type { MessageText } from './dns-text.ts'
+import { openImageFile } from './filter-image.ts'
+import { requireName, requireType, typeName } from './names-and-types.ts'
+import { startProgress } from './progress.ts'
+import { coverageText, doesListBlock, searchRules, type ListedRule } from './rule-search.ts'
+import { printable, type Terminal } from './terminal.ts'
+import { Judge, type Verdict } from './verdict.ts'
+
+interface Options {
+  readonly type: string
+  readonly client?: string
+  readonly image?: string
+  readonly blocklist?: readonly BlocklistFlag[]
+  readonly config?: string
+  readonly json?: boolean
+  readonly exitCode?: boolean
+}
+
+type Reason =
+  | 'client'
+  | 'special-name'
+  | 'rule'
+  | 'essential'
+  | 'category-off'
+  | 'exception'
+  | 'refused-rule'
+  | 'no-rule'
+
+/** What `check` tells of one name. */
+interface Finding {
+  readonly name: string
+  readonly verdict: Verdict['kind'] | 'dropped'
+  readonly reason: Reason
+  /** One sentence for people. */
+  readonly why: string
+  readonly category: string | undefined
+  /** The rule that decided; undefined where the image's source is not at hand. */
+  readonly rule: ListedRule | undefined
+  readonly list: string | undefined
+  readonly answer: MessageText | undefined
+  readonly others: readonly ListedRule[]
+}
+
+/** Adds the command. */
+export function addCheck(program: Command, cli: Cli): void {
+  const command = program
+    .command('check')
+    .description('tell whether names are blocked: by which rule of which list, or why not')
+    .argument('<name...>', 'the names')
+    .option('-t, --type <type>', 'the record type asked for', 'A')
+    .option('--client <addr>', 'the address of a client: is it answered at all?')
+    .option('--image <file>', 'a compiled image instead of lists')
+    .option(
+      '--blocklist <category=file>',
+      'a list in any format, instead of the configured ones, repeatable',
+      collectBlocklist,
+    )
+    .option('-c, --config <file>', 'configuration file')
+    .option('--exit-code', 'end with 10 when one of the names would be blocked')
+    .action((names: readonly string[], options: Options) => check(names, options, cli))
+  finish(command, [
+    'niveau3 check www.torproject.org',
+    'niveau3 check example.com example.org --type HTTPS --client 10.20.3.4',
+    'niveau3 check example.com --blocklist adult=union.txt.gz --exit-code',
+  ])
+}
+
+async function check(texts: readonly string[], options: Options, cli: Cli): Promise<void> {
+  const names = texts.map(requireName)
+  const type = requireType(options.type)
+  const { image, blocklist, config: configFile } = options
+  const flags = { image, blocklist }
+  const config = loadConfig({ configFile, flags, environment: cli.environment })
+  const isClient = options.client === undefined || isAnswered(options.client, config)
+  const findings = isClient
+    ? await findAll(names, type, config, cli.terminal)
+    : names.map((name) => droppedFinding(name, options.client ?? ''))
+  if (options.json) {
+    const results = findings.map(findingJson)
+    printJson(cli.terminal, 'check', { type: typeName(type), results })
+  } else {
+    for (const finding of findings) cli.terminal.out(findingText(finding, cli.terminal))
+  }
+  const isBlocked = findings.some(({ verdict }) => verdict === 'blocked')
+  if (isBlocked && options.exitCode) cli.endWith(EXIT.wouldBlock)
+}
+
+function isAnswered(text: string, { dataplane }: LoadedConfig): boolean {
+  const address = parseAddress(text)
+  if (typeof address === 'string') return new ClientAccess(dataplane.allowFrom).allows(address)
+  throw new OperationalError('ERR_USAGE', `--client: ${address.fault}`)
+}
+
+function droppedFinding(name: Uint8Array, client: string): Finding {
+  const why = `${client} is outside allowFrom: its queries get no answer`
+  return { ...passedFinding(name, 'client', why), verdict: 'dropped' }
+}
+
+async function findAll(
+  names: readonly Uint8Array[],
+  type: number,
+  config: LoadedConfig,
+  terminal: Terminal,
+): Promise<readonly Finding[]> {
+  const { control, dataplane } = config
+  const essential = await EssentialNames.load(control.essentialFiles)
+  const image = control.image === undefined ? undefined : await openImageFile(control.image)
+  const lists = image === undefined ? control.lists : await sourcesOf(image)
+  const progress = startProgress(terminal)
+  // The image has its rules behind the gates; its sources are read for their lines only.
+  const gate = image === undefined ? essential : EssentialNames.none()
+  const search = await searchRules(lists, names, gate, (list, index) => {
+    progress.update(index, lists.length, `reading ${list.name}`)
+  })
+  progress.end()
+  const judge = new Judge(dataplane, image ?? search.trie, essential)
+  return names.map((name, index) => {
+    const rules = search.rules[index] ?? []
+    const known = image === undefined ? rules : rules.filter(isFrom(image, search.trie))
+    return findingOf(name, judge.judge(name, type), known)
+  })
+}
+
+/** Tests whether a rule stands in the very source that the image was made of. */
+function isFrom(image: Trie, sources: Trie): (rule: ListedRule) => boolean {
+  const digests = new Set(image.lists.map(({ source, sha256 }) => `${sha256} ${source}`))
+  const read = new Map(sources.lists.map(({ source, sha256 }) => [source, sha256]))
+  return ({ list }) => digests.has(`${read.get(list.file)} ${list.file}`)
+}
+
+/** The sources of an image that are still where they were. */
+async function sourcesOf(image: Trie): Promise<readonly ListSource[]> {
+  const sources: ListSource[] = []
+  for (const { name, category, source } of image.lists) {
+    const isHere = await access(source).then(
+      () => true,
+      () => false,
+    )
+    const publicSuffixes = { icann: 'keep', private: 'keep' } as const
+    if (isHere) sources.push({ name, category, file: source, curated: true, publicSuffixes })
+  }
+  return sources
+}
+
+function findingOf(name: Uint8Array, verdict: Verdict, rules: readonly ListedRule[]): Finding {
+  if (verdict.kind === 'local') {
+    const why = `${verdict.zone} is a special name, which never goes upstream`
+    const finding = passedFinding(name, 'special-name', why, undefined, rules)
+    return { ...finding, verdict: 'local', answer: verdict.answer }
+  }
+  const acting = actingRules(name, rules)
+  if (verdict.kind === 'passed') return whyPassed(name, verdict, acting, rules)
+  const { category, answer } = verdict
+  const inCategory = acting.filter((rule) => rule.list.category === category)
+  const rule = inCategory.find(({ list }) => list.name === verdict.list) ?? inCategory[0]
+  return {
+    name: nameToText(name),
+    verdict: 'blocked',
+    reason: 'rule',
+    why: `category ${category}`,
+    category,
+    rule,
+    list: rule?.list.name ?? verdict.list,
+    answer,
+    others: rules.filter((other) => other !== rule),
+  }
+}
+
+/** For each list that blocks the name by itself, the longest of its rules. */
+function actingRules(name: Uint8Array, rules: readonly ListedRule[]): readonly ListedRule[] {
+  const lists = [...new Set(rules.map(({ list }) => list))]
+  const acting = lists.flatMap((list) => {
+    const own = rules.filter((rule) => rule.list === list)
+    if (!doesListBlock(own, name)) return []
+    return longest(own.filter(({ action, fate }) => action === ACTION_BLOCK && fate === 'obeyed'))
+  })
+  return acting.toSorted((a, b) => b.name.length - a.name.length)
+}
+
+function longest(rules: readonly ListedRule[]): readonly ListedRule[] {
+  return rules.toSorted((a, b) => b.name.length - a.name.length).slice(0, 1)
+}
+
+function whyPassed(
+  name: Uint8Array,
+  { essential, categories }: Verdict & { kind: 'passed' },
+  acting: readonly ListedRule[],
+  rules: readonly ListedRule[],
+): Finding {
+  const passed = (reason: Reason, why: string, rule?: ListedRule) =>
+    passedFinding(name, reason, why, rule, rules)
+  const exempted = rules.find(({ fate }) => fate === 'exempted') ?? acting[0]
+  if (essential !== undefined) {
+    const consequence =
+      exempted === undefined && categories.length === 0
+        ? 'and no list has a rule for it'
+        : 'which no list may block'
+    return passed('essential', `${essential} is an essential name, ${consequence}`, exempted)
+  }
+  if (categories.length > 0) {
+    const off = `category ${categories.join(', ')} is not blocked by configuration`
+    return passed('category-off', off, acting[0])
+  }
+  const [exception] = longest(rules.filter(({ action }) => action !== ACTION_BLOCK))
+  if (exception !== undefined && rules.some(({ action }) => action === ACTION_BLOCK)) {
+    return passed('exception', `list ${exception.list.name} opens it by an exception`, exception)
+  }
+  const refused = rules.find(({ fate }) => fate === 'refused')
+  if (refused !== undefined) {
+    const why = `the rule of list ${refused.list.name} is on a public suffix and is refused`
+    return passed('refused-rule', why, refused)
+  }
+  return passed('no-rule', 'no list has a rule for it')
+}
+
+function passedFinding(
+  name: Uint8Array,
+  reason: Reason,
+  why: string,
+  rule?: ListedRule,
+  rules: readonly ListedRule[] = [],
+): Finding {
+  return {
+    name: nameToText(name),
+    verdict: 'passed',
+    reason,
+    why,
+    category: undefined,
+    rule,
+    list: rule?.list.name,
+    answer: undefined,
+    others: rules.filter((other) => other !== rule),
+  }
+}
+
+function findingJson(finding: Finding): object {
+  const { name, verdict, reason, why, category, list, rule, answer, others } = finding
+  return {
+    name,
+    verdict,
+    reason,
+    why,
+    category: category ?? null,
+    list: list ?? null,
+    rule: rule === undefined ? null : ruleJson(rule),
+    answer:
+      answer === undefined
+        ? null
+        : {
+            rcode: answer.rcode,
+            answers: answer.answers,
+            authorities: answer.authorities,
+            errors: answer.edns?.errors ?? [],
+          },
+    otherRules: others.map(ruleJson),
+  }
+}
+
+function ruleJson(rule: ListedRule): object {
+  const { list, line, text, name, action, fate } = rule
+  return {
+    list: list.name,
+    category: list.category,
+    file: list.file,
+    line,
+    text,
+    name: nameToText(name),
+    covers: coverageText(rule),
+    action: action === ACTION_BLOCK ? 'block' : 'except',
+    fate,
+  }
+}
+
+function findingText(finding: Finding, { paint }: Terminal): string {
+  const { name, verdict, why, rule, list, answer, others } = finding
+  const style = verdict === 'passed' ? 'green' : verdict === 'blocked' ? 'red' : 'yellow'
+  const lines = [`${paint('bold', name)}  ${paint(style, VERDICT_WORDS[verdict])}: ${why}`]
+  if (rule !== undefined) lines.push(`  rule    ${ruleText(rule)}`)
+  else if (list !== undefined) lines.push(`  rule    of list ${list}; its source is not here`)
+  if (answer !== undefined) lines.push(`  answer  ${answerText(answer)}`)
+  lines.push(...others.map((other) => `  also    ${ruleText(other)}`))
+  return `${lines.join('\n')}\n`
+}
+
+const VERDICT_WORDS = {
+  blocked: 'BLOCKED',
+  passed: 'not blocked',
+  local: 'answered here',
+  dropped: 'DROPPED',
+} as const
+
+function ruleText(rule: ListedRule): string {
+  const { list, action, fate } = rule
+  const what = action === ACTION_BLOCK ? list.category : 'exception'
+  const outcome = fate === 'obeyed' ? '' : `, ${fate}`
+  const place = `list ${list.name} (${what}${outcome}), ${list.file}:${rule.line}`
+  const covers = coverageText(rule)
+  const line = printable(rule.text.trim())
+  return covers.startsWith(`${line} `) ? `${place}: ${covers}` : `${place}: ${line} (${covers})`
+}
+
+function answerText({ rcode, answers, authorities, edns }: MessageText): string {
+  const records = [...answers, ...authorities].map(
+    ({ name, ttl, type, data }) => `${name} ${ttl} ${type} ${data}`,
+  )
+  const errors = (edns?.errors ?? []).map(({ code, name, text }) => `EDE ${code} (${name}) ${text}`)
+  const nothing = rcode === 'NOERROR' && answers.length === 0 ? ' without data' : ''
+  return [`${rcode}${nothing}`, ...records, ...errors].join('; ')
+}

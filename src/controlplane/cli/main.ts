@@ -1,0 +1,98 @@
+/** The command line: all commands, what holds for each of them, and the exit code. */
+
+import { Command } from 'commander'
+import { EXIT, type ExitCode } from '../../base/errors.ts'
+import { packageVersion } from '../version.ts'
+import { exampleText, fail, type Cli } from './cli.ts'
+import { addServe, type StartServer } from './serve.ts'
+import type { Terminal } from './terminal.ts'
+
+/** What the command line is given by its process, or by a test. */
+export interface Surroundings {
+  readonly terminal: Terminal
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly readStdin: () => string
+  /** Without it there is no command `serve`: a test of the others needs no server. */
+  readonly startServer?: StartServer
+}
+
+const EXIT_CODES = `
+Exit codes: 0 ok, 1 error, 2 usage, 3 server unreachable, 4 invalid or missing configuration, list or
+image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code).
+`
+
+/** Runs one command line, without the program's name, and returns its exit code. */
+export async function runCli(
+  args: readonly string[],
+  surroundings: Surroundings,
+): Promise<ExitCode> {
+  const isJson = args.includes('--json')
+  let exitCode: ExitCode = EXIT.ok
+  const cli: Cli = { ...surroundings, endWith: (code) => (exitCode = code) }
+  try {
+    const program = createProgram(cli, isJson)
+    if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
+    // The server runs for months: it does not carry what only the other commands need.
+    if (args[0] !== 'serve') await addOtherCommands(program, cli)
+    await program.parseAsync([...args], { from: 'user' })
+    return exitCode
+  } catch (error) {
+    return fail(error, isJson, surroundings.terminal)
+  }
+}
+
+/** The tree of commands. Each may run once: commander keeps the options that it has read. */
+function createProgram(cli: Cli, isJson: boolean): Command {
+  const { terminal } = cli
+  const program = new Command('niveau3')
+    .description('A DNS resolver that filters: dark-web gateways, adult content, VPN endpoints.')
+    .version(`niveau3 ${packageVersion()}`, '-V, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: terminal.out,
+      writeErr: (text) => (isJson ? undefined : terminal.err(text)),
+    })
+    .showHelpAfterError('Add --help for the options and examples.')
+  program.helpCommand('help [command]', 'display help for a command')
+  program.addHelpText(
+    'after',
+    exampleText([
+      'niveau3 serve',
+      'niveau3 check torproject.org',
+      'niveau3 query example.com AAAA',
+      'niveau3 lists compile --out lists.n3 --blocklist vpn=ut1-vpn.txt.gz',
+      'niveau3 config show --changed --origin',
+    ]) + EXIT_CODES,
+  )
+  return program
+}
+
+async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
+  const { addCheck } = await import('./check.ts')
+  const { addConfigCheck } = await import('./config-check.ts')
+  const { addConfigSchema } = await import('./config-schema.ts')
+  const { addConfigShow } = await import('./config-show.ts')
+  const { addListsCompile } = await import('./lists-compile.ts')
+  const { addListsInspect } = await import('./lists-inspect.ts')
+  const { addListsSearch } = await import('./lists-search.ts')
+  const { addQuery } = await import('./query.ts')
+  addCheck(program, cli)
+  addQuery(program, cli)
+  const lists = program
+    .command('lists')
+    .description('compile, inspect and search block lists')
+    .addHelpText(
+      'after',
+      exampleText(['niveau3 lists compile --out lists.n3', 'niveau3 lists inspect lists.n3']),
+    )
+  addListsCompile(lists, cli)
+  addListsInspect(lists, cli)
+  addListsSearch(lists, cli)
+  const config = program
+    .command('config')
+    .description('check and show the configuration')
+    .addHelpText('after', exampleText(['niveau3 config check', 'niveau3 config show --origin']))
+  addConfigCheck(config, cli)
+  addConfigShow(config, cli)
+  addConfigSchema(config, cli)
+}

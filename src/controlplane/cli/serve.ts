@@ -1,0 +1,126 @@
+/** `niveau3 serve`: loads the configuration, starts the server and lives with its signals. */
+
+import type { Command } from 'commander'
+import type { Logger } from 'pino'
+import type { OperationalError } from '../../base/errors.ts'
+import type { ConfigFlags } from '../config/flags.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
+
+/** A server that runs until it is stopped. */
+interface RunningServer {
+  readonly reload: () => Promise<void>
+  /** Answers what is in flight, then closes everything. */
+  readonly stop: () => Promise<void>
+}
+
+interface ServeSurroundings {
+  /** Reads the same file, environment and flags again; throws ConfigError. */
+  readonly reloadConfig: () => LoadedConfig
+  readonly log: Logger
+  /** The server cannot go on by itself. */
+  readonly onFatal: (error: OperationalError) => void
+}
+
+/** Starts the server: `startServer` of serve.ts, or a test's. */
+export type StartServer = (
+  config: LoadedConfig,
+  surroundings: ServeSurroundings,
+) => Promise<RunningServer>
+
+interface Options extends ConfigFlags {
+  readonly config?: string
+}
+
+/** Adds the command. */
+export function addServe(program: Command, cli: Cli, startServer: StartServer): void {
+  program
+    .command('serve')
+    .description('answer DNS queries over UDP and TCP until SIGTERM; SIGHUP reloads')
+    .option('-c, --config <file>', 'configuration file')
+    .option('--listen <addr:port>', 'address to answer on, repeatable', collect)
+    .option('--upstream <url>', 'udp://ADDR[:53] or tcp://ADDR[:53], repeatable', collect)
+    .option(
+      '--blocklist <category=file>',
+      'a list in any format, instead of the built-in ones, repeatable',
+      collectBlocklist,
+    )
+    .option('--image <file>', 'a compiled image instead of lists')
+    .option('--metrics <addr:port>', 'address of /metrics, /livez and /readyz, or "off"')
+    .option('--workers <n>', 'worker threads')
+    .option('--state-dir <dir>', 'folder for what outlives a restart')
+    .option('--json', 'print one JSON object when it cannot start')
+    .addHelpText(
+      'after',
+      exampleText([
+        'niveau3 serve',
+        'niveau3 serve --listen 10.0.0.53:53 --upstream 9.9.9.9 --upstream tcp://149.112.112.112',
+        'niveau3 serve --blocklist adult=union.txt.gz --blocklist vpn=ut1-vpn.txt.gz',
+        'niveau3 serve --config /etc/niveau3/niveau3.yaml --image lists.n3',
+      ]),
+    )
+    .action(async ({ config: configFile, ...flags }: Options) => {
+      const load = () => loadConfig({ configFile, flags, environment: cli.environment })
+      await serve(load, startServer)
+    })
+}
+
+/** Resolves when a signal has stopped the server; rejects when it could not start or go on. */
+async function serve(load: () => LoadedConfig, startServer: StartServer): Promise<void> {
+  const config = load()
+  const log = await createLog(config.control.logLevel)
+  const ending = new Ending()
+  let server: RunningServer | undefined
+  let isReloadDue = false
+  // From now on: without a listener SIGHUP would end a process that still reads its lists.
+  const reload = (): void => {
+    isReloadDue = server === undefined
+    void server?.reload()
+  }
+  process.on('SIGHUP', reload)
+  try {
+    const onFatal = (error: OperationalError): void => ending.fail(error)
+    server = await startServer(config, { reloadConfig: load, log, onFatal })
+    if (isReloadDue) void server.reload()
+    await ending.reached()
+  } finally {
+    await server?.stop()
+    process.off('SIGHUP', reload)
+  }
+}
+
+/** One line of JSON for each event on standard error; no client address, no queried name. */
+async function createLog(level: string): Promise<Logger> {
+  const { destination, pino, stdTimeFunctions } = await import('pino')
+  const formatters = { level: (label: string) => ({ level: label }) }
+  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters }
+  return pino(options, destination({ dest: 2, sync: true }))
+}
+
+/** What ends a running server: SIGTERM, SIGINT, or a failure from inside. */
+class Ending {
+  #error: OperationalError | undefined
+  #reject: ((error: OperationalError) => void) | undefined
+
+  /** A failure from inside, before or after somebody waits for the end. */
+  fail(error: OperationalError): void {
+    this.#error ??= error
+    this.#reject?.(error)
+  }
+
+  /** Resolves at the first signal. A second one ends the process at once: nobody listens then. */
+  async reached(): Promise<void> {
+    const signals = ['SIGTERM', 'SIGINT'] as const
+    let listener: (() => void) | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#reject = reject
+        if (this.#error) reject(this.#error)
+        listener = resolve
+        for (const signal of signals) process.on(signal, resolve)
+      })
+    } finally {
+      if (listener) for (const signal of signals) process.off(signal, listener)
+    }
+  }
+}

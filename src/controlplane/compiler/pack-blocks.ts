@@ -1,0 +1,180 @@
+/** Packs sorted name codes into blocks (see the layout for what a block is). */
+
+import { fingerMix } from '../../trie/blocks.ts'
+import { BLOCK_NAMES, FINGER_BITS, LEVELS_MAX } from '../../trie/layout.ts'
+import { BitWriter } from './bit-writer.ts'
+import { wordAt } from './name-codes.ts'
+import type { NameCodes } from './name-codes.ts'
+
+export interface PackedBlocks {
+  readonly sections: {
+    /** Number of first-level blocks, then one head a block (highest bit inverted). */
+    readonly heads: Int32Array
+    readonly fingers: Uint8Array
+    readonly recordStarts: Uint32Array
+    readonly records: Uint32Array
+  }
+  /**
+   * Sequence numbers of names that found no place: too many codes that are equal but for length.
+   */
+  readonly left: readonly number[]
+}
+
+/** A run of names, ordered by their words from `level` on. */
+interface Run {
+  readonly first: number
+  readonly end: number
+  readonly level: number
+  /** First bit of the record that stands for the run. */
+  readonly record: number
+}
+
+/** Packs `order`, the sorted codes; `valueOf` gives the number of each sequence's value. */
+export function packBlocks(
+  codes: NameCodes,
+  order: Uint32Array,
+  valueOf: Uint16Array,
+  valueBits: number,
+): PackedBlocks {
+  return new Packing(codes, order, valueOf, valueBits).run()
+}
+
+class Packing {
+  readonly #codes: NameCodes
+  readonly #order: Uint32Array
+  readonly #valueOf: Uint16Array
+  readonly #valueBits: number
+  readonly #heads: number[] = []
+  readonly #recordStarts: number[] = []
+  readonly #runs: Run[] = []
+  readonly #left: number[] = []
+  readonly #records = new BitWriter()
+  #fingers = new Uint8Array(BLOCK_NAMES * 64)
+
+  constructor(codes: NameCodes, order: Uint32Array, valueOf: Uint16Array, valueBits: number) {
+    this.#codes = codes
+    this.#order = order
+    this.#valueOf = valueOf
+    this.#valueBits = valueBits
+  }
+
+  run(): PackedBlocks {
+    this.#pack(0, this.#order.length, 0)
+    const rootBlocks = this.#heads.length
+    // Runs may leave runs of their own behind: the list grows while it is walked.
+    for (const { first, end, level, record } of this.#runs) {
+      const firstBlock = this.#heads.length
+      this.#pack(first, end, level)
+      this.#records.rewrite(record + 32, firstBlock)
+      this.#records.rewrite(record + 64, this.#heads.length - firstBlock)
+    }
+    return {
+      sections: {
+        heads: Int32Array.from([rootBlocks, ...this.#heads.map((head) => head ^ 0x8000_0000)]),
+        fingers: this.#fingers.slice(0, this.#heads.length * BLOCK_NAMES),
+        recordStarts: Uint32Array.from(this.#recordStarts),
+        records: this.#records.finish(),
+      },
+      left: this.#left,
+    }
+  }
+
+  /**
+   * Fills block after block; a group of equal words that fits into none becomes a run of its own.
+   */
+  #pack(first: number, end: number, level: number): void {
+    let at = first
+    while (at < end) {
+      let blockEnd = at
+      let groupEnd = this.#groupEnd(at, end, level)
+      while (groupEnd - at <= BLOCK_NAMES && blockEnd < end) {
+        blockEnd = groupEnd
+        groupEnd = blockEnd < end ? this.#groupEnd(blockEnd, end, level) : end
+      }
+      if (blockEnd > at) {
+        this.#writeBlock(at, blockEnd, level)
+      } else {
+        blockEnd = groupEnd
+        this.#writeRun(at, blockEnd, level)
+      }
+      at = blockEnd
+    }
+  }
+
+  #word(position: number, level: number): number {
+    return wordAt(this.#codes, this.#order[position]!, level)
+  }
+
+  #groupEnd(first: number, end: number, level: number): number {
+    const word = this.#word(first, level)
+    let at = first + 1
+    while (at < end && this.#word(at, level) === word) at++
+    return at
+  }
+
+  /** Starts a block; returns the place of its first finger, all of them set to `finger`. */
+  #openBlock(head: number, finger: number): number {
+    const place = this.#heads.length * BLOCK_NAMES
+    if (place + BLOCK_NAMES > this.#fingers.length) {
+      const wider = new Uint8Array(this.#fingers.length * 2)
+      wider.set(this.#fingers)
+      this.#fingers = wider
+    }
+    this.#heads.push(head)
+    this.#recordStarts.push(this.#records.bits)
+    this.#fingers.fill(finger, place, place + BLOCK_NAMES)
+    return place
+  }
+
+  #writeRun(first: number, end: number, level: number): void {
+    if (level + 1 >= LEVELS_MAX) {
+      for (let at = first; at < end; at++) this.#left.push(this.#order[at]!)
+      return
+    }
+    this.#runs.push({ first, end, level: level + 1, record: this.#records.bits })
+    this.#openBlock(this.#word(first, level), 0)
+    for (let word = 0; word < 3; word++) this.#records.write(0, 32)
+  }
+
+  #writeBlock(first: number, end: number, level: number): void {
+    const { bits } = this.#codes
+    const records = this.#records
+    const head = this.#word(first, level)
+    const shift = Math.max(0, 32 - Math.clz32(this.#word(end - 1, level) - head) - FINGER_BITS)
+    const names = this.#order.slice(first, end).sort((a, b) => bits[a]! - bits[b]!)
+    const distances = Uint32Array.from(names, (name) => wordAt(this.#codes, name, level) - head)
+    const fingers = distances.map((distance, index) => {
+      const length = bits[names[index]!]!
+      const endedBits = length < (level + 1) * 32 ? length : 0
+      return (distance & 255) ^ fingerMix(distance >>> FINGER_BITS, endedBits)
+    })
+    const place = this.#openBlock(head, fingers[0]!)
+    this.#fingers.set(fingers, place)
+    const others = names.filter((name) => this.#valueOf[name]! > 0)
+    const shortest = bits[names[0]!]!
+    records.write(names.length, 6)
+    records.write(others.length > 0 ? 1 : 0, 1)
+    records.write(shift, 5)
+    records.write(shortest, 10)
+    records.write(bits[names.at(-1)!]! - shortest, 10)
+    for (const distance of distances) records.write(distance >>> FINGER_BITS, shift)
+    let length = shortest
+    for (const name of names) {
+      for (; length < bits[name]!; length++) records.write(0, 1)
+      records.write(1, 1)
+    }
+    if (others.length > 0) {
+      for (const name of names) records.write(this.#valueOf[name]! > 0 ? 1 : 0, 1)
+      for (const name of others) records.write(this.#valueOf[name]! - 1, this.#valueBits)
+    }
+    for (const name of names) this.#writeTail(name, level)
+  }
+
+  #writeTail(name: number, level: number): void {
+    const { words, starts, bits } = this.#codes
+    for (let index = level + 1, left = bits[name]! - index * 32; left > 0; index++, left -= 32) {
+      const count = Math.min(32, left)
+      this.#records.write(words[starts[name]! + index]! >>> (32 - count), count)
+    }
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * UDP to one upstream in batches: all questions of one burst leave by one sendmmsg from one port,
+ * drawn for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg.
+ * The sockets are connected, so the system itself drops what comes from elsewhere and reports a
+ * dead upstream.
+ */
+import { createSocket, type Socket } from 'node:dgram'
+import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
+import type { Libc } from '../../sys/libc.ts'
+import { openConnectedSocket } from '../../sys/socket.ts'
+import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import type { Endpoint } from '../settings.ts'
+import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
+import type { Pending } from './pending.ts'
+import { randomU16 } from './random.ts'
+
+/** Open ports per upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
+const PORTS_MAX = 4096
+/** Queries after which a port is given back, checked at the end of its burst. */
+const USES_MAX = 1024
+const AGE_MS_MAX = 120_000
+/** Ports below are left to servers. */
+const PORT_MIN = 1024
+/** Draws for a free port or a free id before the try counts as failed. */
+const DRAWS_MAX = 16
+const BATCH_SLOTS = 64
+/** Room for the largest reply that we can have asked for (`edns.udpOctetsMax`). */
+const SLOT_OCTETS = 4096
+const CALLS_PER_TURN = 16
+
+/** One open port. */
+class Port {
+  readonly fd: number
+  readonly socket: Socket
+  readonly inFlight = new Map<number, Pending>()
+  readonly openedMs: number
+  retired = false
+  uses = 0
+
+  constructor(fd: number, socket: Socket, nowMs: number) {
+    this.fd = fd
+    this.socket = socket
+    this.openedMs = nowMs
+  }
+}
+
+/** One upstream over UDP, in batches. */
+export class UdpBatchExchange implements Exchange {
+  readonly #endpoint: Endpoint
+  readonly #events: ExchangeEvents
+  readonly #libc: Libc
+  readonly #ports: Port[] = []
+  /** Retired ports that still wait for replies. */
+  readonly #retired = new Set<Port>()
+  readonly #out: DatagramBatch
+  readonly #in: DatagramBatch
+  readonly #flush: () => void
+  /** The port of the burst that is being gathered. */
+  #burst: Port | null = null
+  #closed = false
+
+  constructor(endpoint: Endpoint, events: ExchangeEvents, libc: Libc) {
+    this.#endpoint = endpoint
+    this.#events = events
+    this.#libc = libc
+    this.#out = new DatagramBatch(libc, BATCH_SLOTS, SLOT_OCTETS)
+    this.#in = new DatagramBatch(libc, BATCH_SLOTS, SLOT_OCTETS)
+    this.#flush = () => this.#sendBurst()
+  }
+
+  send(pending: Pending): void {
+    if (this.#out.queued === BATCH_SLOTS) this.#sendBurst()
+    let port = this.#burst
+    if (port === null) {
+      port = this.#drawPort()
+      if (port === null) {
+        this.#events.failed(pending)
+        return
+      }
+      this.#burst = port
+      process.nextTick(this.#flush)
+    }
+    const id = drawId(port)
+    if (id === NO_ID) {
+      this.#events.failed(pending)
+      return
+    }
+    pending.setId(id)
+    pending.port = port
+    port.inFlight.set(id, pending)
+    port.uses++
+    const slot = this.#out.queued
+    const message = this.#out.messages[slot]!
+    const octets = pending.octets
+    for (let i = 0; i < octets; i++) message[i] = pending.message[i]!
+    this.#out.queue(slot, octets, 0)
+  }
+
+  cancel(pending: Pending): void {
+    const port = pending.port
+    if (!(port instanceof Port) || port.inFlight.get(pending.id) !== pending) return
+    port.inFlight.delete(pending.id)
+    this.#closeIfDone(port)
+  }
+
+  sweep(nowMs: number): void {
+    for (let index = this.#ports.length - 1; index >= 0; index--) {
+      const port = this.#ports[index]!
+      if (port !== this.#burst && nowMs - port.openedMs > AGE_MS_MAX) this.#retire(port)
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const port of this.#ports) port.socket.close()
+    for (const port of this.#retired) port.socket.close()
+    this.#ports.length = 0
+    this.#retired.clear()
+  }
+
+  /** A fresh port as long as there is room for more, then one of the open ones. */
+  #drawPort(): Port | null {
+    const ports = this.#ports
+    if (ports.length < PORTS_MAX) {
+      const fresh = this.#openPort()
+      if (fresh !== null) return fresh
+    }
+    return ports.length === 0 ? null : ports[randomU16() % ports.length]!
+  }
+
+  /** Null when the system has no descriptor or no free port for us. */
+  #openPort(): Port | null {
+    const libc = this.#libc
+    for (let draws = 0; draws < DRAWS_MAX; draws++) {
+      const local = PORT_MIN + (randomU16() % (0x10000 - PORT_MIN))
+      const fd = openConnectedSocket(libc, this.#endpoint, local)
+      if (fd < 0) continue
+      const socket = createSocket(this.#endpoint.address.includes(':') ? 'udp6' : 'udp4')
+      const port = new Port(fd, socket, performance.now())
+      socket.on('error', () => this.#closeBroken(port))
+      socket.on('message', (message) => this.#woken(port, message))
+      socket.bind({ fd })
+      socket.unref()
+      this.#ports.push(port)
+      return port
+    }
+    return null
+  }
+
+  #sendBurst(): void {
+    const port = this.#burst
+    this.#burst = null
+    if (port === null || this.#closed) return
+    const refused = this.#out.send(port.fd)
+    if (refused > 0) this.#closeBroken(port)
+    else if (port.uses >= USES_MAX) this.#retire(port)
+    else this.#closeIfDone(port)
+  }
+
+  #woken(port: Port, first: Uint8Array): void {
+    this.#received(port, first, first.length)
+    const batch = this.#in
+    for (let calls = 0; calls < CALLS_PER_TURN && !port.retired; calls++) {
+      const received = batch.receive(port.fd, 0)
+      if (received <= NOTHING) break
+      for (let slot = 0; slot < received; slot++) {
+        if (batch.wasCut(slot)) this.#events.mismatched()
+        else this.#received(port, batch.messages[slot]!, batch.lengthOf(slot))
+      }
+      if (received < BATCH_SLOTS) break
+    }
+    this.#closeIfDone(port)
+  }
+
+  #received(port: Port, message: Uint8Array, octets: number): void {
+    const pending =
+      octets < HEADER_OCTETS ? undefined : port.inFlight.get(readU16(message, OFFSET_ID))
+    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+      this.#events.mismatched()
+      return
+    }
+    port.inFlight.delete(pending.id)
+    this.#events.replied(pending, message, octets)
+  }
+
+  /** An ICMP error or a refused send: nothing on this port can be answered any more. */
+  #closeBroken(port: Port): void {
+    if (this.#closed) return
+    const lost = Array.from(port.inFlight.values())
+    port.inFlight.clear()
+    this.#retire(port)
+    for (const pending of lost) this.#events.failed(pending)
+  }
+
+  #retire(port: Port): void {
+    if (port.retired) return
+    port.retired = true
+    const index = this.#ports.indexOf(port)
+    if (index !== -1) {
+      this.#ports[index] = this.#ports.at(-1)!
+      this.#ports.pop()
+    }
+    this.#retired.add(port)
+    this.#closeIfDone(port)
+  }
+
+  #closeIfDone(port: Port): void {
+    // What the burst has queued still needs the descriptor.
+    if (!port.retired || port.inFlight.size > 0 || port === this.#burst) return
+    if (this.#retired.delete(port)) port.socket.close()
+  }
+}
+
+const NO_ID = -1
+
+function drawId(port: Port): number {
+  for (let draws = 0; draws < DRAWS_MAX; draws++) {
+    const id = randomU16()
+    if (!port.inFlight.has(id)) return id
+  }
+  return NO_ID
+}

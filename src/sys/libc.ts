@@ -1,0 +1,79 @@
+/**
+ * The handful of system calls that Node does not offer, through koffi: sockets with SO_REUSEPORT,
+ * and many datagrams in one call. Linux on 64-bit x86 and arm64, glibc and musl: their layouts are
+ * the same.
+ */
+
+/** The calls, and what they answer: a non-negative result, or -1 with `errno()`. */
+export interface Libc {
+  socket(domain: number, type: number, protocol: number): number
+  setsockopt(fd: number, level: number, name: number, value: Uint8Array, octets: number): number
+  bind(fd: number, address: Uint8Array, octets: number): number
+  connect(fd: number, address: Uint8Array, octets: number): number
+  listen(fd: number, backlog: number): number
+  getsockname(fd: number, address: Uint8Array, octets: Uint8Array): number
+  close(fd: number): number
+  /** `vector` is an array of `mmsghdr`; a null timeout. */
+  recvmmsg(fd: number, vector: Uint8Array, count: number, flags: number, timeout: null): number
+  sendmmsg(fd: number, vector: Uint8Array, count: number, flags: number): number
+  errno(): number
+  /** Address of a buffer's first octet in this process. */
+  addressOf(buffer: ArrayBuffer): bigint
+}
+
+/** Why there is no batched transport here; for the log. */
+export type NoLibc = { readonly why: string }
+
+/** Returns the calls, or why this machine or this Node cannot have them. */
+export async function openLibc(): Promise<Libc | NoLibc> {
+  if (process.platform !== 'linux') return { why: `the platform is ${process.platform}` }
+  if (process.arch !== 'x64' && process.arch !== 'arm64')
+    return { why: `the CPU is ${process.arch}` }
+  try {
+    const { default: koffi } = await import('koffi')
+    // The program itself: libc's symbols are there under glibc and musl alike.
+    const library = koffi.load(null)
+    return {
+      socket: library.func('int socket(int, int, int)'),
+      setsockopt: library.func('int setsockopt(int, int, int, const void *, unsigned int)'),
+      bind: library.func('int bind(int, const void *, unsigned int)'),
+      connect: library.func('int connect(int, const void *, unsigned int)'),
+      listen: library.func('int listen(int, int)'),
+      getsockname: library.func('int getsockname(int, void *, void *)'),
+      close: library.func('int close(int)'),
+      recvmmsg: library.func('int recvmmsg(int, void *, unsigned int, int, void *)'),
+      sendmmsg: library.func('int sendmmsg(int, void *, unsigned int, int)'),
+      errno: () => koffi.errno(),
+      addressOf: (buffer) => koffi.address(buffer),
+    }
+  } catch (error) {
+    return { why: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** True for the calls, false for the reason why there are none. */
+export function isLibc(libc: Libc | NoLibc): libc is Libc {
+  return !('why' in libc)
+}
+
+/** Linux numbers, the same on x86-64 and arm64. */
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const SOCK_STREAM = 1
+export const SOCK_DGRAM = 2
+export const SOCK_NONBLOCK = 0x800
+export const SOCK_CLOEXEC = 0x80000
+export const SOL_SOCKET = 1
+export const SO_REUSEADDR = 2
+export const SO_RCVBUF = 8
+export const SO_REUSEPORT = 15
+export const SO_RCVBUFFORCE = 33
+export const IPPROTO_IPV6 = 41
+export const IPV6_V6ONLY = 26
+export const MSG_DONTWAIT = 0x40
+export const MSG_TRUNC = 0x20
+export const EINTR = 4
+export const EAGAIN = 11
+export const EADDRINUSE = 98
+export const EACCES = 13
+export const EADDRNOTAVAIL = 99
