@@ -28,7 +28,7 @@ interface Heard {
   /** Messages that the handler was given. */
   readonly handled: number[]
   /** As if a datagram had come from there. */
-  receive(address: string, port: number): void
+  readonly receive: (address: string, port: number) => void
 }
 
 function handlerInto(handled: number[]): QueryHandler {
