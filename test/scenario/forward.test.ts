@@ -39,7 +39,7 @@ describe.each(['127.0.0.1', '::1'] as const)('on %s, a query that is not blocked
 })
 
 describe('the question that goes upstream', () => {
-  test('is rebuilt from what was parsed: nothing of the client but name, type, DO and CD', async () => {
+  test('is built anew from name, type, DO and CD, and nothing else of the client', async () => {
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({ upstreams: [upstream] })
     const options = [
@@ -91,7 +91,7 @@ describe('the question that goes upstream', () => {
   })
 })
 
-test('500 clients of one name are one upstream query, each with its id and letter case', async () => {
+test('500 clients of one name are one upstream query, each with its own id and case', async () => {
   const gate = new Gate()
   const upstream = await startScriptedUpstream(async (query) => {
     await gate.opened

@@ -2,7 +2,7 @@
  * Who gets an answer: addresses inside `allowFrom`, from source ports that are no reflector's.
  * Anybody else is dropped without a word, so that nobody can use us against a third party.
  */
-import { BlockList, isIPv6 } from 'node:net'
+import { isIPv6 } from 'node:net'
 import { AF_INET6 } from '../../sys/libc.ts'
 import {
   IPV4_AT,
@@ -42,19 +42,18 @@ class Prefix {
 
 /** The access list of one worker; immutable but for what it remembers. */
 export class ClientAccess {
-  readonly #allowed: BlockList
+  readonly #scratch = new Uint8Array(SOCKADDR_IN6_OCTETS)
   readonly #ipv4: readonly Prefix[]
   readonly #ipv6: readonly Prefix[]
   readonly #remembered = new Map<string, boolean>()
 
   /** @param prefixes CIDR prefixes, IPv4 and IPv6, already checked. */
   constructor(prefixes: readonly string[]) {
-    this.#allowed = createBlockList(prefixes)
     this.#ipv4 = createPrefixes(prefixes, false)
     this.#ipv6 = createPrefixes(prefixes, true)
   }
 
-  /** The same for a socket address as the system writes it, `start` octets into `addresses`. */
+  /** The same as `allows` for a socket address as the system writes it, at `start`. */
   allowsOctets(addresses: Uint8Array, start: number): boolean {
     const ipv6 = addresses[start] === AF_INET6
     const at = start + (ipv6 ? IPV6_AT : IPV4_AT)
@@ -70,7 +69,8 @@ export class ClientAccess {
     const known = this.#remembered.get(address)
     if (known !== undefined) return known
     const bare = address.startsWith('::ffff:') ? address.slice(7) : dropZone(address)
-    const allowed = this.#allowed.check(bare, isIPv6(bare) ? 'ipv6' : 'ipv4')
+    const written = writeSocketAddress(this.#scratch, bare, 0) !== 0
+    const allowed = written && this.allowsOctets(this.#scratch, 0)
     if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear()
     this.#remembered.set(address, allowed)
     return allowed
@@ -99,15 +99,4 @@ function createPrefixes(prefixes: readonly string[], ipv6: boolean): Prefix[] {
     made.push(new Prefix(octets, Number(prefix.slice(slash + 1))))
   }
   return made
-}
-
-function createBlockList(prefixes: readonly string[]): BlockList {
-  const list = new BlockList()
-  for (const prefix of prefixes) {
-    const slash = prefix.indexOf('/')
-    const network = prefix.slice(0, slash)
-    const family = isIPv6(network) ? 'ipv6' : 'ipv4'
-    list.addSubnet(network, Number(prefix.slice(slash + 1)), family)
-  }
-  return list
 }
