@@ -77,12 +77,16 @@ export class Child {
   }
 }
 
-/** The command, confined to one core with all threads and children that it will have. */
+/**
+ * The command, confined to one core with all threads and children that it will have, and ended by
+ * the kernel when this process dies. Each step becomes the next: the pid is the program's own.
+ */
 function pinned(command: Command, cpu: number): [string, string[]] {
-  return ['taskset', ['-c', String(cpu), command.program, ...command.args]]
+  const tied = ['--pdeathsig', 'KILL', 'taskset', '-c', String(cpu)]
+  return ['setpriv', [...tied, command.program, ...command.args]]
 }
 
-/** Starts a program on one core. taskset becomes the program, so the pid is the program's own. */
+/** Starts a program on one core. */
 export function startPinned(command: Command, cpu: number): Child {
   const [program, args] = pinned(command, cpu)
   const child = spawn(program, args, {

@@ -6,7 +6,10 @@ import { native } from './native.ts'
 /** Start and end of a run take at most this long beside its own seconds. */
 const SPARE_MS = 20 * SECOND_MS
 
-/** Latencies in microseconds, counted from the moment when each query was due. */
+/**
+ * Latencies in microseconds, counted from the moment when each query was due. A query that was
+ * never answered counts as one second: losing it must not make a server look quick.
+ */
 export interface Latency {
   readonly sent: number
   readonly answered: number

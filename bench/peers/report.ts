@@ -53,7 +53,8 @@ function shown(value: number | undefined, digits: number): string {
 
 function cpuCell(server: ServerResult, key: WorkloadKey): string {
   const own = server.workloads[key]
-  if (own === undefined) return server.failures.some((why) => why.includes(key)) ? 'failed' : NONE
+  if (own === undefined)
+    return server.failures.some((why) => why.includes(`, ${key}: `)) ? 'failed' : NONE
   const { cpuUsPerQuery, toBestPeer, toFloor } = own
   return `${cpuUsPerQuery.toFixed(2)} (${shown(toBestPeer, 2)}, ${shown(toFloor, 2)})`
 }
@@ -69,6 +70,7 @@ function cpuTable({ servers, workloads }: ListResult): string {
 
 function rateTable({ servers, workloads }: ListResult): string {
   const driven = workloads.filter((workload) => workload.queriesPerSecond === undefined)
+  if (driven.length === 0) return ''
   const head = ['queries/s (share of its core in use)', ...driven.map(({ title }) => title)]
   const rows = servers.map((server) => [
     server.title,
@@ -91,7 +93,8 @@ function latencyTable({ servers, workloads }: ListResult): string {
     ...paced.map(({ key }) => {
       const own = server.workloads[key]?.latencyUs
       if (own === undefined) return NONE
-      return [own.p50, own.p90, own.p99, own.p999].map((us) => us.toFixed(0)).join(' / ')
+      const shares = [own.p50, own.p90, own.p99, own.p999].map((us) => us.toFixed(0)).join(' / ')
+      return own.lost === 0 ? shares : `${shares} (${own.lost} lost)`
     }),
   ])
   return table(head, rows)
@@ -125,11 +128,16 @@ function lifeTable({ servers }: ListResult): string {
   return table(head, rows)
 }
 
-function failuresOf({ servers }: ListResult): string {
-  const lines = servers.flatMap(({ title, failures }) =>
-    failures.map((why) => `- **${title}**: ${why.replaceAll(/\s+/g, ' ')}`),
+/** What has no figure, and why. */
+function notesOf(
+  heading: string,
+  servers: readonly ServerResult[],
+  notes: (server: ServerResult) => readonly string[],
+): string {
+  const lines = servers.flatMap((server) =>
+    notes(server).map((note) => `- **${server.title}**: ${note.replaceAll(/\s+/g, ' ')}`),
   )
-  return lines.length === 0 ? '' : `\nFailed:\n\n${lines.join('\n')}\n`
+  return lines.length === 0 ? '' : `${heading}\n\n${lines.join('\n')}`
 }
 
 function worst(shares: readonly number[]): string {
@@ -143,7 +151,11 @@ function noiseOf(lists: readonly ListResult[]): string {
   )
   const others = worst(all.map(({ othersBusyMax }) => othersBusyMax))
   const stolen = worst(all.map(({ stolenMax }) => stolenMax))
-  return `at most ${others} of the server's core taken by other programs and ${stolen} by the host`
+  const late = Math.max(0, ...all.map(({ latencyUs }) => latencyUs?.clientLateP99 ?? 0))
+  return (
+    `at most ${others} of the server's core taken by other programs and ${stolen} by the host, the ` +
+    `open-loop client at most ${late.toFixed(0)} us behind its schedule (p99)`
+  )
 }
 
 function settingOf(results: Results): string {
@@ -173,9 +185,16 @@ function drivenBy(lists: readonly ListResult[]): string {
 export function markdown(results: Results): string {
   const parts = results.lists.map((list) => {
     const title = `**${list.names.toLocaleString('en')} names**`
-    const tables = [cpuTable(list), rateTable(list), latencyTable(list), lifeTable(list)]
-    const shownTables = tables.filter((text) => text !== '')
-    return `${[title, ...shownTables].join('\n\n')}\n${failuresOf(list)}`
+    const blocks = [
+      title,
+      cpuTable(list),
+      rateTable(list),
+      latencyTable(list),
+      lifeTable(list),
+      notesOf('Left out:', list.servers, ({ leftOut }) => leftOut),
+      notesOf('Failed:', list.servers, ({ failures }) => failures),
+    ]
+    return `${blocks.filter((text) => text !== '').join('\n\n')}\n`
   })
   const setting = `${settingOf(results)}\n\ndnsperf: ${drivenBy(results.lists)}.`
   return `${setting}\n\n${parts.join('\n')}`

@@ -20,6 +20,8 @@ export interface WorkloadMedians {
     readonly p90: number
     readonly p99: number
     readonly p999: number
+    /** Queries that were never answered, in all rounds together. */
+    readonly lost: number
     readonly clientLateP99: number
   }
   /** CPU per query over that of the peer that needs least; undefined without a peer. */
@@ -44,6 +46,8 @@ export interface ServerResult {
   readonly pssOctets?: number
   readonly workloads: Partial<Record<WorkloadKey, WorkloadMedians>>
   readonly failures: readonly string[]
+  /** Workloads that it cannot run, each with the reason. */
+  readonly leftOut: readonly string[]
   readonly visits: readonly Visit[]
 }
 
@@ -91,6 +95,7 @@ function workloadMedians(measurements: readonly Measurement[]): WorkloadMedians 
             p90: middle(latencies.map(({ p90Us }) => p90Us)),
             p99: middle(latencies.map(({ p99Us }) => p99Us)),
             p999: middle(latencies.map(({ p999Us }) => p999Us)),
+            lost: latencies.reduce((sum, { sent, answered }) => sum + sent - answered, 0),
             clientLateP99: middle(latencies.map(({ lateP99Us }) => lateP99Us)),
           },
         }),
@@ -121,6 +126,10 @@ function serverResult(
     rounds: visits.length,
     workloads: medians,
     failures: [...failures, ...voids],
+    leftOut: workloads.flatMap((workload) => {
+      const why = server.leavesOut?.[workload.key]
+      return why === undefined ? [] : [`${workload.title}: ${why}`]
+    }),
     visits,
   }
   if (visits.length === 0) return result

@@ -157,13 +157,38 @@ export function responseSlot(outcome: number, rcode: number): number {
   return RESPONSES + outcome * RCODE_SLOTS + Math.min(rcode, RCODE_SLOTS - 1)
 }
 
+/** Returns the slot of a verdict on a listed name: `DECISION_BLOCK` or `DECISION_EXEMPT`. */
+export function decisionSlot(action: number, category: number): number {
+  return DECISIONS + action * CATEGORY_SLOTS + category
+}
+
+/** Lets the upstreams' counts begin anew: their positions mean other upstreams from here on. */
+export function clearUpstreams(counters: Counters): void {
+  counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
+}
+
 /** Returns the slot of an upstream's failures. */
 export function failureSlot(upstream: number, reason: number): number {
   return UPSTREAM_FAILURES + upstream * FAILURE_REASONS.length + reason
 }
 
+const REPLY_CODE_SHIFT = 5
+const REPLY_CODE_RCODE = 31
+
+/** Outcome and rcode of a reply as one number, to be counted once it is sent. */
+export function replyCodeOf(outcome: number, rcode: number): number {
+  return (outcome << REPLY_CODE_SHIFT) | rcode
+}
+
+/** Counts a reply as sent, so long after its query came. */
+export function countReply(counters: Counters, code: number, milliseconds: number): void {
+  const outcome = code >>> REPLY_CODE_SHIFT
+  count(counters, responseSlot(outcome, code & REPLY_CODE_RCODE))
+  countDuration(counters, outcome, milliseconds)
+}
+
 /** Counts one response time in its bucket. */
-export function countDuration(counters: Counters, outcome: number, milliseconds: number): void {
+function countDuration(counters: Counters, outcome: number, milliseconds: number): void {
   let bucket = 0
   while (bucket < DURATION_SLOTS - 1 && milliseconds > DURATION_BOUNDS_MS[bucket]!) bucket++
   const slot = DURATION_BUCKETS + outcome * DURATION_SLOTS + bucket

@@ -2,6 +2,7 @@
  * The way of a query, in the only file that knows the order of the steps:
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
+ *     (hot)      questions asked a moment ago whose whole way is known under today's policy
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
  *   3 policy     essential names, then the compiled lists; before the cache, so that
  *                after a reload no answer that was cached earlier can pass a new block
@@ -27,7 +28,6 @@ import {
   headerRcode,
   readU16,
 } from '../wire/header.ts'
-import { skipPlainName } from '../wire/name.ts'
 import {
   PARSE_FORMERR,
   PARSE_OK,
@@ -46,13 +46,12 @@ import {
   writeStored,
   type ExtendedError,
 } from '../wire/reply.ts'
-import { CacheEntry, MemoryCache } from './cache/memory-cache.ts'
+import { HotTable } from './cache/hot-table.ts'
+import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
 import {
   CACHE_HIT,
   CACHE_LOOKUPS,
   CACHE_MISS,
-  CATEGORY_SLOTS,
-  DECISIONS,
   DECISIONS_PASSED,
   DECISION_BLOCK,
   DECISION_EXEMPT,
@@ -68,15 +67,16 @@ import {
   OUTCOME_REFUSED,
   PROTO_UDP,
   TRUNCATED,
-  UPSTREAM_END,
-  UPSTREAM_QUERIES,
+  clearUpstreams,
   count,
-  countDuration,
+  countReply,
+  decisionSlot,
   querySlot,
-  responseSlot,
+  replyCodeOf,
   type Counters,
 } from './counters.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
+import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
@@ -94,9 +94,6 @@ import { WaitingQueries } from './upstream/waiting-queries.ts'
 export const PENDING = -1
 /** `handle` counted the query as dropped. */
 export const DROPPED_QUERY = 0
-/** `replyCode` is the outcome above the rcode. */
-const REPLY_CODE_SHIFT = 5
-const REPLY_CODE_RCODE = 31
 /** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
 const ANY_TTL_SECONDS = 3600
 
@@ -116,6 +113,7 @@ export class Pipeline implements ForwardEvents {
   readonly #facts = new AnswerFacts()
   readonly #special = new SpecialNames()
   readonly #waiting: WaitingQueries
+  readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   #settings: DataplaneSettings
   #policy: Policy
@@ -137,7 +135,7 @@ export class Pipeline implements ForwardEvents {
     this.#settings = settings
     this.#policy = policy
     this.#counters = counters
-    this.#cache = new MemoryCache(settings.cache.octetsMax, counters)
+    this.#cache = createCache(settings, counters, this.#hot)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, libc)
   }
@@ -148,10 +146,9 @@ export class Pipeline implements ForwardEvents {
   }
 
   /**
-   * Answers one message: returns the octets of the reply in `out`, or `DROPPED_QUERY`, or
-   * `PENDING`. `out` may be the message's own buffer if it has room for the largest reply. Every
-   * message that comes here is counted once as received, and once as answered, dropped or in
-   * flight.
+   * Answers one message: returns the octets of the reply in `out`, `DROPPED_QUERY` or `PENDING`.
+   * `out` may be the message's own buffer if it has room for the largest reply. Every message is
+   * counted once as received, and once as answered, dropped or in flight.
    */
   handle(
     message: Uint8Array,
@@ -165,8 +162,8 @@ export class Pipeline implements ForwardEvents {
     this.#out = out
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
-    const known = parsed >= PARSE_FORMERR && query.questionEnd !== 0
-    count(this.#counters, querySlot(proto, family, known || parsed === PARSE_OK ? query.type : 0))
+    const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
+    count(this.#counters, querySlot(proto, family, hasType ? query.type : 0))
     query.replyOctetsMax =
       proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
@@ -175,16 +172,26 @@ export class Pipeline implements ForwardEvents {
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
 
+    const stamp = this.#policy.stamp
+    const hot = this.#hot.answer(asked, query)
+    if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
+      if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
+      return this.#answerCached(query, hot, receivedMs)
+    }
+    const known = this.#hot.block(asked, stamp)
+    if (known !== null) {
+      return this.#answerBlocked(query, known.category, known.ruleStart, known.whole)
+    }
     const special = this.#special.find(asked)
     if (special !== SPECIAL_NONE) return this.#answerSpecial(query, special)
-
     const category = this.#policy.decide(asked)
     if (category !== NOT_BLOCKED) {
-      return this.#answerBlocked(query, category, this.#policy.ruleStart, this.#policy.whole)
+      const { ruleStart, whole } = this.#policy
+      this.#hot.noteBlock(asked, category, ruleStart, whole, stamp)
+      return this.#answerBlocked(query, category, ruleStart, whole)
     }
     if (this.#policy.exempted !== NOT_BLOCKED) {
-      const slot = DECISIONS + DECISION_EXEMPT * CATEGORY_SLOTS + this.#policy.exempted
-      count(this.#counters, slot)
+      count(this.#counters, decisionSlot(DECISION_EXEMPT, this.#policy.exempted))
     }
     if (query.type === TYPE_ANY) {
       const end = writeHinfo(this.#out, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
@@ -192,16 +199,17 @@ export class Pipeline implements ForwardEvents {
     }
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
-    if (entry !== undefined) return this.#answerCached(query, entry, receivedMs)
+    if (entry !== undefined) {
+      if (this.#policy.exempted === NOT_BLOCKED) this.#hot.putAnswer(asked, query, entry)
+      return this.#answerCached(query, entry, receivedMs)
+    }
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
     return this.#forward(key, query, sink, receivedMs)
   }
 
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
   countSent(code: number, milliseconds: number): void {
-    const outcome = code >>> REPLY_CODE_SHIFT
-    count(this.#counters, responseSlot(outcome, code & REPLY_CODE_RCODE))
-    countDuration(this.#counters, outcome, milliseconds)
+    countReply(this.#counters, code, milliseconds)
   }
 
   /** Counts a reply as dropped: the client is gone or the socket refused it. */
@@ -216,7 +224,7 @@ export class Pipeline implements ForwardEvents {
     this.#policy = policy
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
-    this.#counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
+    clearUpstreams(this.#counters)
     this.#forwarder = createForwarder(settings, this.#counters, this, this.#libc)
   }
 
@@ -240,7 +248,7 @@ export class Pipeline implements ForwardEvents {
     const limits = this.#settings.cache
     const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, performance.now())
+    const entry = new CacheEntry(message, facts, pending, performance.now())
     this.#judge(entry)
     if (facts.ttlSeconds > 0) this.#cache.set(pending.key, entry)
     this.#settle(pending, entry)
@@ -273,7 +281,7 @@ export class Pipeline implements ForwardEvents {
   }
 
   #answerBlocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
-    count(this.#counters, DECISIONS + DECISION_BLOCK * CATEGORY_SLOTS + category)
+    count(this.#counters, decisionSlot(DECISION_BLOCK, category))
     const end = writeBlocked(
       this.#out,
       query,
@@ -292,9 +300,7 @@ export class Pipeline implements ForwardEvents {
     return this.#answerEntry(query, entry, OUTCOME_CACHED, nowMs)
   }
 
-  /**
-   * Writes what an entry means to one client: its answer, or the block of a name it led through.
-   */
+  /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
   #answerEntry(query: ParsedQuery, entry: CacheEntry, outcome: number, nowMs: number): number {
     if (entry.category !== NOT_BLOCKED) {
       return this.#answerBlocked(query, entry.category, 0, false)
@@ -310,16 +316,8 @@ export class Pipeline implements ForwardEvents {
 
   /** Derives the verdict over the names an answer led through, under the policy of this moment. */
   #judge(entry: CacheEntry): void {
-    const names = entry.names
-    const alias = this.#alias
     entry.stamp = this.#policy.stamp
-    entry.category = NOT_BLOCKED
-    let at = 0
-    while (at < names.length && entry.category === NOT_BLOCKED) {
-      alias.take(names, at)
-      if (this.#special.find(alias) === SPECIAL_NONE) entry.category = this.#policy.decide(alias)
-      at = skipPlainName(names, at, names.length)
-    }
+    entry.category = judgeNames(entry, this.#alias, this.#special, this.#policy)
   }
 
   #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
@@ -393,7 +391,7 @@ export class Pipeline implements ForwardEvents {
   }
 
   #finish(octets: number, outcome: number, rcode: number): number {
-    this.replyCode = (outcome << REPLY_CODE_SHIFT) | rcode
+    this.replyCode = replyCodeOf(outcome, rcode)
     return octets
   }
 }

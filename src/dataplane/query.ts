@@ -10,6 +10,8 @@ const KEY_TAIL_OCTETS = 3
 const KEY_DO = 1
 const KEY_CD = 2
 const FLAG_CD = 0x0010
+const HASH_START = 0x811c9dc5 | 0
+const HASH_STEP = 0x01000193
 
 /** The asked name, folded to lower case, with the offsets of its labels. One per worker. */
 export class AskedName {
@@ -20,26 +22,34 @@ export class AskedName {
   /** Where each label's length octet stands in `octets`, first label first; the root is not one. */
   readonly labelStarts = new Uint8Array(LABELS_MAX)
   labels = 0
+  /** Hash of the name, for tables that compare the octets afterwards (FNV-1a). */
+  hash = 0
 
   /** Takes the name at `start`, which `parseQuery` (or `expandName`) has found well formed. */
   take(message: Uint8Array, start: number): void {
     const octets = this.octets
     let labels = 0
     let at = 0
+    let hash = HASH_START
     while (at < NAME_OCTETS_MAX) {
       const labelOctets = message[start + at]!
       octets[at] = labelOctets
       if (labelOctets === 0) break
+      hash = Math.imul(hash ^ labelOctets, HASH_STEP)
       this.labelStarts[labels++] = at
       const end = at + labelOctets
       while (at < end) {
         at++
-        octets[at] = FOLD[message[start + at]!]!
+        const octet = FOLD[message[start + at]!]!
+        octets[at] = octet
+        hash = Math.imul(hash ^ octet, HASH_STEP)
       }
       at++
     }
     this.length = at + 1
     this.labels = labels
+    // The low bits of FNV are its weak ones, and they pick the slot.
+    this.hash = hash ^ (hash >>> 15)
   }
 
   /**
@@ -51,14 +61,18 @@ export class AskedName {
     return this.octets.toString('latin1', start, this.length)
   }
 
+  /** Returns the part of the key that the flags make: DO and CD. */
+  keyFlags(query: ParsedQuery): number {
+    return (query.dnssecOk ? KEY_DO : 0) | ((query.rdAndCd & FLAG_CD) === 0 ? 0 : KEY_CD)
+  }
+
   /** Returns the cache and merge key: name, type, DO, CD (class is always IN here). */
   key(query: ParsedQuery): string {
     const octets = this.octets
     const tail = this.length
     octets[tail] = query.type >>> 8
     octets[tail + 1] = query.type
-    octets[tail + 2] =
-      (query.dnssecOk ? KEY_DO : 0) | ((query.rdAndCd & FLAG_CD) === 0 ? 0 : KEY_CD)
+    octets[tail + 2] = this.keyFlags(query)
     return octets.toString('latin1', 0, tail + KEY_TAIL_OCTETS)
   }
 }

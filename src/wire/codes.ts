@@ -26,7 +26,6 @@ export const TYPE_AAAA = 28
 export const TYPE_SRV = 33
 export const TYPE_DNAME = 39
 export const TYPE_OPT = 41
-export const TYPE_RRSIG = 46
 export const TYPE_SVCB = 64
 export const TYPE_HTTPS = 65
 /**

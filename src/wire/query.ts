@@ -53,7 +53,8 @@ const ADDITIONAL_MAX = 16
 const OPTIONS_MAX = 128
 /** Fixed octets of a record behind its owner: type, class, TTL, RDLENGTH. */
 const RECORD_FIXED_OCTETS = 10
-const QUESTION_FIXED_OCTETS = 4
+/** Type and class behind the name. */
+export const QUESTION_FIXED_OCTETS = 4
 const OPTION_FIXED_OCTETS = 4
 const OPTION_COOKIE = 10
 const COOKIE_CLIENT_OCTETS = 8

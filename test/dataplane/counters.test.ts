@@ -15,10 +15,11 @@ import {
   UPSTREAM_FAILURES,
   UPSTREAM_UP,
   count,
-  countDuration,
+  countReply,
   createCounters,
   failureSlot,
   querySlot,
+  replyCodeOf,
   responseSlot,
 } from '../../src/dataplane/counters.ts'
 
@@ -79,7 +80,7 @@ describe('counters', () => {
     { ms: Number.POSITIVE_INFINITY, bucket: 16, why: 'above all bounds' },
   ])('$ms ms counts in bucket $bucket: $why', ({ ms, bucket }) => {
     const counters = createCounters()
-    countDuration(counters, 1, ms)
+    countReply(counters, replyCodeOf(1, 0), ms)
     const buckets = DURATION_BOUNDS_MS.length + 1
     expect(counters[DURATION_BUCKETS + buckets + bucket]).toBe(1)
     expect(counters[DURATION_SUM_MS + 1]).toBe(ms)

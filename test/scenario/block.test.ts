@@ -211,6 +211,26 @@ describe('an answer that leads to a blocked name is blocked', () => {
     expect((await askUdp(server, 'alias.test.example')).answers).toHaveLength(2)
   })
 
+  test('but an essential name passes wherever it leads, the first time and from the cache', async () => {
+    const upstream = await startScriptedUpstream((query) =>
+      reply(query, {
+        answers: [
+          { name: query.name, type: 'CNAME', data: 'cdn.blocked.example' },
+          { name: 'cdn.blocked.example', type: 'A', data: '192.0.2.1' },
+        ],
+      }),
+    )
+    const server = await startDataplane({
+      rules: { adult: ['blocked.example'] },
+      essential: ['hospital.example'],
+      upstreams: [upstream],
+    })
+    for (const asked of ['www.hospital.example', 'WWW.hospital.example', 'hospital.example']) {
+      expect((await askUdp(server, asked)).answers).toHaveLength(2)
+    }
+    expect((await askUdp(server, 'other.example')).answers).toEqual([])
+  })
+
   test('but a name in the authority or additional section is no way there', async () => {
     const upstream = await startScriptedUpstream((query) =>
       reply(query, {

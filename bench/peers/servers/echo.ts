@@ -8,7 +8,10 @@ export const echo: Server = {
   title: 'C echo (floor)',
   method: 'none',
   role: 'floor',
-  leavesOut: ['forwarded', 'blocked-unique'],
+  leavesOut: {
+    forwarded: 'it forwards nothing',
+    'blocked-unique': 'it blocks nothing, and its work is that of the mix',
+  },
   version: () => Promise.resolve('recvmmsg/sendmmsg'),
   prepare: async ({ port }) => ({
     program: await native('responder'),

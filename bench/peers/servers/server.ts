@@ -29,8 +29,8 @@ export interface Server {
   readonly method: string
   /** `floor` does no DNS work and blocks nothing; `subject` is what the peers are compared with. */
   readonly role: 'floor' | 'peer' | 'subject'
-  /** Workloads that mean nothing for it. */
-  readonly leavesOut?: readonly WorkloadKey[]
+  /** Workloads that it cannot run, each with the reason. */
+  readonly leavesOut?: Partial<Readonly<Record<WorkloadKey, string>>>
   version(): Promise<string>
   /** Writes its files for one list, outside of all measuring; returns how to start it. */
   prepare(site: Site): Promise<Command>

@@ -4,6 +4,8 @@
  * again locally, without asking upstream.
  */
 import { LRUCache } from 'lru-cache'
+import { HEADER_OCTETS } from '../../wire/header.ts'
+import { QUESTION_FIXED_OCTETS } from '../../wire/query.ts'
 import type { AnswerFacts } from '../../wire/answer.ts'
 import type { StoredAnswer } from '../../wire/reply.ts'
 import { CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_OCTETS, type Counters } from '../counters.ts'
@@ -30,10 +32,24 @@ export class CacheEntry implements StoredAnswer {
   stamp = ''
   /** Bit of the category that blocks one of `names`, or -1. */
   category = -1
+  /** The question, to be told from others: octets of its name, type, DO and CD. */
+  readonly nameOctets: number
+  readonly type: number
+  readonly keyFlags: number
+  /** Place in the hot table, or -1; hits there since the LRU was told. */
+  hotSlot = -1
+  hotHits = 0
 
-  constructor(message: Uint8Array, facts: AnswerFacts, nowMs: number) {
+  /** @param asked the pending question, whose octets are lower case; the upstream's may not be. */
+  constructor(message: Uint8Array, facts: AnswerFacts, asked: AskedQuestion, nowMs: number) {
     const octets = facts.octets
     this.message = Uint8Array.prototype.slice.call(message, 0, octets)
+    for (let at = HEADER_OCTETS; at < asked.questionEnd; at++) {
+      this.message[at] = asked.message[at]!
+    }
+    this.nameOctets = asked.questionEnd - HEADER_OCTETS - QUESTION_FIXED_OCTETS
+    this.type = asked.type
+    this.keyFlags = asked.keyFlags
     this.octets = octets
     this.ttlOffsets = facts.ttlOffsets.slice(0, facts.ttlCount)
     this.ttlCount = facts.ttlCount
@@ -45,18 +61,30 @@ export class CacheEntry implements StoredAnswer {
 
 const NO_NAMES = new Uint8Array(0)
 
+/** What an entry needs to know of the question that it answers. */
+export interface AskedQuestion {
+  readonly message: Uint8Array
+  readonly questionEnd: number
+  readonly type: number
+  readonly keyFlags: number
+}
+
 /** The memory tier. Keys are those of `AskedName.key`. */
 export class MemoryCache {
   readonly #entries: LRUCache<string, CacheEntry>
   readonly #counters: Counters
 
-  /** @param octetsMax limit of answers, keys and their bookkeeping. */
-  constructor(octetsMax: number, counters: Counters) {
+  /**
+   * @param octetsMax limit of answers, keys and their bookkeeping.
+   * @param onGone told of every entry that leaves.
+   */
+  constructor(octetsMax: number, counters: Counters, onGone: (entry: CacheEntry) => void) {
     this.#counters = counters
     this.#entries = new LRUCache<string, CacheEntry>({
       max: Math.max(1, Math.ceil(octetsMax / ENTRY_OCTETS_MIN)),
       maxSize: octetsMax,
-      dispose: (_entry, _key, reason) => {
+      dispose: (entry, _key, reason) => {
+        onGone(entry)
         if (reason === 'evict') counters[CACHE_EVICTIONS] = counters[CACHE_EVICTIONS]! + 1
       },
     })
@@ -91,4 +119,13 @@ export class MemoryCache {
     this.#counters[CACHE_ENTRIES] = this.entries
     this.#counters[CACHE_OCTETS] = this.octets
   }
+}
+
+/** Makes a worker's memory tier; what leaves it leaves the hot table too. */
+export function createCache(
+  settings: { readonly cache: { readonly octetsMax: number } },
+  counters: Counters,
+  hot: { forget(entry: CacheEntry): void },
+): MemoryCache {
+  return new MemoryCache(settings.cache.octetsMax, counters, (entry) => hot.forget(entry))
 }

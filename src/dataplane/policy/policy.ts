@@ -63,6 +63,11 @@ export class Policy {
     this.#blockedBits = bits
   }
 
+  /** True when no list may block the asked name. */
+  isEssential(asked: AskedName): boolean {
+    return this.#essential.covers(asked)
+  }
+
   /** Returns the bit of the category that blocks the asked name, or `NOT_BLOCKED`. */
   decide(asked: AskedName): number {
     this.exempted = NOT_BLOCKED

@@ -25,6 +25,8 @@ export class Pending {
   octets = 0
   questionEnd = 0
   type = 0
+  /** DO and CD of the question, as `AskedName.keyFlags` has them. */
+  keyFlags = 0
   /** The policy stamp under which its name was let through. */
   stamp = ''
 
@@ -54,6 +56,7 @@ export class Pending {
     const message = this.message
     this.key = key
     this.type = query.type
+    this.keyFlags = asked.keyFlags(query)
     writeU16(message, OFFSET_FLAGS, FLAG_RD | (query.rdAndCd & FLAG_CD))
     message.fill(0, OFFSET_QDCOUNT, HEADER_OCTETS)
     writeU16(message, OFFSET_QDCOUNT, 1)

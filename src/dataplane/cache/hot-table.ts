@@ -1,0 +1,133 @@
+/**
+ * The questions that are asked again and again, found by one hash instead of a string, a Map, an
+ * LRU list and a walk through the compiled lists. A direct-mapped table: what collides is simply
+ * not hot.
+ *
+ * It decides nothing by itself: an answer counts only as long as its cache entry lives, and a
+ * verdict only under the policy stamp that it was made under. Hot answers cost 0.2 us instead of
+ * 0.7, hot blocks 0.1 instead of 0.8 (bench/micro).
+ */
+import type { AskedName } from '../query.ts'
+import type { ParsedQuery } from '../../wire/query.ts'
+import { HEADER_OCTETS } from '../../wire/header.ts'
+import type { CacheEntry } from './memory-cache.ts'
+
+/** Slots of each table; a centre of some hundred people asks a few thousand names an hour. */
+const SLOTS = 16_384
+const SLOT_MASK = SLOTS - 1
+/** Spreads question types over the slots of one name. */
+const TYPE_STEP = 0x9e3779b1
+/** Hits between two touches of the entry in the LRU, which has to know that it is in use. */
+const TOUCH_MASK = 31
+
+/** A blocked name with its verdict. */
+export class HotBlock {
+  readonly octets: Uint8Array
+  readonly category: number
+  readonly ruleStart: number
+  readonly whole: boolean
+  readonly stamp: string
+
+  constructor(
+    asked: AskedName,
+    category: number,
+    ruleStart: number,
+    whole: boolean,
+    stamp: string,
+  ) {
+    this.octets = new Uint8Array(asked.octets.subarray(0, asked.length))
+    this.category = category
+    this.ruleStart = ruleStart
+    this.whole = whole
+    this.stamp = stamp
+  }
+}
+
+/** Both tables of one worker. */
+export class HotTable {
+  readonly #answers = createSlots<CacheEntry>()
+  readonly #blocks = createSlots<HotBlock>()
+  /** Hash of the blocked name seen last at each slot: only a second sighting is worth a record. */
+  readonly #seen = new Int32Array(SLOTS)
+
+  /** Returns the answer to this very question, alive or not, or null. */
+  answer(asked: AskedName, query: ParsedQuery): CacheEntry | null {
+    const entry = this.#answers[answerSlot(asked, query)]!
+    if (entry === null || entry.type !== query.type) return null
+    if (entry.keyFlags !== asked.keyFlags(query)) return null
+    return sameName(asked, entry.message, HEADER_OCTETS, entry.nameOctets) ? entry : null
+  }
+
+  /** True when the entry should be touched in the LRU: now and then. */
+  isTouchDue(entry: CacheEntry): boolean {
+    entry.hotHits = (entry.hotHits + 1) & TOUCH_MASK
+    return entry.hotHits === 0
+  }
+
+  putAnswer(asked: AskedName, query: ParsedQuery, entry: CacheEntry): void {
+    const slot = answerSlot(asked, query)
+    entry.hotSlot = slot
+    this.#answers[slot] = entry
+  }
+
+  /** The cache has let go of the entry. */
+  forget(entry: CacheEntry): void {
+    if (entry.hotSlot >= 0 && this.#answers[entry.hotSlot] === entry) {
+      this.#answers[entry.hotSlot] = null
+    }
+  }
+
+  /** Returns the verdict on this very name under the policy of that stamp, or null. */
+  block(asked: AskedName, stamp: string): HotBlock | null {
+    const block = this.#blocks[asked.hash & SLOT_MASK]!
+    if (block === null || block.stamp !== stamp) return null
+    return sameName(asked, block.octets, 0, block.octets.length) ? block : null
+  }
+
+  /** Notes a verdict; keeps it from the second time on. */
+  noteBlock(
+    asked: AskedName,
+    category: number,
+    ruleStart: number,
+    whole: boolean,
+    stamp: string,
+  ): void {
+    const slot = asked.hash & SLOT_MASK
+    if (this.#seen[slot] !== asked.hash) {
+      this.#seen[slot] = asked.hash
+      return
+    }
+    this.#blocks[slot] = createBlock(asked, category, ruleStart, whole, stamp)
+  }
+}
+
+function answerSlot(asked: AskedName, query: ParsedQuery): number {
+  return (asked.hash ^ Math.imul(query.type, TYPE_STEP) ^ asked.keyFlags(query)) & SLOT_MASK
+}
+
+function sameName(
+  asked: AskedName,
+  octets: Uint8Array,
+  start: number,
+  nameOctets: number,
+): boolean {
+  const length = asked.length
+  if (nameOctets !== length) return false
+  const name = asked.octets
+  for (let i = 0; i < length; i++) if (name[i] !== octets[start + i]) return false
+  return true
+}
+
+function createSlots<T>(): (T | null)[] {
+  return Array.from<T | null>({ length: SLOTS }).fill(null)
+}
+
+function createBlock(
+  asked: AskedName,
+  category: number,
+  ruleStart: number,
+  whole: boolean,
+  stamp: string,
+): HotBlock {
+  return new HotBlock(asked, category, ruleStart, whole, stamp)
+}

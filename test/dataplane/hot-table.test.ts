@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest'
+import { HotTable } from '../../src/dataplane/cache/hot-table.ts'
+import { CacheEntry } from '../../src/dataplane/cache/memory-cache.ts'
+import { AskedName } from '../../src/dataplane/query.ts'
+import { AnswerFacts } from '../../src/wire/answer.ts'
+import { HEADER_OCTETS } from '../../src/wire/header.ts'
+import { ParsedQuery } from '../../src/wire/query.ts'
+import { wireOf } from '../compiler/model.ts'
+
+interface Question {
+  readonly asked: AskedName
+  readonly query: ParsedQuery
+}
+
+function questionOf(name: string, type = 1, dnssecOk = false): Question {
+  const asked = new AskedName()
+  asked.take(wireOf(name.split('.')), 0)
+  const query = new ParsedQuery(new Uint8Array(0))
+  query.type = type
+  query.dnssecOk = dnssecOk
+  return { asked, query }
+}
+
+function entryFor({ asked, query }: Question): CacheEntry {
+  const facts = new AnswerFacts()
+  const questionEnd = HEADER_OCTETS + asked.length + 4
+  facts.octets = questionEnd
+  const message = new Uint8Array(questionEnd)
+  message.set(asked.octets.subarray(0, asked.length), HEADER_OCTETS)
+  const keyFlags = asked.keyFlags(query)
+  return new CacheEntry(message, facts, { message, questionEnd, type: query.type, keyFlags }, 0)
+}
+
+describe('the hot table', () => {
+  test('gives an answer to its own question only: name, type and flags', () => {
+    const table = new HotTable()
+    const question = questionOf('www.example')
+    const entry = entryFor(question)
+    table.putAnswer(question.asked, question.query, entry)
+    expect(table.answer(question.asked, question.query)).toBe(entry)
+    for (const other of [
+      questionOf('www.example', 28),
+      questionOf('www.example', 1, true),
+      questionOf('ww.example'),
+      questionOf('xww.example'),
+      questionOf('example'),
+    ]) {
+      expect(table.answer(other.asked, other.query)).toBeNull()
+    }
+  })
+
+  test('never mixes up names, however many share its slots', () => {
+    const table = new HotTable()
+    const questions = Array.from({ length: 40_000 }, (_, index) => questionOf(`n${index}.example`))
+    for (const question of questions) {
+      table.putAnswer(question.asked, question.query, entryFor(question))
+    }
+    let found = 0
+    for (const { asked, query } of questions) {
+      const entry = table.answer(asked, query)
+      if (entry === null) continue
+      found++
+      const name = entry.message.subarray(HEADER_OCTETS, HEADER_OCTETS + entry.nameOctets)
+      expect(Buffer.from(name).equals(asked.octets.subarray(0, asked.length))).toBe(true)
+    }
+    expect(found).toBeGreaterThan(10_000)
+  })
+
+  test('forgets an entry that the cache lets go of, and only that one', () => {
+    const table = new HotTable()
+    const question = questionOf('www.example')
+    const old = entryFor(question)
+    const fresh = entryFor(question)
+    table.putAnswer(question.asked, question.query, old)
+    table.putAnswer(question.asked, question.query, fresh)
+    table.forget(old)
+    expect(table.answer(question.asked, question.query)).toBe(fresh)
+    table.forget(fresh)
+    expect(table.answer(question.asked, question.query)).toBeNull()
+  })
+
+  test('keeps a verdict from its second sighting on, under its own policy stamp', () => {
+    const table = new HotTable()
+    const { asked } = questionOf('a.blocked.example')
+    table.noteBlock(asked, 2, 2, true, 'one')
+    expect(table.block(asked, 'one')).toBeNull()
+    table.noteBlock(asked, 2, 2, true, 'one')
+    expect(table.block(asked, 'one')).toMatchObject({ category: 2, ruleStart: 2, whole: true })
+    expect(table.block(asked, 'two')).toBeNull()
+    expect(table.block(questionOf('b.blocked.example').asked, 'one')).toBeNull()
+  })
+
+  test('asks for the LRU to be told of every thirty-second hit', () => {
+    const table = new HotTable()
+    const entry = entryFor(questionOf('www.example'))
+    const due = Array.from({ length: 96 }, () => table.isTouchDue(entry))
+    expect(due.filter(Boolean)).toHaveLength(3)
+  })
+})
