@@ -19,8 +19,18 @@ export interface WorkerStart {
   readonly counters: Counters
   /** Binds with SO_REUSEPORT, because other workers bind the same ports. */
   readonly shared: boolean
-  /** One pair a listen address, bound by the supervisor; undefined: the worker binds by itself. */
-  readonly descriptors: readonly DescriptorPair[] | undefined
+  /** Bound by the supervisor; undefined: the worker binds by itself. */
+  readonly descriptors: Descriptors | undefined
+}
+
+/** The sockets of all listen addresses, and which of them a worker has taken over. */
+export interface Descriptors {
+  readonly pairs: readonly DescriptorPair[]
+  /**
+   * Two numbers a pair, UDP and TCP, in shared memory: 1 from just before the worker takes the
+   * descriptor over. What a worker leaves at 0 when it dies is the supervisor's to close.
+   */
+  readonly adopted: Int32Array
 }
 
 /** Two sockets of one listen address; the worker that is given them takes them over. */
@@ -49,10 +59,4 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
   | { readonly kind: 'reloaded' }
   | { readonly kind: 'stopped' }
-  | {
-      readonly kind: 'failed'
-      readonly code: ErrorCode
-      readonly message: string
-      /** The worker had begun to take its descriptors over: Node closes them with the thread. */
-      readonly adopted: boolean
-    }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }

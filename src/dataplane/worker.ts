@@ -8,13 +8,7 @@ import { OperationalError } from '../base/errors.ts'
 import { isLibc, openLibc, type Libc } from '../sys/libc.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
-import type {
-  DescriptorPair,
-  FromWorker,
-  PolicyMessage,
-  ToWorker,
-  WorkerStart,
-} from './messages.ts'
+import type { Descriptors, FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
@@ -87,14 +81,9 @@ export class DataplaneWorker {
   }
 }
 
-/**
- * Binds every address and starts to answer; closes what it opened when one of them fails.
- *
- * @param onAdopting called before the first descriptor is taken over.
- */
+/** Binds every address and starts to answer; closes what it opened when one of them fails. */
 export async function startWorker(
   start: WorkerStart,
-  onAdopting: () => void = () => {},
 ): Promise<{ worker: DataplaneWorker; ready: FromWorker }> {
   const { settings, counters } = start
   const policy = createPolicy(start.policy, settings.categories)
@@ -104,13 +93,11 @@ export async function startWorker(
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
-  onAdopting()
   try {
     for (const [index, asked] of settings.listen.entries()) {
-      const pair = start.descriptors?.[index]
       const { udp, tcp } =
-        libc !== undefined && pair !== undefined
-          ? await adoptListeners(asked, pair, libc, start, pipeline, access)
+        libc !== undefined && start.descriptors !== undefined
+          ? await adoptListeners(index, start.descriptors, libc, start, pipeline, access)
           : await openListeners(asked, start, pipeline, access)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
@@ -129,14 +116,18 @@ interface ListenerPair {
 
 /** Takes over what the supervisor has bound. */
 async function adoptListeners(
-  endpoint: Endpoint,
-  pair: DescriptorPair,
+  index: number,
+  { pairs, adopted }: Descriptors,
   libc: Libc,
   { settings, counters }: WorkerStart,
   pipeline: Pipeline,
   access: ClientAccess,
 ): Promise<ListenerPair> {
+  const endpoint = settings.listen[index]!
+  const pair = pairs[index]!
+  Atomics.store(adopted, index * 2, 1)
   const udp = await openUdpBatchListener(libc, pair.udp, endpoint, pipeline, access, counters)
+  Atomics.store(adopted, index * 2 + 1, 1)
   const source = { endpoint, fd: pair.tcp, shared: false }
   const tcp = await openTcpListener(source, pipeline, access, settings.limits, counters)
   return { udp, tcp }
@@ -168,9 +159,8 @@ async function startThread(
   start: WorkerStart,
 ): Promise<void> {
   const say = (message: FromWorker): void => port.postMessage(message)
-  let adopted = false
   try {
-    const { worker, ready } = await startWorker(start, () => (adopted = true))
+    const { worker, ready } = await startWorker(start)
     port.on('message', (message: ToWorker) => {
       if (message.kind === 'reload') {
         worker.reload(message.settings, message.policy)
@@ -186,7 +176,7 @@ async function startThread(
   } catch (error) {
     const code = error instanceof OperationalError ? error.code : 'ERR_WORKER'
     const message = error instanceof Error ? error.message : String(error)
-    say({ kind: 'failed', code, message, adopted })
+    say({ kind: 'failed', code, message })
     port.close()
   }
 }

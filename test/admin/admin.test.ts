@@ -51,6 +51,15 @@ async function openMetrics(): Promise<Family[]> {
   return readOpenMetrics(await response.text())
 }
 
+async function labelsOf(name: string): Promise<string[]> {
+  const family = (await openMetrics()).find((each) => each.name === name)
+  return [...new Set(family?.samples.flatMap(({ labels }) => Object.keys(labels)))].toSorted()
+}
+
+async function series(): Promise<number> {
+  return (await openMetrics()).reduce((total, { samples }) => total + samples.length, 0)
+}
+
 /** Queries of every kind: answered, blocked, special, malformed, refused, over both transports. */
 async function load(): Promise<void> {
   for (let index = 0; index < 10; index++) {
@@ -110,10 +119,6 @@ describe.each(['after the start', 'after load'])('%s, /metrics', (when) => {
   })
 
   test('has the labels of the contract and no other', async () => {
-    const labelsOf = async (name: string): Promise<string[]> => {
-      const family = (await openMetrics()).find((each) => each.name === name)
-      return [...new Set(family?.samples.flatMap(({ labels }) => Object.keys(labels)))].toSorted()
-    }
     expect(await labelsOf('niveau3_dns_queries')).toEqual(['family', 'proto', 'type'])
     expect(await labelsOf('niveau3_dns_responses')).toEqual(['outcome', 'rcode'])
     expect(await labelsOf('niveau3_dns_dropped')).toEqual(['reason'])
@@ -154,8 +159,6 @@ test('the buckets of the histogram add up, and their count is that of the respon
 })
 
 test('the number of series does not grow with the names that are asked', async () => {
-  const series = async (): Promise<number> =>
-    (await openMetrics()).reduce((total, { samples }) => total + samples.length, 0)
   await load()
   const before = await series()
   for (let index = 0; index < 50; index++) await askUdp(server, `"},\\n{${index}.example`)

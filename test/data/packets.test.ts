@@ -90,7 +90,9 @@ function expectSameQuestion(packet: Packet, message: Message): void {
   expect(message.octets.subarray(12, end)).toEqual(packet.octets.subarray(12, end))
 }
 
-describe.each(['udp', 'tcp'] as const)('over %s', (transport) => {
+const TRANSPORTS = ['udp', 'tcp'] as const
+
+describe.each(TRANSPORTS)('over %s', (transport) => {
   test('every packet of clients gets one reply of its class, or is one counted drop', async () => {
     const upstream = await startScriptedUpstream(answerAddresses)
     const server = await startDataplane({ upstreams: [upstream] })
@@ -124,7 +126,7 @@ describe.each(['udp', 'tcp'] as const)('over %s', (transport) => {
   })
 })
 
-/** The question of a packet when a client could ask it: one, plain, of class IN and a usual type. */
+/** The question of a packet when a client could ask it: one, plain, class IN, a usual type. */
 function questionOf(octets: Buffer): Buffer | undefined {
   if (octets.length < 17 || octets.readUInt16BE(4) !== 1) return undefined
   for (let at = 12; ; at += 1 + octets[at]!) {

@@ -3,7 +3,7 @@
  * descriptor until a worker has taken it over.
  */
 import { networkInterfaces } from 'node:os'
-import type { DescriptorPair } from '../../dataplane/messages.ts'
+import type { DescriptorPair, Descriptors } from '../../dataplane/messages.ts'
 import type { Endpoint } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import type { Libc } from '../../sys/libc.ts'
@@ -15,7 +15,7 @@ const PORT_DRAWS_MAX = 16
 /** Bound sockets with the ports that they got. */
 export interface BoundSockets {
   readonly endpoints: readonly Endpoint[]
-  readonly descriptors: readonly DescriptorPair[]
+  readonly descriptors: Descriptors
 }
 
 /**
@@ -29,18 +29,21 @@ export function bindSockets(
   shared: boolean,
 ): BoundSockets {
   const endpoints: Endpoint[] = []
-  const descriptors: DescriptorPair[] = []
+  const pairs: DescriptorPair[] = []
+  const adopted = new Int32Array(
+    new SharedArrayBuffer(listen.length * 2 * Int32Array.BYTES_PER_ELEMENT),
+  )
   try {
     for (const asked of listen) {
       const { endpoint, pair } = bindPair(libc, asked, shared)
       endpoints.push(endpoint)
-      descriptors.push(pair)
+      pairs.push(pair)
     }
   } catch (error) {
-    closeSockets(libc, descriptors)
+    closeUnadopted(libc, { pairs, adopted })
     throw error
   }
-  return { endpoints, descriptors }
+  return { endpoints, descriptors: { pairs, adopted } }
 }
 
 /** Binds one port over UDP and TCP; port 0 is drawn again where TCP does not get UDP's port. */
@@ -61,11 +64,13 @@ function bindPair(
   }
 }
 
-/** Gives back descriptors that no worker has taken over. */
-export function closeSockets(libc: Libc, descriptors: readonly DescriptorPair[]): void {
-  for (const { udp, tcp } of descriptors) {
-    closeDescriptor(libc, udp)
-    closeDescriptor(libc, tcp)
+/** Gives back the descriptors that no worker has taken over; each only once. */
+export function closeUnadopted(libc: Libc, { pairs, adopted }: Descriptors): void {
+  for (const [index, { udp, tcp }] of pairs.entries()) {
+    for (const [offset, fd] of [udp, tcp].entries()) {
+      const wasAdopted = Atomics.exchange(adopted, index * 2 + offset, 1) !== 0
+      if (!wasAdopted) closeDescriptor(libc, fd)
+    }
   }
 }
 

@@ -23,7 +23,7 @@ import type {
 import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
-import { bindSockets, closeSockets, expandWildcards } from './listen-sockets.ts'
+import { bindSockets, closeUnadopted, expandWildcards } from './listen-sockets.ts'
 
 /**
  * Restarts within a minute after which the whole process gives up: something is broken for good.
@@ -52,6 +52,8 @@ interface Slot {
   readonly index: number
   readonly counters: Counters
   thread: Worker | null
+  /** The thread has bound its addresses and answers. */
+  ready: boolean
   /** Resolve the waits for the thread's next answers, which come in the order of the questions. */
   answers: ((message: FromWorker) => void)[]
 }
@@ -90,7 +92,7 @@ export class Supervisor {
   }
 
   get workersAlive(): number {
-    return this.#slots.filter((slot) => slot.thread !== null).length
+    return this.#slots.filter((slot) => slot.ready).length
   }
 
   /**
@@ -105,7 +107,13 @@ export class Supervisor {
     try {
       if (this.#shared) await probePorts(this.#settings.listen)
       for (let index = 0; index < workers; index++) {
-        const slot: Slot = { index, counters: createCounters(), thread: null, answers: [] }
+        const slot: Slot = {
+          index,
+          counters: createCounters(),
+          thread: null,
+          ready: false,
+          answers: [],
+        }
         this.#slots.push(slot)
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
@@ -178,8 +186,10 @@ export class Supervisor {
     })
     thread.on('exit', () => this.#exited(slot, reason))
     const message = await first
-    const adopted = message.kind !== 'failed' || message.adopted
-    if (!adopted && bound !== undefined && isLibc(libc)) closeSockets(libc, bound.descriptors)
+    if (message.kind === 'failed' && bound !== undefined && isLibc(libc)) {
+      closeUnadopted(libc, bound.descriptors)
+    }
+    slot.ready = message.kind === 'ready'
     return message
   }
 
@@ -196,20 +206,21 @@ export class Supervisor {
 
   #exited(slot: Slot, reason: string): void {
     slot.thread = null
+    slot.ready = false
     const counters = slot.counters
     const dropped = DROPPED + DROP_STOPPED
     counters[dropped] = counters[dropped]! + counters[IN_FLIGHT]!
     counters[IN_FLIGHT] = 0
     counters[TCP_CONNECTIONS] = 0
     for (const answer of slot.answers.splice(0)) {
-      answer({
-        kind: 'failed',
-        code: 'ERR_WORKER',
-        adopted: true,
-        message: `a worker died: ${reason}`,
-      })
+      answer({ kind: 'failed', code: 'ERR_WORKER', message: `a worker died: ${reason}` })
     }
     if (this.#stopping || this.#endpoints.length === 0) return
+    this.#restartLater(slot, reason)
+  }
+
+  /** Restarts the slot's worker after a moment, or gives up when that has happened too often. */
+  #restartLater(slot: Slot, reason: string): void {
     this.#events.workerDied(slot.index, reason)
     const nowMs = performance.now()
     this.#restartsMs = this.#restartsMs.filter((atMs) => nowMs - atMs < RESTART_WINDOW_MS)
@@ -227,8 +238,13 @@ export class Supervisor {
 
   async #restart(slot: Slot): Promise<void> {
     if (this.#stopping) return
-    const message = await this.#startThread(slot)
-    if (message.kind === 'failed') await slot.thread?.terminate()
+    try {
+      const message = await this.#startThread(slot)
+      if (message.kind === 'failed') await slot.thread?.terminate()
+    } catch (error) {
+      // Another program has taken the port meanwhile: it may give it back.
+      this.#restartLater(slot, error instanceof Error ? error.message : String(error))
+    }
   }
 }
 

@@ -1,0 +1,105 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { askTcp, askUdp, openUdp } from '../support/dns-client.ts'
+import { encodeQuery } from '../support/messages.ts'
+import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
+import { answerAddresses, silence, startScriptedUpstream } from '../support/scripted-upstream.ts'
+
+/** Loaded before the program: SIGUSR2 ends every worker thread as a crash would. */
+const KILLER = `
+  const workers = new Set()
+  process.on('worker', (worker) => {
+    workers.add(worker)
+    worker.once('exit', () => workers.delete(worker))
+  })
+  const { isMainThread } = await import('node:worker_threads')
+  if (isMainThread) process.on('SIGUSR2', () => workers.forEach((worker) => worker.terminate()))
+`
+let folder = ''
+let killer = ''
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'niveau3-workers-'))
+  killer = join(folder, 'killer.mjs')
+  await writeFile(killer, KILLER)
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+async function start(workers: number, upstream: { endpoint: string }): Promise<Niveau3> {
+  return startNiveau3({
+    upstreams: [upstream],
+    blocklists: { adult: ['blocked.example'] },
+    args: ['--workers', String(workers)],
+    process: {
+      ready: { line: /"event":"ready"/ },
+      env: { NODE_OPTIONS: `--import ${pathToFileURL(killer).href}` },
+    },
+  })
+}
+
+/** Resolves when so many deaths are logged and that many workers answer again. */
+async function untilBack(server: Niveau3, deaths: number, workers: number): Promise<void> {
+  const logged = (): number => server.process.stderr().split('"event":"worker_died"').length - 1
+  while (logged() < deaths || (await server.metric('niveau3_workers')) !== workers) {
+    expect(server.process.isRunning()).toBe(true)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+test.each([1, 2])('of %i workers, those that die come back on the same port', async (workers) => {
+  const upstream = await startScriptedUpstream(answerAddresses)
+  const server = await start(workers, upstream)
+  for (let round = 0; round < 2; round++) {
+    expect((await askUdp(server, 'blocked.example')).rcode).toBe('NXDOMAIN')
+    server.process.signal('SIGUSR2')
+    await untilBack(server, (round + 1) * workers, workers)
+    for (let index = 0; index < 10; index++) {
+      expect((await askTcp(server, 'blocked.example')).rcode).toBe('NXDOMAIN')
+      expect((await askUdp(server, `www${index}.example`)).rcode).toBe('NOERROR')
+    }
+  }
+  expect(await server.stop()).toEqual({ code: 0, signal: null })
+})
+
+test('what a dead worker had in flight is counted as dropped', async () => {
+  const upstream = await startScriptedUpstream(silence)
+  const server = await start(1, upstream)
+  const client = await openUdp(server)
+  for (let id = 0; id < 3; id++) await client.send(encodeQuery('slow.example', 'A', { id }))
+  while ((await server.metric('niveau3_dns_inflight_queries')) !== 3) {
+    expect(server.process.isRunning()).toBe(true)
+  }
+  server.process.signal('SIGUSR2')
+  await server.process.line(/"event":"worker_died"/)
+  expect(await server.metric('niveau3_dns_inflight_queries')).toBe(0)
+  expect(await server.metric('niveau3_dns_dropped_total', { reason: 'stopped' })).toBe(3)
+  await client.close()
+  await server.stop()
+})
+
+test('a server whose workers die again and again ends with 1 rather than limp on', async () => {
+  const upstream = await startScriptedUpstream(answerAddresses)
+  const server = await start(1, upstream)
+  const killing = setInterval(() => server.process.signal('SIGUSR2'), 20)
+  const exit = await server.process.exited
+  clearInterval(killing)
+  expect(exit).toEqual({ code: 1, signal: null })
+  expect(server.process.stderr()).toContain('workers died')
+})
+
+test('two workers share one port: both get queries', async () => {
+  const upstream = await startScriptedUpstream(answerAddresses)
+  const server = await start(2, upstream)
+  expect(server.ready['workers']).toBe(2)
+  for (let index = 0; index < 50; index++) {
+    expect((await askUdp(server, `u${index}.example`)).rcode).toBe('NOERROR')
+    expect((await askTcp(server, `t${index}.example`)).rcode).toBe('NOERROR')
+  }
+  // Each worker has its own cache: one name is asked once for each worker that is asked for it.
+  for (let index = 0; index < 50; index++) await askUdp(server, 'same.example')
+  expect(upstream.countOf('same.example')).toBe(2)
+  await server.stop()
+})
