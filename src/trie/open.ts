@@ -9,8 +9,8 @@ import { openDictionary } from './dictionary.ts'
 import type { Dictionary } from './dictionary.ts'
 import { imageDigest } from './digest.ts'
 import {
-  BLOCK_NAMES,
   DIGEST_OCTETS,
+  FINGERS_OCTETS,
   FORMAT_VERSION,
   HEADER_OCTETS,
   MAGIC,
@@ -128,7 +128,7 @@ function readBlocks(sections: ReadonlyMap<number, Uint8Array>, valueCount: numbe
   const records = numbers(part(sections, SECTION_RECORDS))
   if (
     rootBlocks > blocks ||
-    fingers.length * 4 !== blocks * BLOCK_NAMES ||
+    fingers.length * 4 !== blocks * FINGERS_OCTETS ||
     recordStarts.length !== blocks ||
     recordStarts.some((start) => start > records.length * 32 - RECORD_HEAD_BITS)
   ) {
