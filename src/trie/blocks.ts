@@ -12,6 +12,8 @@ import {
   RECORD_SHIFT_MASK,
   RECORD_SHIFT_SHIFT,
   RECORD_SHORTEST_SHIFT,
+  START_DEEP_FLAG,
+  START_MASK,
   VALUE_FIELDS,
 } from './layout.ts'
 
@@ -37,7 +39,7 @@ export interface BlockSections {
   readonly rootBlocks: number
   /** Four fingers a word, 8 words of first ones and 8 of second ones a block. */
   readonly fingers: Uint32Array
-  /** First bit of each block's record. */
+  /** First bit of each block's record, and `START_DEEP_FLAG`. */
   readonly recordStarts: Uint32Array
   readonly records: Uint32Array
   /** Bits of a value number, for the names whose value is not value 0. */
@@ -101,6 +103,14 @@ export function rootBlock(blocks: Blocks, word: number): number {
 /** Whether the block's first name comes at or before names beginning with `word`. */
 export function isAtOrBehindHead(blocks: Blocks, block: number, word: number): boolean {
   return blocks.heads[block]! <= orderOf(word)
+}
+
+/**
+ * Whether a name of the block has more than one label in front of its dictionary suffix: when none
+ * has, there is no need to code the labels farther left.
+ */
+export function isDeep(blocks: Blocks, block: number): boolean {
+  return (blocks.recordStarts[block]! & START_DEEP_FLAG) !== 0
 }
 
 /** Whether a name of its root block can begin with the 32 bits `word`; "yes" may be wrong. */
@@ -193,8 +203,8 @@ export function findInBlocks(
     const head = heads[block]!
     if (!(head <= order)) return NOT_FOUND
     const distance = (order - head) | 0
-    if (distance === 0 && read32(records, recordStarts[block]!) === 0) {
-      const record = recordStarts[block]!
+    const record = recordStarts[block]! & START_MASK
+    if (distance === 0 && read32(records, record) === 0) {
       const first = readBits(records, record + 32, 32)
       const last = first + readBits(records, record + 64, 32) - 1
       const next = (level + 1) * 32 < bits ? words[level + 1]! : 0
@@ -226,7 +236,7 @@ function findInRecord(
   bits: number,
 ): number {
   const { records } = blocks
-  const start = blocks.recordStarts[block]!
+  const start = blocks.recordStarts[block]! & START_MASK
   const head = read32(records, start)
   const count = head >>> RECORD_COUNT_SHIFT
   const shift = (head >>> RECORD_SHIFT_SHIFT) & RECORD_SHIFT_MASK

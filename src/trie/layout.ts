@@ -128,6 +128,13 @@ export const BLOCK_NAMES = 32
 export const FINGERS_OCTETS = BLOCK_NAMES * 2
 export const FINGER_BITS = 8
 
+/**
+ * Of a record's start: some name of the block has labels in front of the one before its dictionary
+ * suffix. The other bits are the number of the record's first bit.
+ */
+export const START_DEEP_FLAG = 0x8000_0000
+export const START_MASK = 0x7fff_ffff
+
 /** Widths of a record's first fields. */
 export const RECORD_HEAD_BITS = 32
 export const RECORD_COUNT_SHIFT = 26

@@ -32,6 +32,7 @@ import {
   SECTION_RECORDS,
   SECTION_VALUES,
   SECTIONS_MAX,
+  START_MASK,
   VALUE_FIELDS,
 } from './layout.ts'
 import { parseMeta } from './meta.ts'
@@ -130,7 +131,7 @@ function readBlocks(sections: ReadonlyMap<number, Uint8Array>, valueCount: numbe
     rootBlocks > blocks ||
     fingers.length * 4 !== blocks * FINGERS_OCTETS ||
     recordStarts.length !== blocks ||
-    recordStarts.some((start) => start > records.length * 32 - RECORD_HEAD_BITS)
+    recordStarts.some((start) => (start & START_MASK) > records.length * 32 - RECORD_HEAD_BITS)
   ) {
     throw damaged('its blocks and their heads do not agree')
   }

@@ -11,6 +11,7 @@ import {
   FINGERS_OCTETS,
   LEVELS_MAX,
   RECORD_HEAD_BITS,
+  START_MASK,
   SYMBOL_BOUNDARY,
   TRANSITION_CODE_MASK,
   TRANSITION_CODE_SHIFT,
@@ -87,7 +88,7 @@ function* namesInBlocks(trie: Trie): Generator<StoredName> {
   for (let run = runs.pop(); run !== undefined; run = runs.pop()) {
     const { first, end, level, prefix } = run
     for (let block = first; block < end && block < heads.length; block++) {
-      const record = recordStarts[block]!
+      const record = recordStarts[block]! & START_MASK
       if (read32(records, record) !== 0) {
         yield* namesInBlock(trie, decoder, block, level, prefix)
       } else if (level + 1 < LEVELS_MAX) {
@@ -110,7 +111,7 @@ function* namesInBlock(
   prefix: readonly number[],
 ): Generator<StoredName> {
   const { heads, fingers, records, recordStarts, valueBits, valueCount } = trie.blocks
-  const start = recordStarts[block]!
+  const start = recordStarts[block]! & START_MASK
   const count = readBits(records, start, 6)
   const hasOthers = readBits(records, start + 6, 1) === 1
   const shift = readBits(records, start + 7, 5)

@@ -1,7 +1,13 @@
 /** Packs sorted name codes into blocks (see the layout for what a block is). */
 
 import { firstFinger, secondMix } from '../../trie/blocks.ts'
-import { BLOCK_NAMES, FINGER_BITS, FINGERS_OCTETS, LEVELS_MAX } from '../../trie/layout.ts'
+import {
+  BLOCK_NAMES,
+  FINGER_BITS,
+  FINGERS_OCTETS,
+  LEVELS_MAX,
+  START_DEEP_FLAG,
+} from '../../trie/layout.ts'
 import { BitWriter } from './bit-writer.ts'
 import { wordAt } from './name-codes.ts'
 import type { NameCodes } from './name-codes.ts'
@@ -29,20 +35,27 @@ interface Run {
   readonly record: number
 }
 
-/** Packs `order`, the sorted codes; `valueOf` gives the number of each sequence's value. */
+/**
+ * Packs `order`, the sorted codes.
+ *
+ * @param valueOf number of each sequence's value.
+ * @param isDeep 1 for each sequence of more than one label.
+ */
 export function packBlocks(
   codes: NameCodes,
   order: Uint32Array,
   valueOf: Uint16Array,
+  isDeep: Uint8Array,
   valueBits: number,
 ): PackedBlocks {
-  return new Packing(codes, order, valueOf, valueBits).run()
+  return new Packing(codes, order, valueOf, isDeep, valueBits).run()
 }
 
 class Packing {
   readonly #codes: NameCodes
   readonly #order: Uint32Array
   readonly #valueOf: Uint16Array
+  readonly #isDeep: Uint8Array
   readonly #valueBits: number
   readonly #heads: number[] = []
   readonly #recordStarts: number[] = []
@@ -51,10 +64,17 @@ class Packing {
   readonly #records = new BitWriter()
   #fingers = new Uint8Array(FINGERS_OCTETS * 64)
 
-  constructor(codes: NameCodes, order: Uint32Array, valueOf: Uint16Array, valueBits: number) {
+  constructor(
+    codes: NameCodes,
+    order: Uint32Array,
+    valueOf: Uint16Array,
+    isDeep: Uint8Array,
+    valueBits: number,
+  ) {
     this.#codes = codes
     this.#order = order
     this.#valueOf = valueOf
+    this.#isDeep = isDeep
     this.#valueBits = valueBits
   }
 
@@ -112,16 +132,17 @@ class Packing {
     return at
   }
 
-  /** Starts a block; returns the place of its first finger. */
-  #openBlock(head: number): number {
+  /** Starts a block of the names from `first` to `end`; returns the place of its first finger. */
+  #openBlock(first: number, end: number, level: number): number {
     const place = this.#heads.length * FINGERS_OCTETS
     if (place + FINGERS_OCTETS > this.#fingers.length) {
       const wider = new Uint8Array(this.#fingers.length * 2)
       wider.set(this.#fingers)
       this.#fingers = wider
     }
-    this.#heads.push(head)
-    this.#recordStarts.push(this.#records.bits)
+    this.#heads.push(this.#word(first, level))
+    const isDeep = this.#order.subarray(first, end).some((name) => this.#isDeep[name] === 1)
+    this.#recordStarts.push(this.#records.bits + (isDeep ? START_DEEP_FLAG : 0))
     return place
   }
 
@@ -131,7 +152,7 @@ class Packing {
       return
     }
     this.#runs.push({ first, end, level: level + 1, record: this.#records.bits })
-    this.#openBlock(this.#word(first, level))
+    this.#openBlock(first, end, level)
     for (let word = 0; word < 3; word++) this.#records.write(0, 32)
   }
 
@@ -142,7 +163,7 @@ class Packing {
     const shift = Math.max(0, 32 - Math.clz32(this.#word(end - 1, level) - head) - FINGER_BITS * 2)
     const names = this.#order.slice(first, end).sort((a, b) => bits[a]! - bits[b]!)
     const distances = Uint32Array.from(names, (name) => wordAt(this.#codes, name, level) - head)
-    const place = this.#openBlock(head)
+    const place = this.#openBlock(first, end, level)
     for (const [index, distance] of distances.entries()) {
       const mix = this.#mixOf(names[index]!, level, distance)
       this.#fingers[place + index] = firstFinger(distance)
