@@ -12,6 +12,8 @@ import {
   RECORD_SHIFT_MASK,
   RECORD_SHIFT_SHIFT,
   RECORD_SHORTEST_SHIFT,
+  START_DEEP_FLAG,
+  START_MASK,
   VALUE_FIELDS,
 } from './layout.ts'
 
@@ -19,10 +21,9 @@ export const NOT_FOUND = -1
 
 /** A binary search over 2^31 entries ends after this many steps. */
 const SEARCH_STEPS_MAX = 32
+/** Words of the first, and of the second, fingers of a block. */
 const FINGER_WORDS = BLOCK_NAMES / 4
 const FINGER_MASK = 255
-/** Bits that the walk over the code lengths of a record takes at most. */
-const LENGTHS_BITS_MAX = RECORD_LENGTH_MASK + BLOCK_NAMES
 /** The lowest and the highest bit of every octet of a word. */
 const ONES = 0x0101_0101
 const HIGHS = 0x8080_8080
@@ -36,9 +37,9 @@ export interface BlockSections {
   readonly heads: Int32Array
   /** Blocks of the first level. */
   readonly rootBlocks: number
-  /** Four fingers a word; a block's unused places hold copies of its first finger. */
+  /** Four fingers a word, 8 words of first ones and 8 of second ones a block. */
   readonly fingers: Uint32Array
-  /** First bit of each block's record. */
+  /** First bit of each block's record, and `START_DEEP_FLAG`. */
   readonly recordStarts: Uint32Array
   readonly records: Uint32Array
   /** Bits of a value number, for the names whose value is not value 0. */
@@ -104,33 +105,22 @@ export function isAtOrBehindHead(blocks: Blocks, block: number, word: number): b
   return blocks.heads[block]! <= orderOf(word)
 }
 
+/**
+ * Whether a name of the block has more than one label in front of its dictionary suffix: when none
+ * has, there is no need to code the labels farther left.
+ */
+export function isDeep(blocks: Blocks, block: number): boolean {
+  return (blocks.recordStarts[block]! & START_DEEP_FLAG) !== 0
+}
+
 /** Whether a name of its root block can begin with the 32 bits `word`; "yes" may be wrong. */
 export function reachesBlock(blocks: Blocks, block: number, word: number): boolean {
   const order = orderOf(word)
   const head = blocks.heads[block]!
-  return head <= order && hasFinger(blocks.fingers, block, fingerOf(order - head, 0))
-}
-
-/**
- * What a finger's distance octet is mixed with: a hash of all that stands elsewhere in the record,
- * so that the fingers of names that are alike differ.
- *
- * @param upper the distance without its lower 8 bits.
- * @param endedBits the code's length when it ends in this word, else 0.
- */
-export function fingerMix(upper: number, endedBits: number): number {
-  return Math.imul(upper ^ Math.imul(endedBits, 0x85eb_ca6b), 0x9e37_79b1) >>> 24
-}
-
-/** The finger of a code at some distance from the head. */
-function fingerOf(distance: number, endedBits: number): number {
-  return (distance & FINGER_MASK) ^ fingerMix(distance >>> FINGER_BITS, endedBits)
-}
-
-/** Whether some name of the block has the finger. */
-function hasFinger(fingers: Uint32Array, block: number, finger: number): boolean {
-  const pattern = Math.imul(finger, ONES)
-  const first = block * FINGER_WORDS
+  if (!(head <= order)) return false
+  const pattern = Math.imul(firstFinger((order - head) | 0), ONES)
+  const first = block * FINGER_WORDS * 2
+  const { fingers } = blocks
   let found = 0
   // Without a branch: not 0 when some octet of a difference is 0.
   for (let index = 0; index < FINGER_WORDS; index++) {
@@ -138,6 +128,61 @@ function hasFinger(fingers: Uint32Array, block: number, finger: number): boolean
     found |= (difference - ONES) & ~difference & HIGHS
   }
   return found !== 0
+}
+
+/** The lowest 8 bits of a distance, mixed with those above. */
+export function firstFinger(distance: number): number {
+  return (distance & FINGER_MASK) ^ firstMix(distance >>> FINGER_BITS)
+}
+
+/** What the lowest 8 bits of a distance are mixed with, from the bits above. */
+export function firstMix(above: number): number {
+  return Math.imul(above, 0x9e37_79b1) >>> 24
+}
+
+/**
+ * What the next 8 bits of a distance are mixed with, from the rest of the code.
+ *
+ * @param upper the distance without its lower 16 bits.
+ */
+export function secondMix(
+  words: Int32Array | Uint32Array,
+  start: number,
+  level: number,
+  bits: number,
+  upper: number,
+): number {
+  let hash = Math.imul(upper ^ Math.imul(bits, 0x85eb_ca6b), 0x9e37_79b1)
+  const last = (bits - 1) >>> 5
+  for (let index = level + 1; index <= last; index++) {
+    hash = Math.imul(hash ^ (hash >>> 15) ^ words[start + index]!, 0x2c1b_3c6d)
+  }
+  return hash >>> 24
+}
+
+/** Returns the first name from number `from` on that has both fingers, or `NOT_FOUND`. */
+function matchFingers(
+  fingers: Uint32Array,
+  block: number,
+  from: number,
+  one: number,
+  two: number,
+): number {
+  const onePattern = Math.imul(one, ONES)
+  const twoPattern = Math.imul(two, ONES)
+  const first = block * FINGER_WORDS * 2
+  for (let index = from >>> 2; index < FINGER_WORDS; index++) {
+    const difference = fingers[first + index]! ^ onePattern
+    const marks = (difference - ONES) & ~difference & HIGHS
+    if (marks === 0) continue
+    const other = fingers[first + FINGER_WORDS + index]! ^ twoPattern
+    if ((marks & (other - ONES) & ~other) === 0) continue
+    for (let octet = 0; octet < 4; octet++) {
+      const both = ((difference | other) >>> (octet * 8)) & FINGER_MASK
+      if (both === 0 && index * 4 + octet >= from) return index * 4 + octet
+    }
+  }
+  return NOT_FOUND
 }
 
 /**
@@ -158,124 +203,70 @@ export function findInBlocks(
     const head = heads[block]!
     if (!(head <= order)) return NOT_FOUND
     const distance = (order - head) | 0
-    const finger = fingerOf(distance, bits < (level + 1) * 32 ? bits : 0)
-    // A block that stands for a run has the same fingers as a code that goes on: distance 0.
-    if (!hasFinger(fingers, block, finger) && distance !== 0) return NOT_FOUND
-    const record = recordStarts[block]!
-    if (read32(records, record) !== 0) {
-      return findInRecord(blocks, block, finger, level, distance, words, bits)
+    const record = recordStarts[block]! & START_MASK
+    if (distance === 0 && read32(records, record) === 0) {
+      const first = readBits(records, record + 32, 32)
+      const last = first + readBits(records, record + 64, 32) - 1
+      const next = (level + 1) * 32 < bits ? words[level + 1]! : 0
+      block = searchHeads(heads, first, last, orderOf(next))
+      continue
     }
-    if (distance !== 0) return NOT_FOUND
-    const first = readBits(records, record + 32, 32)
-    const last = first + readBits(records, record + 64, 32) - 1
-    const next = (level + 1) * 32 < bits ? words[level + 1]! : 0
-    block = searchHeads(heads, first, last, orderOf(next))
+    const one = firstFinger(distance)
+    const mix = secondMix(words, 0, level, bits, distance >>> (FINGER_BITS * 2))
+    const two = ((distance >>> FINGER_BITS) & FINGER_MASK) ^ mix
+    let name = matchFingers(fingers, block, 0, one, two)
+    while (name !== NOT_FOUND) {
+      const value = findInRecord(blocks, block, name, level, distance, words, bits)
+      if (value !== NOT_FOUND) return value
+      name = matchFingers(fingers, block, name + 1, one, two)
+    }
+    return NOT_FOUND
   }
   return NOT_FOUND
 }
 
-/** Compares the code with the names of one block that have its length. */
+/** Compares one name of a block with the code; returns its value's offset when they are equal. */
 function findInRecord(
   blocks: Blocks,
   block: number,
-  finger: number,
+  name: number,
   level: number,
   distance: number,
   words: Int32Array,
   bits: number,
 ): number {
-  const { fingers, records } = blocks
-  const start = blocks.recordStarts[block]!
+  const { records } = blocks
+  const start = blocks.recordStarts[block]! & START_MASK
   const head = read32(records, start)
-  const shortest = (head >>> RECORD_SHORTEST_SHIFT) & RECORD_LENGTH_MASK
-  const span = head & RECORD_LENGTH_MASK
-  if (bits < shortest || bits > shortest + span) return NOT_FOUND
   const count = head >>> RECORD_COUNT_SHIFT
   const shift = (head >>> RECORD_SHIFT_SHIFT) & RECORD_SHIFT_MASK
   const uppers = start + RECORD_HEAD_BITS
-  const lengths = uppers + count * shift
-  const at = skipZeros(records, lengths, bits - shortest)
-  // The names of this length; those before it are the ones passed on the way.
-  const sameLength = Math.clz32(~read32(records, at))
-  const first = at - lengths - (bits - shortest)
-  const end = Math.min(count, first + sameLength)
-  for (let name = first; name < end; name++) {
-    const held = fingers[block * FINGER_WORDS + (name >>> 2)]! >>> ((name & 3) * FINGER_BITS)
-    if ((held & FINGER_MASK) !== finger) continue
-    if (readBits(records, uppers + name * shift, shift) !== distance >>> FINGER_BITS) continue
-    const known = (level + 1) * 32
-    const own = (name - first) * Math.max(0, bits - known)
-    const tail = own + tailBits(records, lengths, shortest - known, bits - shortest)
-    const value = valueIfEqual(blocks, start, name, tail, known, words, bits)
-    if (value !== NOT_FOUND) return value
-  }
-  return NOT_FOUND
-}
-
-/** Returns the place behind the first `zeros` zeros from bit `start` on. */
-function skipZeros(records: Uint32Array, start: number, zeros: number): number {
-  let at = start
-  let left = zeros
-  // Whole words first.
-  while (left > 0 && at < start + LENGTHS_BITS_MAX) {
+  const upper = distance >>> (FINGER_BITS * 2)
+  if (name >= count || readBits(records, uppers + name * shift, shift) !== upper) return NOT_FOUND
+  const known = (level + 1) * 32
+  let length = (head >>> RECORD_SHORTEST_SHIFT) & RECORD_LENGTH_MASK
+  let at = uppers + count * shift
+  const flags = at + count + (head & RECORD_LENGTH_MASK)
+  let tail = 0
+  // Each turn passes a run of zeros and a run of ones: the names of one length.
+  for (let left = name; left >= 0 && at < flags;) {
     const window = read32(records, at)
-    const inWindow = 32 - countBits(window)
-    if (inWindow >= left) return at + placeOfZero(window, left)
-    left -= inWindow
-    at += 32
+    const zeros = Math.clz32(window)
+    const names = Math.clz32(~(window << zeros))
+    length += zeros
+    if (length > known) tail += Math.min(names, left) * (length - known)
+    at += zeros + names
+    left -= names
   }
-  return at
-}
-
-/** Returns the place behind zero number `zeros` (from 1) of a window that has as many. */
-function placeOfZero(window: number, zeros: number): number {
-  let place = 0
-  let left = zeros
-  let run = Math.clz32(window)
-  while (run < left && place < 32) {
-    left -= run
-    place += run
-    place += Math.clz32(~(window << place))
-    run = Math.clz32(window << place)
-  }
-  return place + left
-}
-
-/**
- * Returns the bits of the tails of all names shorter than the asked one.
- *
- * @param lengths where the walk over the lengths begins.
- * @param shortestTail bits of the shortest code less those known from head and finger, maybe below
- *   0.
- * @param zeros how much longer the asked code is than the shortest.
- */
-function tailBits(
-  records: Uint32Array,
-  lengths: number,
-  shortestTail: number,
-  zeros: number,
-): number {
-  let at = lengths
-  let own = shortestTail
-  let sum = 0
-  for (let left = zeros; left > 0;) {
-    const window = read32(records, at)
-    // Ones, then the zeros behind them: names of one length, and how much longer the next ones are.
-    const names = Math.clz32(~window)
-    const run = names === 32 ? 0 : Math.clz32(window << names)
-    const longer = Math.min(run, 32 - names)
-    if (own > 0) sum += names * own
-    own += longer
-    left -= longer
-    at += names + longer
-  }
-  return sum
+  if (length !== bits) return NOT_FOUND
+  return valueIfEqual(blocks, head, flags, name, tail, known, words, bits)
 }
 
 /** Compares the tail of one name of a record; returns its value's offset when equal. */
 function valueIfEqual(
   blocks: Blocks,
-  start: number,
+  head: number,
+  flags: number,
   name: number,
   tail: number,
   known: number,
@@ -283,13 +274,10 @@ function valueIfEqual(
   bits: number,
 ): number {
   const { records, valueBits } = blocks
-  const head = read32(records, start)
-  const count = head >>> RECORD_COUNT_SHIFT
-  const shift = (head >>> RECORD_SHIFT_SHIFT) & RECORD_SHIFT_MASK
-  const flags = start + RECORD_HEAD_BITS + count * (shift + 1) + (head & RECORD_LENGTH_MASK)
   if ((head & RECORD_OTHERS_FLAG) === 0) {
     return isTail(records, flags + tail, known, words, bits) ? 0 : NOT_FOUND
   }
+  const count = head >>> RECORD_COUNT_SHIFT
   const marks = readBits(records, flags, count)
   const values = flags + count
   if (!isTail(records, values + countBits(marks) * valueBits + tail, known, words, bits)) {

@@ -17,7 +17,7 @@ import { assignCodes } from './prefix-code.ts'
  * `alphabet`.
  */
 export interface CodeModel {
-  /** Octets that have symbols, ascending; symbol `i + 1` is `alphabet[i]`. */
+  /** Octets that have symbols, the most frequent first; symbol `i + 1` is `alphabet[i]`. */
   readonly alphabet: Uint8Array
   /** Symbols, the boundary included; also the symbol that stands for every other octet. */
   readonly symbols: number
@@ -26,7 +26,7 @@ export interface CodeModel {
   readonly states: number
   /** The state before the first symbol. */
   readonly startState: number
-  /** Entries of `transitions` per state. */
+  /** Entries of `transitions` per state: whole cache lines, the frequent symbols in the first. */
   readonly stride: number
   /** By state * stride + symbol; see the layout for the fields. */
   readonly transitions: Uint32Array
@@ -95,7 +95,7 @@ export function openModel(octets: Uint8Array, damaged: (what: string) => Error):
     symbolOf: symbolTable(alphabet),
     states,
     startState: Math.max(0, startState),
-    stride: symbols + 1,
+    stride: strideOf(symbols),
     transitions,
   }
 }
@@ -185,9 +185,14 @@ function decodeLengths(
   return lengths
 }
 
+/** Room for all symbols and the unknown one, in whole cache lines of 16 entries. */
+function strideOf(symbols: number): number {
+  return Math.ceil((symbols + 1) / 16) * 16
+}
+
 function makeTransitions(tree: ContextTree, lengths: Uint8Array): Uint32Array | undefined {
   const { symbols, parents } = tree
-  const stride = symbols + 1
+  const stride = strideOf(symbols)
   const next = followContexts(tree)
   const transitions = new Uint32Array(parents.length * stride)
   const codes = new Uint32Array(symbols)

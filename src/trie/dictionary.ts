@@ -16,8 +16,9 @@ export const NO_NODE = -1
 /** The node itself is no stored name. */
 export const NOT_STORED = -1
 
-/** 8 KiB: stays in the nearest cache, and turns most labels away without a hash of all octets. */
-const FILTER_BITS = 1 << 16
+/** 16 KiB: stays in the nearest cache, and spares most labels the hash of all their octets. */
+const QUICK_SLOTS = 1 << 13
+const MANY = 0xffff
 
 /** A tree of labels from the right; node 0 is the root of all names. */
 export interface Dictionary {
@@ -34,8 +35,8 @@ export interface Dictionary {
   readonly values: Int32Array
   /** Node number + 1 by hash, open addressing; a power of two. */
   readonly slots: Uint16Array
-  /** Bits by `filterBit`: no node has that parent and such a label where the bit is 0. */
-  readonly filter: Uint32Array
+  /** By `quickKey`: 0 for no node, number + 1 for one node, `MANY` for more. */
+  readonly quick: Uint16Array
 }
 
 /**
@@ -90,7 +91,7 @@ function emptyDictionary(octets: Uint8Array, nodes: number): Dictionary {
     codeBits: new Uint8Array(nodes),
     values: new Int32Array(nodes).fill(NOT_STORED),
     slots: new Uint16Array(2 ** Math.ceil(Math.log2(nodes * 3))),
-    filter: new Uint32Array(FILTER_BITS / 32),
+    quick: new Uint16Array(QUICK_SLOTS),
   }
 }
 
@@ -116,8 +117,8 @@ function readNode(dictionary: Dictionary, node: number, parent: number, start: n
   let slot = hash & mask
   while (dictionary.slots[slot] !== 0) slot = (slot + 1) & mask
   dictionary.slots[slot] = node + 1
-  const bit = filterBit(dictionary.hashes[parent]!, octets, at)
-  dictionary.filter[bit >>> 5]! |= 1 << (bit & 31)
+  const key = quickKey(dictionary.hashes[parent]!, octets, at)
+  dictionary.quick[key] = dictionary.quick[key] === 0 ? node + 1 : MANY
   return at + 1 + octets[at]! + 2
 }
 
@@ -131,8 +132,14 @@ export function findChild(
   start: number,
 ): number {
   const { slots, hashes } = dictionary
-  const bit = filterBit(hashes[parent]!, message, start)
-  if ((dictionary.filter[bit >>> 5]! & (1 << (bit & 31))) === 0) return NO_NODE
+  const quick = dictionary.quick[quickKey(hashes[parent]!, message, start)]!
+  if (quick === 0) return NO_NODE
+  if (quick !== MANY) {
+    const node = quick - 1
+    if (dictionary.parents[node] !== parent) return NO_NODE
+    const label = dictionary.labels[node]!
+    return equalLabels(dictionary.octets, label, message, start) ? node : NO_NODE
+  }
   const hash = prependLabel(hashes[parent]!, message, start)
   const mask = slots.length - 1
   let slot = hash & mask
@@ -148,10 +155,10 @@ export function findChild(
 }
 
 /** A hash of the parent and of a label's length, first and last octet, in any letter case. */
-function filterBit(parentHash: number, octets: Uint8Array, start: number): number {
+function quickKey(parentHash: number, octets: Uint8Array, start: number): number {
   const length = octets[start]!
   const ends = octets[start + 1]! | 32 | ((octets[start + length]! | 32) << 8)
-  return Math.imul(parentHash ^ ends ^ (length << 16), 0x9e37_79b1) >>> 16
+  return Math.imul(parentHash ^ ends ^ (length << 16), 0x9e37_79b1) >>> 19
 }
 
 /** Compares a lower-case label with one in any letter case; both start at their length octet. */

@@ -22,13 +22,16 @@
  * gives up as soon as no stored name starts with the bits so far.
  *
  * What a lookup of a name that is not listed reads is kept together and small, for the caches:
- * heads, and fingers, one octet a name: the lower 8 bits of the distance between the name's first
- * 32 bits and the head, mixed with a hash of its upper bits (and of the code's length, when the
- * code ends in this word) so that names that are alike have different ones. The rest of a block is
- * a record in a string of bits (the first bit is the highest of the first word):
+ * heads, and fingers, two octets a name. They are the lower 16 bits of the distance between the
+ * name's first 32 bits and the head: the lowest 8 mixed with a hash of the bits above, the next 8
+ * mixed with a hash of the bits above and of the rest of the code. So the first finger tells
+ * whether any name begins with these 32 bits, both together whether it may be this very name, and
+ * names that are alike have different ones. A block's fingers are one cache line: the first of each
+ * name, then the second of each. The rest of a block is a record in a string of bits (the first bit
+ * is the highest of the first word):
  *
  *     count 6, others 1, shift 5, shortest 10, span 10
- *     count * shift bits  the upper bits of each distance
+ *     count * shift bits  the bits of each distance above its fingers
  *     count + span bits   code lengths, ascending, as a walk: 1 a name, 0 one bit longer
  *     count bits          when `others` is set: 1 a name, set when its value is not value 0
  *     ...                 the values of these names, less 1
@@ -119,9 +122,18 @@ export const TRANSITION_STATE_SHIFT = 19
 export const CODE_BITS_MAX = 640
 export const CODE_WORDS_MAX = CODE_BITS_MAX / 32
 
-/** Names of a full block; its fingers are half a cache line. */
+/** Names of a full block. */
 export const BLOCK_NAMES = 32
+/** Octets of the fingers of a block: one cache line. */
+export const FINGERS_OCTETS = BLOCK_NAMES * 2
 export const FINGER_BITS = 8
+
+/**
+ * Of a record's start: some name of the block has labels in front of the one before its dictionary
+ * suffix. The other bits are the number of the record's first bit.
+ */
+export const START_DEEP_FLAG = 0x8000_0000
+export const START_MASK = 0x7fff_ffff
 
 /** Widths of a record's first fields. */
 export const RECORD_HEAD_BITS = 32

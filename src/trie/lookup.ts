@@ -1,6 +1,13 @@
 /** Asks an opened image about a name: once per query, in place, without allocation. */
 
-import { findInBlocks, isAtOrBehindHead, NOT_FOUND, reachesBlock, rootBlock } from './blocks.ts'
+import {
+  findInBlocks,
+  isAtOrBehindHead,
+  isDeep,
+  NOT_FOUND,
+  reachesBlock,
+  rootBlock,
+} from './blocks.ts'
 import type { Blocks } from './blocks.ts'
 import type { CodeModel } from './code-model.ts'
 import { findChild, NO_NODE } from './dictionary.ts'
@@ -167,6 +174,7 @@ export class Matcher {
         words[fullWords] = word
         const value = findInBlocks(this.#blocks, root, words, bits)
         if (value !== NOT_FOUND && this.#isLastMatch(value, label)) return
+        if (label === first && !isDeep(this.#blocks, root)) return
       }
     }
   }

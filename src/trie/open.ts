@@ -9,8 +9,8 @@ import { openDictionary } from './dictionary.ts'
 import type { Dictionary } from './dictionary.ts'
 import { imageDigest } from './digest.ts'
 import {
-  BLOCK_NAMES,
   DIGEST_OCTETS,
+  FINGERS_OCTETS,
   FORMAT_VERSION,
   HEADER_OCTETS,
   MAGIC,
@@ -32,6 +32,7 @@ import {
   SECTION_RECORDS,
   SECTION_VALUES,
   SECTIONS_MAX,
+  START_MASK,
   VALUE_FIELDS,
 } from './layout.ts'
 import { parseMeta } from './meta.ts'
@@ -128,9 +129,9 @@ function readBlocks(sections: ReadonlyMap<number, Uint8Array>, valueCount: numbe
   const records = numbers(part(sections, SECTION_RECORDS))
   if (
     rootBlocks > blocks ||
-    fingers.length * 4 !== blocks * BLOCK_NAMES ||
+    fingers.length * 4 !== blocks * FINGERS_OCTETS ||
     recordStarts.length !== blocks ||
-    recordStarts.some((start) => start > records.length * 32 - RECORD_HEAD_BITS)
+    recordStarts.some((start) => (start & START_MASK) > records.length * 32 - RECORD_HEAD_BITS)
   ) {
     throw damaged('its blocks and their heads do not agree')
   }

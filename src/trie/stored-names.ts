@@ -1,15 +1,17 @@
 /** All names of an image, one by one: for people, statistics and tests, never for a query. */
 
 import { countBits, read32, readBits } from './bits.ts'
-import { fingerMix } from './blocks.ts'
+import { firstMix, secondMix } from './blocks.ts'
 import type { CodeModel } from './code-model.ts'
 import type { Dictionary } from './dictionary.ts'
 import {
   BLOCK_NAMES,
   CODE_WORDS_MAX,
   FINGER_BITS,
+  FINGERS_OCTETS,
   LEVELS_MAX,
   RECORD_HEAD_BITS,
+  START_MASK,
   SYMBOL_BOUNDARY,
   TRANSITION_CODE_MASK,
   TRANSITION_CODE_SHIFT,
@@ -86,7 +88,7 @@ function* namesInBlocks(trie: Trie): Generator<StoredName> {
   for (let run = runs.pop(); run !== undefined; run = runs.pop()) {
     const { first, end, level, prefix } = run
     for (let block = first; block < end && block < heads.length; block++) {
-      const record = recordStarts[block]!
+      const record = recordStarts[block]! & START_MASK
       if (read32(records, record) !== 0) {
         yield* namesInBlock(trie, decoder, block, level, prefix)
       } else if (level + 1 < LEVELS_MAX) {
@@ -109,7 +111,7 @@ function* namesInBlock(
   prefix: readonly number[],
 ): Generator<StoredName> {
   const { heads, fingers, records, recordStarts, valueBits, valueCount } = trie.blocks
-  const start = recordStarts[block]!
+  const start = recordStarts[block]! & START_MASK
   const count = readBits(records, start, 6)
   const hasOthers = readBits(records, start + 6, 1) === 1
   const shift = readBits(records, start + 7, 5)
@@ -130,17 +132,18 @@ function* namesInBlock(
       length++
     }
     walk++
-    const place = block * BLOCK_NAMES + index
-    const finger = (fingers[place >>> 2]! >>> ((place & 3) * FINGER_BITS)) & 255
-    const upper = readBits(records, uppers + index * shift, shift)
     words.fill(0, level)
-    const mix = fingerMix(upper, length < (level + 1) * 32 ? length : 0)
-    words[level] = (heads[block]! ^ 0x8000_0000) + upper * 2 ** FINGER_BITS + (finger ^ mix)
     for (let at = level + 1, left = length - at * 32; left > 0 && at < words.length; left -= 32) {
       const bits = Math.min(32, left)
       words[at++] = readBits(records, tail, bits) << (32 - bits)
       tail += bits
     }
+    const upper = readBits(records, uppers + index * shift, shift)
+    const mix = secondMix(words, 0, level, length, upper)
+    const second = fingerAt(fingers, block * FINGERS_OCTETS + BLOCK_NAMES + index) ^ mix
+    const above = upper * 2 ** FINGER_BITS + second
+    const first = fingerAt(fingers, block * FINGERS_OCTETS + index) ^ firstMix(above)
+    words[level] = (heads[block]! ^ 0x8000_0000) + above * 2 ** FINGER_BITS + first
     let value = 0
     if (((marks >>> (count - 1 - index)) & 1) === 1) {
       value = readBits(records, valueAt, valueBits) + 1
@@ -148,6 +151,10 @@ function* namesInBlock(
     }
     yield storedName(trie, decoder.decode(words, length), (value % valueCount) * VALUE_FIELDS)
   }
+}
+
+function fingerAt(fingers: Uint32Array, place: number): number {
+  return (fingers[place >>> 2]! >>> ((place & 3) * FINGER_BITS)) & 255
 }
 
 /** Turns codes back into names. */

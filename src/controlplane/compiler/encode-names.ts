@@ -2,12 +2,14 @@
 
 import { openModel } from '../../trie/code-model.ts'
 import { openDictionary } from '../../trie/dictionary.ts'
+import { SYMBOL_BOUNDARY } from '../../trie/layout.ts'
 import { chooseSuffixes } from './choose-suffixes.ts'
 import type { SuffixChoice } from './choose-suffixes.ts'
 import { codeNames, sortCodes } from './name-codes.ts'
 import { packBlocks } from './pack-blocks.ts'
 import type { ResolvedNames } from './resolve-rules.ts'
 import { makeSequences } from './symbol-sequences.ts'
+import type { CodedNames } from './symbol-sequences.ts'
 import { trainModel } from './train-model.ts'
 import { NO_VALUE, writeDictionary, writeModel } from './write-model.ts'
 
@@ -36,11 +38,21 @@ export function encodeNames(resolved: ResolvedNames): EncodedNames {
   )
   const valueOf = Uint16Array.from(coded.indexOf, (index) => resolved.valueOf[index]!)
   const valueBits = 32 - Math.clz32(Math.max(0, resolved.values.length - 2))
-  const packed = packBlocks(codes, sortCodes(codes), valueOf, valueBits)
+  const packed = packBlocks(codes, sortCodes(codes), valueOf, deepOnes(coded), valueBits)
   const tooLong = coded.indexOf.filter((_, sequence) => codes.bits[sequence] === 0)
   const left = packed.left.map((sequence) => coded.indexOf[sequence]!)
   const plain = encodePlain(resolved, [...coded.plain, ...tooLong, ...left])
   return { dictionary, model, plain, ...packed.sections }
+}
+
+/** 1 for each sequence of more than one label. */
+function deepOnes({ flat, starts, indexOf }: CodedNames): Uint8Array {
+  const deep = new Uint8Array(indexOf.length)
+  for (let sequence = 0; sequence < deep.length; sequence++) {
+    const symbols = flat.subarray(starts[sequence]!, starts[sequence + 1]!)
+    if (symbols.includes(SYMBOL_BOUNDARY)) deep[sequence] = 1
+  }
+  return deep
 }
 
 function encodeDictionary(resolved: ResolvedNames, choice: SuffixChoice): Uint8Array {

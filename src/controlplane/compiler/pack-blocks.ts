@@ -1,7 +1,13 @@
 /** Packs sorted name codes into blocks (see the layout for what a block is). */
 
-import { fingerMix } from '../../trie/blocks.ts'
-import { BLOCK_NAMES, FINGER_BITS, LEVELS_MAX } from '../../trie/layout.ts'
+import { firstFinger, secondMix } from '../../trie/blocks.ts'
+import {
+  BLOCK_NAMES,
+  FINGER_BITS,
+  FINGERS_OCTETS,
+  LEVELS_MAX,
+  START_DEEP_FLAG,
+} from '../../trie/layout.ts'
 import { BitWriter } from './bit-writer.ts'
 import { wordAt } from './name-codes.ts'
 import type { NameCodes } from './name-codes.ts'
@@ -29,32 +35,46 @@ interface Run {
   readonly record: number
 }
 
-/** Packs `order`, the sorted codes; `valueOf` gives the number of each sequence's value. */
+/**
+ * Packs `order`, the sorted codes.
+ *
+ * @param valueOf number of each sequence's value.
+ * @param isDeep 1 for each sequence of more than one label.
+ */
 export function packBlocks(
   codes: NameCodes,
   order: Uint32Array,
   valueOf: Uint16Array,
+  isDeep: Uint8Array,
   valueBits: number,
 ): PackedBlocks {
-  return new Packing(codes, order, valueOf, valueBits).run()
+  return new Packing(codes, order, valueOf, isDeep, valueBits).run()
 }
 
 class Packing {
   readonly #codes: NameCodes
   readonly #order: Uint32Array
   readonly #valueOf: Uint16Array
+  readonly #isDeep: Uint8Array
   readonly #valueBits: number
   readonly #heads: number[] = []
   readonly #recordStarts: number[] = []
   readonly #runs: Run[] = []
   readonly #left: number[] = []
   readonly #records = new BitWriter()
-  #fingers = new Uint8Array(BLOCK_NAMES * 64)
+  #fingers = new Uint8Array(FINGERS_OCTETS * 64)
 
-  constructor(codes: NameCodes, order: Uint32Array, valueOf: Uint16Array, valueBits: number) {
+  constructor(
+    codes: NameCodes,
+    order: Uint32Array,
+    valueOf: Uint16Array,
+    isDeep: Uint8Array,
+    valueBits: number,
+  ) {
     this.#codes = codes
     this.#order = order
     this.#valueOf = valueOf
+    this.#isDeep = isDeep
     this.#valueBits = valueBits
   }
 
@@ -71,7 +91,7 @@ class Packing {
     return {
       sections: {
         heads: Int32Array.from([rootBlocks, ...this.#heads.map((head) => head ^ 0x8000_0000)]),
-        fingers: this.#fingers.slice(0, this.#heads.length * BLOCK_NAMES),
+        fingers: this.#fingers.slice(0, this.#heads.length * FINGERS_OCTETS),
         recordStarts: Uint32Array.from(this.#recordStarts),
         records: this.#records.finish(),
       },
@@ -112,17 +132,17 @@ class Packing {
     return at
   }
 
-  /** Starts a block; returns the place of its first finger, all of them set to `finger`. */
-  #openBlock(head: number, finger: number): number {
-    const place = this.#heads.length * BLOCK_NAMES
-    if (place + BLOCK_NAMES > this.#fingers.length) {
+  /** Starts a block of the names from `first` to `end`; returns the place of its first finger. */
+  #openBlock(first: number, end: number, level: number): number {
+    const place = this.#heads.length * FINGERS_OCTETS
+    if (place + FINGERS_OCTETS > this.#fingers.length) {
       const wider = new Uint8Array(this.#fingers.length * 2)
       wider.set(this.#fingers)
       this.#fingers = wider
     }
-    this.#heads.push(head)
-    this.#recordStarts.push(this.#records.bits)
-    this.#fingers.fill(finger, place, place + BLOCK_NAMES)
+    this.#heads.push(this.#word(first, level))
+    const isDeep = this.#order.subarray(first, end).some((name) => this.#isDeep[name] === 1)
+    this.#recordStarts.push(this.#records.bits + (isDeep ? START_DEEP_FLAG : 0))
     return place
   }
 
@@ -132,7 +152,7 @@ class Packing {
       return
     }
     this.#runs.push({ first, end, level: level + 1, record: this.#records.bits })
-    this.#openBlock(this.#word(first, level), 0)
+    this.#openBlock(first, end, level)
     for (let word = 0; word < 3; word++) this.#records.write(0, 32)
   }
 
@@ -140,16 +160,15 @@ class Packing {
     const { bits } = this.#codes
     const records = this.#records
     const head = this.#word(first, level)
-    const shift = Math.max(0, 32 - Math.clz32(this.#word(end - 1, level) - head) - FINGER_BITS)
+    const shift = Math.max(0, 32 - Math.clz32(this.#word(end - 1, level) - head) - FINGER_BITS * 2)
     const names = this.#order.slice(first, end).sort((a, b) => bits[a]! - bits[b]!)
     const distances = Uint32Array.from(names, (name) => wordAt(this.#codes, name, level) - head)
-    const fingers = distances.map((distance, index) => {
-      const length = bits[names[index]!]!
-      const endedBits = length < (level + 1) * 32 ? length : 0
-      return (distance & 255) ^ fingerMix(distance >>> FINGER_BITS, endedBits)
-    })
-    const place = this.#openBlock(head, fingers[0]!)
-    this.#fingers.set(fingers, place)
+    const place = this.#openBlock(first, end, level)
+    for (const [index, distance] of distances.entries()) {
+      const mix = this.#mixOf(names[index]!, level, distance)
+      this.#fingers[place + index] = firstFinger(distance)
+      this.#fingers[place + BLOCK_NAMES + index] = (distance >>> FINGER_BITS) ^ mix
+    }
     const others = names.filter((name) => this.#valueOf[name]! > 0)
     const shortest = bits[names[0]!]!
     records.write(names.length, 6)
@@ -157,7 +176,7 @@ class Packing {
     records.write(shift, 5)
     records.write(shortest, 10)
     records.write(bits[names.at(-1)!]! - shortest, 10)
-    for (const distance of distances) records.write(distance >>> FINGER_BITS, shift)
+    for (const distance of distances) records.write(distance >>> (FINGER_BITS * 2), shift)
     let length = shortest
     for (const name of names) {
       for (; length < bits[name]!; length++) records.write(0, 1)
@@ -168,6 +187,11 @@ class Packing {
       for (const name of others) records.write(this.#valueOf[name]! - 1, this.#valueBits)
     }
     for (const name of names) this.#writeTail(name, level)
+  }
+
+  #mixOf(name: number, level: number, distance: number): number {
+    const { words, starts, bits } = this.#codes
+    return secondMix(words, starts[name]!, level, bits[name]!, distance >>> (FINGER_BITS * 2))
   }
 
   #writeTail(name: number, level: number): void {

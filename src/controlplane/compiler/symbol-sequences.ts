@@ -7,7 +7,7 @@ import type { SymbolSequences } from './train-model.ts'
 
 /** The names that the code model takes, as symbols, and those that it does not. */
 export interface CodedNames extends SymbolSequences {
-  /** Octets that have symbols, ascending. */
+  /** Octets that have symbols, the most frequent first. */
   readonly alphabet: Uint8Array
   /** Position in `stored` of each sequence. */
   readonly indexOf: Uint32Array
@@ -97,5 +97,4 @@ function chooseAlphabet(resolved: ResolvedNames, { restOctets }: SuffixChoice): 
     .filter((octet) => uses[octet]! > 0)
     .sort((a, b) => uses[b]! - uses[a]! || a - b)
     .slice(0, ALPHABET_MAX)
-    .sort()
 }

@@ -15,7 +15,7 @@ const CONTEXT_USES_MIN = 48
 const STATE_BITS = 12
 const SYMBOL_BITS = 2.5
 /** What a state must earn besides, since each makes the lookup's tables larger. */
-const GAIN_BITS_MIN = 200
+const GAIN_BITS_MIN = 500
 /** Counters of one pass: bounds its memory to 64 MiB. */
 const COUNTERS_MAX = 1 << 24
 

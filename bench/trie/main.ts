@@ -1,0 +1,103 @@
+/**
+ * The benchmark of the compiled blocklist: `npm run bench:trie`.
+ *
+ * Each step runs in a process of its own, so that its memory is its own; `--only real` leaves the
+ * generated names out. Prints one table and writes `bench/results/trie.json`.
+ */
+
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const STEPS = fileURLToPath(new URL('./steps.js', import.meta.url))
+const RESULTS = 'bench/results'
+const OUTPUT_OCTETS_MAX = 1 << 20
+
+type Figures = Record<string, number | string>
+
+/** One row of the table: figure, its value, and what the issue asks for. */
+type Row = readonly [figure: string, value: string, target: string]
+
+function run(step: string, ...args: string[]): Figures {
+  const output = execFileSync(process.execPath, ['--expose-gc', STEPS, step, ...args], {
+    encoding: 'utf8',
+    maxBuffer: OUTPUT_OCTETS_MAX,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return JSON.parse(output) as Figures
+}
+
+function realRows(folder: string): { figures: Record<string, Figures>; rows: Row[] } {
+  const image = join(folder, 'real.n3')
+  const built = run('compile-real', image)
+  const opened = run('open', image)
+  const trie = run('lookups', image)
+  const baselines = run('baselines', image)
+  const rows: Row[] = [
+    ['names stored', `${built['names']}`, ''],
+    ['image, octets a name', `${built['octetsPerName']}`, '<= 8.0, aim 6'],
+    ['miss, ns (median of means)', `${trie['missNs']}`, '<= 200'],
+    ['miss, ns p99', `${trie['missNsP99']}`, 'reported'],
+    ['hit, ns (median of means)', `${trie['hitNs']}`, '<= 500'],
+    ['hit, ns p99', `${trie['hitNsP99']}`, 'reported'],
+    ['text to image, ms (CPU ms)', `${built['ms']} (${built['cpuMs']})`, '<= 4000'],
+    ['text to image, peak RSS MB', `${built['rssMb']}`, '<= 600'],
+    ['open and verify, ms', `${opened['ms']}`, '<= 20'],
+    ['Set of suffixes: miss / hit, ns', `${baselines['setMissNs']} / ${baselines['setHitNs']}`, ''],
+    ['Set of suffixes: memory, MB', `${baselines['setMb']}`, 'image <= an eighth'],
+    [
+      'sorted array: miss / hit, ns',
+      `${baselines['sortedMissNs']} / ${baselines['sortedHitNs']}`,
+      '',
+    ],
+    ['sorted array: memory, MB', `${baselines['sortedMb']}`, ''],
+  ]
+  return { figures: { built, opened, trie, baselines }, rows }
+}
+
+function generatedRows(folder: string): { figures: Record<string, Figures>; rows: Row[] } {
+  const small = join(folder, 'small.n3')
+  const large = join(folder, 'large.n3')
+  const names = run('generate', folder)
+  const smallBuilt = run('compile-file', join(folder, 'small.txt'), small)
+  const largeBuilt = run('compile-file', join(folder, 'large.txt'), large)
+  const smallTrie = run('lookups', small)
+  const largeTrie = run('lookups', large)
+  const ratio = Number(largeTrie['missNs']) / Number(smallTrie['missNs'])
+  const rows: Row[] = [
+    ['generated names (seed)', `${names['count']} (${names['seed']})`, '5000000'],
+    ['their xz -9, octets a name', `${names['xzOctetsPerName']}`, `${names['xzReal']} +- 5 %`],
+    ['their image, MB', `${largeBuilt['mb']}`, '<= 45'],
+    ['their build, ms (CPU ms)', `${largeBuilt['ms']} (${largeBuilt['cpuMs']})`, '<= 30000'],
+    ['their build, peak RSS MB', `${largeBuilt['rssMb']}`, '<= 2000'],
+    ['miss at 100,000 names, ns', `${smallTrie['missNs']}`, ''],
+    ['miss at 5,000,000 names, ns', `${largeTrie['missNs']} (${ratio.toFixed(2)} times)`, '<= 1.5'],
+  ]
+  return { figures: { names, smallBuilt, largeBuilt, smallTrie, largeTrie }, rows }
+}
+
+function main(): void {
+  const folder = mkdtempSync(join(tmpdir(), 'niveau3-bench-'))
+  try {
+    const real = realRows(folder)
+    const generated = process.argv.includes('--only')
+      ? { figures: {}, rows: [] }
+      : generatedRows(folder)
+    const rows = [...real.rows, ...generated.rows]
+    const machine = { node: process.version, cpu: cpus()[0]?.model ?? 'unknown' }
+    const width = Math.max(...rows.map(([figure]) => figure.length))
+    const table = rows.map(([figure, value, target]) => {
+      return `${figure.padEnd(width)}  ${value.padStart(22)}  ${target}`
+    })
+    process.stdout.write(`${machine.cpu}, Node ${machine.node}\n${table.join('\n')}\n`)
+    mkdirSync(RESULTS, { recursive: true })
+    const results = { machine, ...real.figures, ...generated.figures }
+    writeFileSync(join(RESULTS, 'trie.json'), `${JSON.stringify(results, undefined, 2)}\n`)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+main()
