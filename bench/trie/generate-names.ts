@@ -3,8 +3,9 @@
  * lengths, labels and top-level domains come out alike, and with a seed, so that they come again.
  */
 
-/** Octets before the one that is drawn. */
+/** Octets before the one that is drawn: of most names, and of the others. */
 const ORDER = 6
+const SHORT_ORDER = 5
 const END = 10
 const BUCKETS = 1 << 22
 const OCTETS_MAX = 200
@@ -22,35 +23,37 @@ export function seeded(seed: number): () => number {
 
 /** The corpus, and for each context (hashed) the places at which it is followed by an octet. */
 interface Chain {
+  readonly order: number
   readonly corpus: Uint8Array
   readonly starts: Uint32Array
   readonly places: Uint32Array
 }
 
-function contextAt(octets: Uint8Array, end: number): number {
+function contextAt(octets: Uint8Array, end: number, order: number): number {
   let hash = 0
-  for (let at = Math.max(0, end - ORDER); at < end; at++) {
+  for (let at = Math.max(0, end - order); at < end; at++) {
     // What stands before the end of the last name does not count.
     hash = octets[at] === END ? 1 : Math.imul(hash ^ octets[at]!, 0x0100_0193) + 0x9e37
   }
   return (Math.imul(hash, 0x2c1b_3c6d) >>> 10) & (BUCKETS - 1)
 }
 
-function trainChain(names: readonly string[]): Chain {
+function trainChain(names: readonly string[], order: number): Chain {
   const corpus = Buffer.from(`\n${names.join('\n')}\n`, 'latin1')
   const starts = new Uint32Array(BUCKETS + 2)
-  for (let at = 1; at < corpus.length; at++) starts[contextAt(corpus, at) + 2]!++
+  for (let at = 1; at < corpus.length; at++) starts[contextAt(corpus, at, order) + 2]!++
   for (let bucket = 2; bucket < starts.length; bucket++) starts[bucket]! += starts[bucket - 1]!
   const places = new Uint32Array(corpus.length)
-  for (let at = 1; at < corpus.length; at++) places[starts[contextAt(corpus, at) + 1]!++] = at
-  return { corpus, starts, places }
+  for (let at = 1; at < corpus.length; at++)
+    places[starts[contextAt(corpus, at, order) + 1]!++] = at
+  return { order, corpus, starts, places }
 }
 
 /**
  * Returns `count` different names, sorted.
  *
- * @param surprise how often, out of 1, an octet is any letter or digit, without regard to those
- *   before it: sets how well the names can be compressed.
+ * @param surprise share of names, out of 1, that are drawn from the shorter context: sets how well
+ *   all of them can be compressed.
  */
 export function generateNames(
   names: readonly string[],
@@ -58,13 +61,14 @@ export function generateNames(
   seed: number,
   surprise: number,
 ): string[] {
-  const chain = trainChain(names)
+  const chain = trainChain(names, ORDER)
+  const shortChain = trainChain(names, SHORT_ORDER)
   const random = seeded(seed)
   const made = new Set<string>()
   const octets = Buffer.alloc(OCTETS_MAX + 2)
   octets[0] = END
   while (made.size < count) {
-    const end = drawName(chain, random, surprise, octets)
+    const end = drawName(random() < surprise ? shortChain : chain, random, octets)
     const name = octets.toString('latin1', 1, end)
     if (isName(name)) made.add(name)
   }
@@ -73,18 +77,13 @@ export function generateNames(
 
 /** Writes one name behind the first octet of `octets`; returns its end. */
 function drawName(
-  { corpus, starts, places }: Chain,
+  { order, corpus, starts, places }: Chain,
   random: () => number,
-  surprise: number,
   octets: Buffer,
 ): number {
   let end = 1
   while (end <= OCTETS_MAX) {
-    if (random() < surprise) {
-      octets[end++] = 'abcdefghijklmnopqrstuvwxyz0123456789'.codePointAt(random() * 36)!
-      continue
-    }
-    const bucket = contextAt(octets, end)
+    const bucket = contextAt(octets, end, order)
     const first = starts[bucket]!
     const size = starts[bucket + 1]! - first
     const drawn = size === 0 ? END : corpus[places[first + Math.floor(random() * size)]!]!

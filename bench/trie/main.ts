@@ -2,11 +2,12 @@
  * The benchmark of the compiled blocklist: `npm run bench:trie`.
  *
  * Each step runs in a process of its own, so that its memory is its own; `--only real` leaves the
- * generated names out. Prints one table and writes `bench/results/trie.json`.
+ * generated names out and keeps their last figures. Prints one table and writes
+ * `bench/results/trie.json`.
  */
 
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -93,8 +94,10 @@ function main(): void {
     })
     process.stdout.write(`${machine.cpu}, Node ${machine.node}\n${table.join('\n')}\n`)
     mkdirSync(RESULTS, { recursive: true })
-    const results = { machine, ...real.figures, ...generated.figures }
-    writeFileSync(join(RESULTS, 'trie.json'), `${JSON.stringify(results, undefined, 2)}\n`)
+    const file = join(RESULTS, 'trie.json')
+    const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as object) : {}
+    const results = { ...before, machine, ...real.figures, ...generated.figures }
+    writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`)
   } finally {
     rmSync(folder, { recursive: true })
   }
