@@ -49,7 +49,7 @@ export function encodeNames(resolved: ResolvedNames): EncodedNames {
 function deepOnes({ flat, starts, indexOf }: CodedNames): Uint8Array {
   const deep = new Uint8Array(indexOf.length)
   for (let sequence = 0; sequence < deep.length; sequence++) {
-    const symbols = flat.subarray(starts[sequence]!, starts[sequence + 1]!)
+    const symbols = flat.subarray(starts[sequence], starts[sequence + 1])
     if (symbols.includes(SYMBOL_BOUNDARY)) deep[sequence] = 1
   }
   return deep
