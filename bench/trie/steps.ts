@@ -28,7 +28,7 @@ const GENERATED = 5_000_000
 const SMALL = 100_000
 const SEED = 7
 /** Chosen so that `xz -9` needs as much for a generated name as for a real one. */
-const SURPRISE = 0.005
+const SURPRISE = 0.01
 const LISTED = 20_000
 const ROUNDS = 15
 

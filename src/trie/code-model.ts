@@ -6,8 +6,9 @@ import {
   STATES_MAX,
   SYMBOL_BOUNDARY,
   SYMBOL_CODE_BITS_MAX,
+  ROW_TRANSITIONS_SHIFT,
   TRANSITION_CODE_SHIFT,
-  TRANSITION_STATE_SHIFT,
+  TRANSITION_ROW_SHIFT,
 } from './layout.ts'
 import { assignCodes } from './prefix-code.ts'
 
@@ -24,11 +25,12 @@ export interface CodeModel {
   /** Symbol of each octet, upper case as lower case. */
   readonly symbolOf: Uint8Array
   readonly states: number
-  /** The state before the first symbol. */
-  readonly startState: number
-  /** Entries of `transitions` per state: whole cache lines, the frequent symbols in the first. */
-  readonly stride: number
-  /** By state * stride + symbol; see the layout for the fields. */
+  /** Place in `transitions` of the row of the state before the first symbol. */
+  readonly startRow: number
+  /**
+   * By place of a state's row + symbol; see the layout for the fields. A row is whole cache lines,
+   * with the frequent symbols in the first.
+   */
   readonly transitions: Uint32Array
 }
 
@@ -94,8 +96,7 @@ export function openModel(octets: Uint8Array, damaged: (what: string) => Error):
     symbols,
     symbolOf: symbolTable(alphabet),
     states,
-    startState: Math.max(0, startState),
-    stride: strideOf(symbols),
+    startRow: Math.max(0, startState) * strideOf(symbols),
     transitions,
   }
 }
@@ -193,6 +194,7 @@ function strideOf(symbols: number): number {
 function makeTransitions(tree: ContextTree, lengths: Uint8Array): Uint32Array | undefined {
   const { symbols, parents } = tree
   const stride = strideOf(symbols)
+  const lines = stride >>> ROW_TRANSITIONS_SHIFT
   const next = followContexts(tree)
   const transitions = new Uint32Array(parents.length * stride)
   const codes = new Uint32Array(symbols)
@@ -203,7 +205,7 @@ function makeTransitions(tree: ContextTree, lengths: Uint8Array): Uint32Array | 
       const length = lengths[first + symbol]!
       if (length === 0) continue
       transitions[state * stride + symbol] =
-        (next[first + symbol]! << TRANSITION_STATE_SHIFT) |
+        ((next[first + symbol]! * lines) << TRANSITION_ROW_SHIFT) |
         (codes[symbol]! << TRANSITION_CODE_SHIFT) |
         length
     }

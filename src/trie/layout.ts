@@ -107,16 +107,18 @@ export const NODE_STORED = 0x80
 export const SYMBOL_BOUNDARY = 0
 /** Octets the model has symbols for; what else occurs makes a name plain. */
 export const ALPHABET_MAX = 63
-/** Contexts that a symbol's code can depend on: 13 bits of a transition. */
-export const STATES_MAX = 8191
-export const SYMBOL_CODE_BITS_MAX = 15
+/** Contexts that a symbol's code can depend on: their rows have numbers of 14 bits. */
+export const STATES_MAX = 3000
+export const SYMBOL_CODE_BITS_MAX = 14
 /**
- * A transition: code length in 4 bits, code in 15, next state in 13. 0: no stored name goes on so.
+ * A transition: code length in 4 bits, code in 14, row of the next state in 14. 0: no stored name
+ * goes on so. A row is the place of a state's first transition, in cache lines of 16.
  */
 export const TRANSITION_LENGTH_MASK = 15
 export const TRANSITION_CODE_SHIFT = 4
-export const TRANSITION_CODE_MASK = 0x7fff
-export const TRANSITION_STATE_SHIFT = 19
+export const TRANSITION_CODE_MASK = 0x3fff
+export const TRANSITION_ROW_SHIFT = 18
+export const ROW_TRANSITIONS_SHIFT = 4
 
 /** Bits of the longest code kept in blocks. */
 export const CODE_BITS_MAX = 640

@@ -16,11 +16,12 @@ import {
   CODE_BITS_MAX,
   CODE_WORDS_MAX,
   LABELS_MAX,
+  ROW_TRANSITIONS_SHIFT,
   SYMBOL_BOUNDARY,
   TRANSITION_CODE_MASK,
   TRANSITION_CODE_SHIFT,
   TRANSITION_LENGTH_MASK,
-  TRANSITION_STATE_SHIFT,
+  TRANSITION_ROW_SHIFT,
   VALUE_BELOW,
   VALUE_BELOW_LIST,
   VALUE_LEAF,
@@ -135,12 +136,12 @@ export class Matcher {
    * name at each label's end, until no stored name starts with the bits so far.
    */
   #walk(message: Uint8Array, nameStart: number, first: number, node: number): void {
-    const { transitions, symbolOf, stride } = this.#model
+    const { transitions, symbolOf } = this.#model
     const words = this.#words
     let bits = this.#dictionary.codeBits[node]!
     if (bits === 0) return
     let word = this.#dictionary.codes[node]! << (32 - bits)
-    let state = Math.imul(this.#model.startState, stride)
+    let row = this.#model.startRow
     let fullWords = 0
     let root = 0
     for (let label = first; label >= 0; label--) {
@@ -148,11 +149,11 @@ export class Matcher {
       const end = start + message[start]!
       for (let at = label === first ? start + 1 : start; at <= end; at++) {
         const symbol = at === start ? SYMBOL_BOUNDARY : symbolOf[message[at]!]!
-        const transition = transitions[state + symbol]!
+        const transition = transitions[row + symbol]!
         if (transition === 0) return
         const length = transition & TRANSITION_LENGTH_MASK
         const code = (transition >>> TRANSITION_CODE_SHIFT) & TRANSITION_CODE_MASK
-        state = Math.imul(transition >>> TRANSITION_STATE_SHIFT, stride)
+        row = (transition >>> TRANSITION_ROW_SHIFT) << ROW_TRANSITIONS_SHIFT
         const free = 32 - (bits & 31)
         bits += length
         if (length < free) {

@@ -11,12 +11,13 @@ import {
   FINGERS_OCTETS,
   LEVELS_MAX,
   RECORD_HEAD_BITS,
+  ROW_TRANSITIONS_SHIFT,
   START_MASK,
   SYMBOL_BOUNDARY,
   TRANSITION_CODE_MASK,
   TRANSITION_CODE_SHIFT,
   TRANSITION_LENGTH_MASK,
-  TRANSITION_STATE_SHIFT,
+  TRANSITION_ROW_SHIFT,
   VALUE_BELOW,
   VALUE_BELOW_LIST,
   VALUE_FIELDS,
@@ -182,13 +183,13 @@ class CodeDecoder {
     const suffix = suffixOf(this.#dictionary, this.#nodes.get(marked) ?? 0)
     const labels: Uint8Array[] = []
     let label: number[] = []
-    let state = this.#model.startState
+    let row = this.#model.startRow
     while (at < bits) {
-      const symbol = this.#symbolAt(state, words, at)
+      const symbol = this.#symbolAt(row, words, at)
       if (symbol < 0) break
-      const transition = this.#model.transitions[state * this.#model.stride + symbol]!
+      const transition = this.#model.transitions[row + symbol]!
       at += transition & TRANSITION_LENGTH_MASK
-      state = transition >>> TRANSITION_STATE_SHIFT
+      row = (transition >>> TRANSITION_ROW_SHIFT) << ROW_TRANSITIONS_SHIFT
       if (symbol === SYMBOL_BOUNDARY) {
         labels.unshift(Uint8Array.of(label.length, ...label))
         label = []
@@ -201,10 +202,10 @@ class CodeDecoder {
   }
 
   /** Returns the symbol whose code stands at bit `at`, -1 when there is none. */
-  #symbolAt(state: number, words: Uint32Array, at: number): number {
-    const { transitions, stride, symbols } = this.#model
+  #symbolAt(row: number, words: Uint32Array, at: number): number {
+    const { transitions, symbols } = this.#model
     for (let symbol = 0; symbol < symbols; symbol++) {
-      const transition = transitions[state * stride + symbol]!
+      const transition = transitions[row + symbol]!
       if (transition === 0) continue
       const code = (transition >>> TRANSITION_CODE_SHIFT) & TRANSITION_CODE_MASK
       if (readBits(words, at, transition & TRANSITION_LENGTH_MASK) === code) return symbol

@@ -323,4 +323,52 @@ describe('the rules of the house', () => {
       expect(blocked(trie, [`n${index}`, ...suffix].join('.'))).toEqual(expected)
     }
   })
+
+  test('thousands of names whose codes begin with the same word are told apart', () => {
+    const start = 'q'.repeat(55)
+    const rules = Array.from({ length: 3000 }, (_, index) => block(`${start}${index * 3}.com`))
+    const trie = opened([list('adult', rules), list('vpn', rules.slice(0, 100))])
+    expect(trie.blocks.heads.length).toBeGreaterThan(trie.blocks.rootBlocks)
+    const matcher = new Matcher(trie)
+    for (let index = 0; index < 9100; index++) {
+      const isListed = index % 3 === 0 && index < 9000
+      const { categories } = ask(trie, matcher, ['www', `${start}${index}`, 'com'])
+      const expected = index < 300 ? ['adult', 'vpn'] : ['adult']
+      expect(categories).toEqual(isListed ? expected : [])
+    }
+    expect([...storedNames(trie)]).toHaveLength(3000)
+  })
+
+  test('names that repeat one octet are told apart by their length alone', () => {
+    const rules = Array.from({ length: 31 }, (_, index) =>
+      block(`${'x'.repeat(index * 2 + 1)}.com`),
+    )
+    const trie = opened([list('adult', rules)])
+    for (let octets = 1; octets <= 63; octets++) {
+      const expected = octets % 2 === 1 && octets < 63 ? ['adult'] : []
+      expect(blocked(trie, `${'x'.repeat(octets)}.com`)).toEqual(expected)
+    }
+  })
+
+  test('names of every octet are stored, the rarer octets in the plain names', () => {
+    const octets = Array.from({ length: 256 }, (_, octet) => octet).filter((octet) => {
+      return octet < 65 || octet > 90
+    })
+    const labels = octets.map((octet) => Buffer.from([octet, 46, octet]).toString('latin1'))
+    const rules = labels.map((label): ModelRule => {
+      return { labels: [label, 'com'], coverage: COVERS_SUBTREE, action: ACTION_BLOCK }
+    })
+    const opening: ModelRule = { ...rules.at(-1)!, action: ACTION_EXCEPT }
+    const below = { ...opening, labels: ['ok', ...opening.labels] }
+    const trie = opened([list('adult', [...rules, block('plain.com'), below])])
+    expect(trie.plain.count).toBeGreaterThan(100)
+    const matcher = new Matcher(trie)
+    for (const label of labels) {
+      expect(ask(trie, matcher, [label, 'com']).categories).toEqual(['adult'])
+      expect(ask(trie, matcher, ['www', label, 'com']).categories).toEqual(['adult'])
+      expect(ask(trie, matcher, [`${label}a`, 'com']).categories).toEqual([])
+    }
+    expect(ask(trie, matcher, below.labels).categories).toEqual([])
+    expect(matcher).toMatchObject({ matched: true, ruleStart: 13 })
+  })
 })

@@ -4,10 +4,11 @@ import type { CodeModel } from '../../trie/code-model.ts'
 import type { Dictionary } from '../../trie/dictionary.ts'
 import {
   CODE_BITS_MAX,
+  ROW_TRANSITIONS_SHIFT,
   TRANSITION_CODE_MASK,
   TRANSITION_CODE_SHIFT,
   TRANSITION_LENGTH_MASK,
-  TRANSITION_STATE_SHIFT,
+  TRANSITION_ROW_SHIFT,
 } from '../../trie/layout.ts'
 import type { SuffixChoice } from './choose-suffixes.ts'
 import type { CodedNames } from './symbol-sequences.ts'
@@ -58,7 +59,7 @@ function codeName(
   first: number,
   end: number,
   node: number,
-  { transitions, stride, startState }: CodeModel,
+  { transitions, startRow }: CodeModel,
   dictionary: Dictionary,
   words: Uint32Array,
   at: number,
@@ -66,12 +67,12 @@ function codeName(
   let bits = dictionary.codeBits[node]!
   let word = dictionary.codes[node]! << (32 - bits)
   let write = at
-  let state = startState
+  let row = startRow
   for (let index = first; index < end; index++) {
-    const transition = transitions[state * stride + flat[index]!]!
+    const transition = transitions[row + flat[index]!]!
     const length = transition & TRANSITION_LENGTH_MASK
     const code = (transition >>> TRANSITION_CODE_SHIFT) & TRANSITION_CODE_MASK
-    state = transition >>> TRANSITION_STATE_SHIFT
+    row = (transition >>> TRANSITION_ROW_SHIFT) << ROW_TRANSITIONS_SHIFT
     const free = 32 - (bits & 31)
     bits += length
     if (length < free) {
