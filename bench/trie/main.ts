@@ -6,13 +6,15 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withTable } from '../readme-table.ts'
 
 const STEPS = fileURLToPath(new URL('./steps.js', import.meta.url))
 const RESULTS = 'bench/results'
+const README = 'README.md'
 const OUTPUT_OCTETS_MAX = 1 << 20
 
 type Figures = Record<string, number | string>
@@ -78,6 +80,13 @@ function generatedRows(folder: string): { figures: Record<string, Figures>; rows
   return { figures: { names, smallBuilt, largeBuilt, smallTrie, largeTrie }, rows }
 }
 
+function writeReadme(machine: string, rows: readonly Row[]): void {
+  const lines = rows.map((row) => `| ${row.join(' | ')} |`)
+  const table = [machine, '', '| figure | measured | target |', '|---|--:|---|', ...lines]
+  const readme = withTable(readFileSync(README, 'utf8'), 'trie', table.join('\n'))
+  if (readme !== undefined) writeFileSync(README, readme)
+}
+
 function main(): void {
   const folder = mkdtempSync(join(tmpdir(), 'niveau3-bench-'))
   try {
@@ -95,6 +104,7 @@ function main(): void {
     mkdirSync(RESULTS, { recursive: true })
     const results = { machine, ...real.figures, ...generated.figures }
     writeFileSync(join(RESULTS, 'trie.json'), `${JSON.stringify(results, undefined, 2)}\n`)
+    writeReadme(`${machine.cpu}, Node.js ${machine.node}:`, rows)
   } finally {
     rmSync(folder, { recursive: true })
   }
