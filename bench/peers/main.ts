@@ -7,7 +7,8 @@ import { freePort } from '../../test/support/ports.ts'
 import { type Command, pinSelf } from './children.ts'
 import { type BlockList, type ListKey, makeList } from './lists.ts'
 import { type Options, USAGE, UsageError, readOptions } from './options.ts'
-import { type Results, markdown, withTables } from './report.ts'
+import { withTable } from '../readme-table.ts'
+import { type Results, markdown } from './report.ts'
 import { type Findings, type ListResult, listResult } from './results.ts'
 import { type Server, versionOf } from './servers/server.ts'
 import { type Upstream, startUpstream } from './upstream.ts'
@@ -144,7 +145,7 @@ async function writeResults(results: Results): Promise<void> {
   await writeFile(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`)
   say(`written: ${RESULTS}`)
   const readme = await readFile(README, 'utf8').catch(() => '')
-  const next = withTables(readme, markdown(results))
+  const next = withTable(readme, 'peers', markdown(results))
   if (next === undefined) say(`${README} has no markers for the tables: it stays as it is`)
   else await writeFile(README, next)
 }

@@ -4,10 +4,6 @@ import { workloadArguments } from './dnsperf.ts'
 import type { ListResult, ServerResult } from './results.ts'
 import type { WorkloadKey } from './workloads.ts'
 
-/** Where README keeps the tables. */
-const MARKER_START = '<!-- bench:peers -->'
-const MARKER_END = '<!-- /bench:peers -->'
-
 const NONE = '-'
 
 /** Everything that a run found. */
@@ -198,13 +194,4 @@ export function markdown(results: Results): string {
   })
   const setting = `${settingOf(results)}\n\ndnsperf: ${drivenBy(results.lists)}.`
   return `${setting}\n\n${parts.join('\n')}`
-}
-
-/** Returns README's text with the tables between its markers, or undefined where it has none. */
-export function withTables(readme: string, tables: string): string | undefined {
-  const start = readme.indexOf(MARKER_START)
-  const end = readme.indexOf(MARKER_END)
-  if (start === -1 || end < start) return undefined
-  const before = readme.slice(0, start + MARKER_START.length)
-  return `${before}\n${tables.trim()}\n${readme.slice(end)}`
 }

@@ -11,9 +11,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withTable } from '../readme-table.ts'
 
 const STEPS = fileURLToPath(new URL('./steps.js', import.meta.url))
 const RESULTS = 'bench/results'
+const README = 'README.md'
 const OUTPUT_OCTETS_MAX = 1 << 20
 
 type Figures = Record<string, number | string>
@@ -79,6 +81,13 @@ function generatedRows(folder: string): { figures: Record<string, Figures>; rows
   return { figures: { names, smallBuilt, largeBuilt, smallTrie, largeTrie }, rows }
 }
 
+function writeReadme(machine: string, rows: readonly Row[]): void {
+  const lines = rows.map((row) => `| ${row.join(' | ')} |`)
+  const table = [machine, '', '| figure | measured | target |', '|---|--:|---|', ...lines]
+  const readme = withTable(readFileSync(README, 'utf8'), 'trie', table.join('\n'))
+  if (readme !== undefined) writeFileSync(README, readme)
+}
+
 function main(): void {
   const folder = mkdtempSync(join(tmpdir(), 'niveau3-bench-'))
   try {
@@ -98,6 +107,8 @@ function main(): void {
     const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as object) : {}
     const results = { ...before, machine, ...real.figures, ...generated.figures }
     writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`)
+    // A table of half the figures is not for readers.
+    if (generated.rows.length > 0) writeReadme(`${machine.cpu}, Node.js ${machine.node}:`, rows)
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -12,14 +12,7 @@
  */
 import type { Libc } from '../sys/libc.ts'
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
-import {
-  EDE_NETWORK_ERROR,
-  EDE_NOT_READY,
-  EDE_NO_REACHABLE_AUTHORITY,
-  RCODE_REFUSED,
-  RCODE_SERVFAIL,
-  TYPE_ANY,
-} from '../wire/codes.ts'
+import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL, TYPE_ANY } from '../wire/codes.ts'
 import {
   FLAG_TC,
   HEADER_OCTETS,
@@ -39,7 +32,6 @@ import {
 } from '../wire/query.ts'
 import {
   NO_EXTENDED_ERROR,
-  NO_TEXT,
   REPLY_SLACK_OCTETS,
   writeHinfo,
   writeRcode,
@@ -75,10 +67,11 @@ import {
   replyCodeOf,
   type Counters,
 } from './counters.ts'
+import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
-import { judgeNames } from './policy/judge-names.ts'
+import { LEADS_TO_SPECIAL, judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
-import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { SPECIAL_NODATA, SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import {
@@ -96,10 +89,6 @@ export const PENDING = -1
 export const DROPPED_QUERY = 0
 /** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
 const ANY_TTL_SECONDS = 3600
-
-const UNREACHABLE: ExtendedError = { code: EDE_NO_REACHABLE_AUTHORITY, text: NO_TEXT }
-const STOPPING: ExtendedError = { code: EDE_NOT_READY, text: NO_TEXT }
-const OVERLOADED: ExtendedError = { code: EDE_NETWORK_ERROR, text: NO_TEXT }
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
 export class Pipeline implements ForwardEvents {
@@ -183,7 +172,10 @@ export class Pipeline implements ForwardEvents {
       return this.#answerBlocked(query, known.category, known.ruleStart, known.whole)
     }
     const special = this.#special.find(asked)
-    if (special !== SPECIAL_NONE) return this.#answerSpecial(query, special)
+    if (special !== SPECIAL_NONE) {
+      const { rcode, zoneLabel } = this.#special
+      return this.#answerSpecial(query, special, rcode, asked.labelStarts[zoneLabel]!)
+    }
     const category = this.#policy.decide(asked)
     if (category !== NOT_BLOCKED) {
       const { ruleStart, whole } = this.#policy
@@ -267,16 +259,12 @@ export class Pipeline implements ForwardEvents {
     }
     const rcode = rcodeOfParse(parsed)
     const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
-    const octetsMax = this.#settings.udpOctetsMax
-    const end = writeRcode(this.#out, query, rcode, NO_EXTENDED_ERROR, octetsMax)
-    return this.#finish(end, outcome, rcode)
+    return this.#answerRcode(query, rcode, outcome, NO_EXTENDED_ERROR)
   }
 
-  #answerSpecial(query: ParsedQuery, special: number): number {
-    const { rcode, zoneLabel } = this.#special
-    const zoneStart = this.#asked.labelStarts[zoneLabel]!
+  #answerSpecial(query: ParsedQuery, kind: number, rcode: number, zoneStart: number): number {
     const octetsMax = this.#settings.udpOctetsMax
-    const end = writeSpecial(this.#out, query, special, rcode, zoneStart, octetsMax)
+    const end = writeSpecial(this.#out, query, kind, rcode, zoneStart, octetsMax)
     return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
   }
 
@@ -302,6 +290,9 @@ export class Pipeline implements ForwardEvents {
 
   /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
   #answerEntry(query: ParsedQuery, entry: CacheEntry, outcome: number, nowMs: number): number {
+    if (entry.category === LEADS_TO_SPECIAL) {
+      return this.#answerSpecial(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
+    }
     if (entry.category !== NOT_BLOCKED) {
       return this.#answerBlocked(query, entry.category, 0, false)
     }
@@ -343,9 +334,12 @@ export class Pipeline implements ForwardEvents {
   }
 
   #fail(query: ParsedQuery, error: ExtendedError): number {
-    const octetsMax = this.#settings.udpOctetsMax
-    const end = writeRcode(this.#out, query, RCODE_SERVFAIL, error, octetsMax)
-    return this.#finish(end, OUTCOME_ERROR, RCODE_SERVFAIL)
+    return this.#answerRcode(query, RCODE_SERVFAIL, OUTCOME_ERROR, error)
+  }
+
+  #answerRcode(query: ParsedQuery, rcode: number, outcome: number, error: ExtendedError): number {
+    const end = writeRcode(this.#out, query, rcode, error, this.#settings.udpOctetsMax)
+    return this.#finish(end, outcome, rcode)
   }
 
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */

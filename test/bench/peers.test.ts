@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { readStatistics, workloadArguments } from '../../bench/peers/dnsperf.ts'
 import { UsageError, readOptions } from '../../bench/peers/options.ts'
-import { table, withTables } from '../../bench/peers/report.ts'
+import { table } from '../../bench/peers/report.ts'
+import { withTable } from '../../bench/readme-table.ts'
 import { type ServerResult, bestPeer, listResult } from '../../bench/peers/results.ts'
 import { SERVERS } from '../../bench/peers/servers/all.ts'
 import { echo } from '../../bench/peers/servers/echo.ts'
@@ -174,12 +175,12 @@ describe('the tables', () => {
   test('they replace what stands between the markers of README, and nothing else', () => {
     const readme = 'before\n<!-- bench:peers -->\nold\n<!-- /bench:peers -->\nafter\n'
     const next = 'before\n<!-- bench:peers -->\nnew\n<!-- /bench:peers -->\nafter\n'
-    expect(withTables(readme, '\nnew\n')).toBe(next)
-    expect(withTables(next, 'new')).toBe(next)
+    expect(withTable(readme, 'peers', '\nnew\n')).toBe(next)
+    expect(withTable(next, 'peers', 'new')).toBe(next)
   })
 
   test('a README without both markers stays as it is', () => {
-    expect(withTables('text', 'new')).toBeUndefined()
-    expect(withTables('<!-- bench:peers -->', 'new')).toBeUndefined()
+    expect(withTable('text', 'peers', 'new')).toBeUndefined()
+    expect(withTable('<!-- bench:peers -->', 'peers', 'new')).toBeUndefined()
   })
 })

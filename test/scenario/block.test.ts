@@ -211,6 +211,27 @@ describe('an answer that leads to a blocked name is blocked', () => {
     expect((await askUdp(server, 'alias.test.example')).answers).toHaveLength(2)
   })
 
+  test.each(['abcdefghij.onion', 'mask.icloud.com', 'localhost'])(
+    'to the special name %s is NODATA, the first time and from the cache',
+    async (target) => {
+      const upstream = await startScriptedUpstream((query) =>
+        reply(query, {
+          answers: [
+            { name: query.name, type: 'CNAME', data: target },
+            { name: target, type: 'A', data: '192.0.2.1' },
+          ],
+        }),
+      )
+      const server = await startDataplane({ upstreams: [upstream] })
+      for (let time = 0; time < 2; time++) {
+        const answer = await askUdp(server, 'alias.example')
+        expect(answer).toMatchObject({ rcode: 'NOERROR', answers: [] })
+        expect(answer.authorities).toHaveLength(1)
+      }
+      expect(upstream.queries).toHaveLength(1)
+    },
+  )
+
   test('but an essential name passes wherever it leads, the first time and from the cache', async () => {
     const upstream = await startScriptedUpstream((query) =>
       reply(query, {

@@ -8,7 +8,10 @@ import { encodeQuery } from '../support/messages.ts'
 import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { answerAddresses, silence, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
-/** Loaded before the program: SIGUSR2 ends every worker thread as a crash would. */
+/**
+ * Loaded before the program: SIGUSR2 ends every worker thread as a crash would, and with
+ * KILL_ON=yes every one that comes after them.
+ */
 const KILLER = `
   const workers = new Set()
   process.on('worker', (worker) => {
@@ -16,7 +19,13 @@ const KILLER = `
     worker.once('exit', () => workers.delete(worker))
   })
   const { isMainThread } = await import('node:worker_threads')
-  if (isMainThread) process.on('SIGUSR2', () => workers.forEach((worker) => worker.terminate()))
+  const kill = () => workers.forEach((worker) => worker.terminate())
+  if (isMainThread) {
+    process.on('SIGUSR2', () => {
+      kill()
+      if (process.env.KILL_ON === 'yes') setInterval(kill, 20).unref()
+    })
+  }
 `
 let folder = ''
 let killer = ''
@@ -28,14 +37,18 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-async function start(workers: number, upstream: { endpoint: string }): Promise<Niveau3> {
+async function start(
+  workers: number,
+  upstream: { endpoint: string },
+  killOn: 'yes' | 'no' = 'no',
+): Promise<Niveau3> {
   return startNiveau3({
     upstreams: [upstream],
     blocklists: { adult: ['blocked.example'] },
     args: ['--workers', String(workers)],
     process: {
       ready: { line: /"event":"ready"/ },
-      env: { NODE_OPTIONS: `--import ${pathToFileURL(killer).href}` },
+      env: { NODE_OPTIONS: `--import ${pathToFileURL(killer).href}`, KILL_ON: killOn },
     },
   })
 }
@@ -82,10 +95,9 @@ test('what a dead worker had in flight is counted as dropped', async () => {
 
 test('a server whose workers die again and again ends with 1 rather than limp on', async () => {
   const upstream = await startScriptedUpstream(answerAddresses)
-  const server = await start(1, upstream)
-  const killing = setInterval(() => server.process.signal('SIGUSR2'), 20)
+  const server = await start(1, upstream, 'yes')
+  server.process.signal('SIGUSR2')
   const exit = await server.process.exited
-  clearInterval(killing)
   expect(exit).toEqual({ code: 1, signal: null })
   expect(server.process.stderr()).toContain('workers died')
 })

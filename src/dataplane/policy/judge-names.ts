@@ -6,8 +6,14 @@ import { NOT_BLOCKED, type Policy } from './policy.ts'
 import { SPECIAL_NONE, type SpecialNames } from './special-names.ts'
 
 /**
- * Returns the category that blocks one of the names, or `NOT_BLOCKED`. An essential name passes
- * wherever it leads: a hospital behind a listed host of a content network stays a hospital.
+ * The answer leads to a name that no upstream may speak for (`.onion`, a bypass canary, localhost).
+ */
+export const LEADS_TO_SPECIAL = -2
+
+/**
+ * Returns the category that blocks one of the names, `LEADS_TO_SPECIAL` or `NOT_BLOCKED`. An
+ * essential name passes wherever it leads: a hospital behind a listed host of a content network
+ * stays a hospital.
  *
  * @param answer its asked name stands at octet 12 of its message, the names it led through in
  *   `names`: wire names, lower case, one after another.
@@ -26,10 +32,9 @@ export function judgeNames(
   let at = 0
   while (at < names.length) {
     asked.take(names, at)
-    if (special.find(asked) === SPECIAL_NONE) {
-      const category = policy.decide(asked)
-      if (category !== NOT_BLOCKED) return category
-    }
+    if (special.find(asked) !== SPECIAL_NONE) return LEADS_TO_SPECIAL
+    const category = policy.decide(asked)
+    if (category !== NOT_BLOCKED) return category
     at = skipPlainName(names, at, names.length)
   }
   return NOT_BLOCKED

@@ -12,15 +12,13 @@ import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
-import { randomU16 } from './random.ts'
+import { randomPort, randomU16 } from './random.ts'
 
 /** Open ports per upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
 const PORTS_MAX = 4096
 /** Queries after which a port is given back, checked at the end of its burst. */
 const USES_MAX = 1024
 const AGE_MS_MAX = 120_000
-/** Ports below are left to servers. */
-const PORT_MIN = 1024
 /** Draws for a free port or a free id before the try counts as failed. */
 const DRAWS_MAX = 16
 const BATCH_SLOTS = 64
@@ -132,7 +130,7 @@ export class UdpBatchExchange implements Exchange {
   #openPort(): Port | null {
     const libc = this.#libc
     for (let draws = 0; draws < DRAWS_MAX; draws++) {
-      const local = PORT_MIN + (randomU16() % (0x10000 - PORT_MIN))
+      const local = randomPort()
       const fd = openConnectedSocket(libc, this.#endpoint, local)
       if (fd < 0) continue
       const socket = createSocket(this.#endpoint.address.includes(':') ? 'udp6' : 'udp4')

@@ -8,7 +8,7 @@ import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
-import { randomU16 } from './random.ts'
+import { randomPort, randomU16 } from './random.ts'
 
 /** Open ports per upstream; with 16 id bits an off-path guess is one in 2^25 (RFC 5452 7.2). */
 const SOCKETS_MAX = 512
@@ -16,8 +16,6 @@ const SOCKETS_MAX = 512
 const USES_MAX = 256
 const AGE_MS_MAX = 120_000
 const IDLE_MS_MAX = 30_000
-/** Ports below are left to servers. */
-const PORT_MIN = 1024
 /** Draws for a free port or a free id before the try counts as failed. */
 const DRAWS_MAX = 16
 
@@ -101,7 +99,7 @@ export class UdpExchange implements Exchange {
     let draws = 0
     const bind = (): void => {
       draws++
-      socket.bind({ port: PORT_MIN + (randomU16() % (0x10000 - PORT_MIN)), exclusive: true })
+      socket.bind({ port: randomPort(), exclusive: true })
     }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE' && !port.connected && draws < DRAWS_MAX) bind()
