@@ -1,8 +1,8 @@
 /** README keeps each benchmark's tables between two markers; the benchmark writes them there. */
 
 /**
- * Returns README's text with the tables between `<!-- bench:NAME -->` and its end, or undefined where it
- * has no such markers.
+ * Returns README's text with the tables between `<!-- bench:NAME -->` and its end, or undefined
+ * where it has no such markers.
  */
 export function withTable(readme: string, name: string, tables: string): string | undefined {
   const marker = `<!-- bench:${name} -->`

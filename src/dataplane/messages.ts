@@ -19,6 +19,8 @@ export interface WorkerStart {
   readonly counters: Counters
   /** Binds with SO_REUSEPORT, because other workers bind the same ports. */
   readonly shared: boolean
+  /** Sockets that the worker may keep open towards all its upstreams. */
+  readonly upstreamPortsMax: number
   /** Bound by the supervisor; undefined: the worker binds by itself. */
   readonly descriptors: Descriptors | undefined
 }

@@ -10,7 +10,6 @@
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
-import type { Libc } from '../sys/libc.ts'
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL, TYPE_ANY } from '../wire/codes.ts'
 import {
@@ -79,6 +78,7 @@ import {
   forwardsAlike,
   type ForwardEvents,
   type Forwarder,
+  type SystemSockets,
 } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
@@ -95,7 +95,7 @@ export class Pipeline implements ForwardEvents {
   /** Where answers are written that had to be waited for. */
   readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly #counters: Counters
-  readonly #libc: Libc | undefined
+  readonly #system: SystemSockets
   readonly #query = new ParsedQuery(this.#reply)
   readonly #asked = new AskedName()
   readonly #alias = new AskedName()
@@ -113,20 +113,19 @@ export class Pipeline implements ForwardEvents {
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   replyCode = 0
 
-  /** @param libc the system calls for batches of datagrams, where they are to be had. */
   constructor(
     settings: DataplaneSettings,
     policy: Policy,
     counters: Counters,
-    libc: Libc | undefined,
+    system: SystemSockets,
   ) {
-    this.#libc = libc
+    this.#system = system
     this.#settings = settings
     this.#policy = policy
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#waiting = new WaitingQueries(counters)
-    this.#forwarder = createForwarder(settings, counters, this, libc)
+    this.#forwarder = createForwarder(settings, counters, this, system)
   }
 
   /** Questions that wait for an upstream. */
@@ -217,7 +216,7 @@ export class Pipeline implements ForwardEvents {
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
-    this.#forwarder = createForwarder(settings, this.#counters, this, this.#libc)
+    this.#forwarder = createForwarder(settings, this.#counters, this, this.#system)
   }
 
   /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */

@@ -89,7 +89,10 @@ export async function startWorker(
   const policy = createPolicy(start.policy, settings.categories)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
-  const pipeline = new Pipeline(settings, policy, counters, libc)
+  const pipeline = new Pipeline(settings, policy, counters, {
+    libc,
+    upstreamPortsMax: start.upstreamPortsMax,
+  })
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []

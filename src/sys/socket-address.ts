@@ -4,6 +4,7 @@
  */
 import { isIPv4 } from 'node:net'
 import { AF_INET, AF_INET6 } from './libc.ts'
+import { scopeOf } from './zones.ts'
 
 export const SOCKADDR_IN_OCTETS = 16
 export const SOCKADDR_IN6_OCTETS = 28
@@ -46,15 +47,14 @@ function writeIpv4(into: Uint8Array, start: number, address: string): void {
 }
 
 /**
- * A numeric zone id (`%3`) becomes the scope; a named one cannot be written without asking the
- * system.
+ * A zone id (`%3`, `%eth0`) becomes the scope; an interface that is not there cannot be written.
  */
 function writeIpv6(into: Uint8Array, text: string): boolean {
   const zone = text.indexOf('%')
   const address = zone === -1 ? text : text.slice(0, zone)
   if (zone !== -1) {
-    const scope = Number(text.slice(zone + 1))
-    if (!Number.isInteger(scope)) return false
+    const scope = scopeOf(text.slice(zone + 1))
+    if (scope < 0) return false
     into[SCOPE_AT] = scope
     into[SCOPE_AT + 1] = scope >>> 8
   }

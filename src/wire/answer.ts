@@ -102,6 +102,8 @@ export class AnswerFacts {
   /** Smallest TTL seen, negative TTL by the SOA, and whether a record answers the asked type. */
   lowestTtl = NO_TTL
   negativeTtl = NO_TTL
+  /** Where the TTL of the authority's SOA stands; 0 when there is none. */
+  soaTtlOffset = 0
   answered = false
 }
 
@@ -124,6 +126,7 @@ export function inspectAnswer(
   facts.namesCount = 0
   facts.lowestTtl = NO_TTL
   facts.negativeTtl = NO_TTL
+  facts.soaTtlOffset = 0
   facts.answered = false
   let at = questionEnd
   for (let section = SECTION_ANSWER; section < SECTION_END; section++) {
@@ -169,6 +172,7 @@ function walkSection(
       if (end - rdata < SOA_NUMBERS_OCTETS + 2) return MALFORMED
       const soaTtl = readTtl(message, fixed + 4)
       facts.negativeTtl = Math.min(soaTtl, readTtl(message, end - 4))
+      facts.soaTtlOffset = fixed + 4
     }
     at = end
   }
@@ -257,7 +261,11 @@ function conclude(facts: AnswerFacts): void {
   }
 }
 
-/** Brings every TTL of the message between a floor and a ceiling; the facts follow. */
+/**
+ * Brings every TTL of the message between a floor and a ceiling; the facts follow. The SOA of a
+ * negative answer gets the TTL that counts, so that a cache behind us does not start it anew
+ * (RFC 2308 5).
+ */
 export function clampTtls(
   message: Uint8Array,
   facts: AnswerFacts,
@@ -271,5 +279,6 @@ export function clampTtls(
   }
   if (facts.ttlSeconds > 0) {
     facts.ttlSeconds = Math.min(secondsMax, Math.max(secondsMin, facts.ttlSeconds))
+    if (facts.negative) writeU32(message, facts.soaTtlOffset, facts.ttlSeconds)
   }
 }

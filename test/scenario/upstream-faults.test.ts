@@ -132,6 +132,18 @@ describe('when an upstream fails, the next one is asked', () => {
     await expectBalanced(server)
   })
 
+  test('and the third when two are silent, within a budget of exactly three tries', async () => {
+    const upstreams = [
+      await startScriptedUpstream(silence),
+      await startScriptedUpstream(silence),
+      await startScriptedUpstream(),
+    ]
+    const forward = { tryTimeoutMs: 200, totalTimeoutMs: 600, triesMax: 3 }
+    const server = await startDataplane({ upstreams, forward })
+    expect((await askUdp(server, 'a.example')).answers).toHaveLength(1)
+    expect(upstreams.map(({ queries }) => queries.length)).toEqual([1, 1, 1])
+  })
+
   test('at once when its port is closed', async () => {
     const closed = { address: '127.0.0.1', port: await freePort() }
     const server = await startDataplane({ upstreams: [closed, await startScriptedUpstream()] })

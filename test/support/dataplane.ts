@@ -239,6 +239,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     policy: makePolicy(options),
     counters,
     shared: false,
+    upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -46,11 +47,16 @@ describe('a socket address', () => {
     expect(ipv6Octets(text)).toBe(hex)
   })
 
-  test('carries a numeric zone as its scope, and cannot carry a named one', () => {
+  test('carries its zone as the scope: by number, or by the name of an interface', () => {
     const { octets, address } = addressOf('fe80::1%3')
     expect(octets).toBe(SOCKADDR_IN6_OCTETS)
     expect(address[24]).toBe(3)
-    expect(addressOf('fe80::1%eth0').octets).toBe(0)
+    expect(addressOf('fe80::1%no-such-interface').octets).toBe(0)
+    for (const [name, entries] of Object.entries(networkInterfaces())) {
+      const local = entries?.find((entry) => entry.family === 'IPv6' && entry.scopeid !== 0)
+      if (local === undefined || local.family !== 'IPv6') continue
+      expect(addressOf(`fe80::1%${name}`).address[24]).toBe(local.scopeid & 255)
+    }
   })
 
   test('of any IPv6 address reads back as its groups', () => {

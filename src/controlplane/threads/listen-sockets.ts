@@ -3,6 +3,7 @@
  * descriptor until a worker has taken it over.
  */
 import { networkInterfaces } from 'node:os'
+import { OperationalError } from '../../base/errors.ts'
 import type { DescriptorPair, Descriptors } from '../../dataplane/messages.ts'
 import type { Endpoint } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
@@ -85,7 +86,7 @@ function bindOne(libc: Libc, kind: 'udp' | 'tcp', endpoint: Endpoint, shared: bo
  * address must be answered from it (RFC 2181 4), and a wildcard socket would let the system choose.
  */
 export function expandWildcards(listen: readonly Endpoint[]): Endpoint[] {
-  return listen.flatMap((endpoint) => {
+  const expanded = listen.flatMap((endpoint) => {
     const { address, port } = endpoint
     if (address !== '0.0.0.0' && address !== '::') return [endpoint]
     const family = address === '::' ? 'IPv6' : 'IPv4'
@@ -94,6 +95,18 @@ export function expandWildcards(listen: readonly Endpoint[]): Endpoint[] {
       .filter((entry) => entry.family === family && !isLinkLocal(entry.address))
       .map((entry) => ({ address: entry.address, port }))
   })
+  if (expanded.length === 0) {
+    throw new OperationalError(
+      'ERR_ADDRESS_UNAVAILABLE',
+      'no interface has an address for the wildcard to listen on; wait for the network, or name ' +
+        'an address with --listen',
+    )
+  }
+  // An address that is named beside its wildcard is one address; port 0 is a new one each time.
+  const isSecond = ({ address, port }: Endpoint, index: number): boolean =>
+    port !== 0 &&
+    expanded.findIndex((other) => other.address === address && other.port === port) < index
+  return expanded.filter((endpoint, index) => !isSecond(endpoint, index))
 }
 
 /** fe80::/10 needs a zone, and no router points there. */

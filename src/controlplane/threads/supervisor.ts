@@ -23,6 +23,7 @@ import type {
 import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
+import { descriptorsMax } from './descriptors.ts'
 import { bindSockets, closeUnadopted, expandWildcards } from './listen-sockets.ts'
 
 /**
@@ -68,6 +69,7 @@ export class Supervisor {
   #restartsMs: number[] = []
   #stopping = false
   #shared = false
+  #upstreamPortsMax = 0
   #libc: Libc | NoLibc = { why: 'not asked yet' }
 
   constructor(settings: DataplaneSettings, policy: PolicyMessage, events: SupervisorEvents) {
@@ -102,6 +104,7 @@ export class Supervisor {
    */
   async start(workers: number): Promise<void> {
     this.#libc = await openLibc()
+    this.#upstreamPortsMax = Math.floor(descriptorsMax() / 2 / workers)
     this.#shared = workers > 1
     this.#settings = { ...this.#settings, listen: expandWildcards(this.#settings.listen) }
     try {
@@ -170,6 +173,7 @@ export class Supervisor {
       policy: this.#policy,
       counters: slot.counters,
       shared: this.#shared,
+      upstreamPortsMax: this.#upstreamPortsMax,
       descriptors: bound?.descriptors,
     }
     const thread = new Worker(WORKER_FILE, {

@@ -33,6 +33,12 @@ const FAILURES_UNTIL_DOWN = 3
 const BACKOFF_MS_MIN = 1000
 const BACKOFF_MS_MAX = 30_000
 const SWEEP_MS = 5000
+/** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
+const TIMER_SLACK_MS = 250
+/** Ports of one upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
+const PORTS_MAX = 4096
+/** Fewer would be guessed; a machine with so few descriptors has to raise its limit. */
+const PORTS_MIN = 16
 
 /** Who asked: gets every question back exactly once. */
 export interface ForwardEvents {
@@ -43,6 +49,14 @@ export interface ForwardEvents {
   answered(pending: Pending, message: Uint8Array, octets: number): boolean
   /** No upstream gave an answer within the time and the tries. */
   unanswered(pending: Pending): void
+}
+
+/** What the system lets a worker open. */
+export interface SystemSockets {
+  /** The system calls for batches of datagrams, where they are to be had. */
+  readonly libc: Libc | undefined
+  /** Sockets that one worker may keep open towards all its upstreams. */
+  readonly upstreamPortsMax: number
 }
 
 class Upstream implements ExchangeEvents {
@@ -58,11 +72,11 @@ class Upstream implements ExchangeEvents {
     settings: UpstreamSettings,
     index: number,
     forwarder: Forwarder,
-    libc: Libc | undefined,
+    system: SystemSockets,
   ) {
     this.index = index
     this.#forwarder = forwarder
-    this.udp = settings.protocol === 'udp' ? createUdpExchange(settings, this, libc) : null
+    this.udp = settings.protocol === 'udp' ? createUdpExchange(settings, this, system) : null
     this.tcp = new TcpExchange(settings, this)
   }
 
@@ -97,13 +111,15 @@ export class Forwarder {
     settings: ForwardSettings,
     counters: Counters,
     events: ForwardEvents,
-    libc: Libc | undefined,
+    system: SystemSockets,
   ) {
+    const portsMax = Math.floor(system.upstreamPortsMax / Math.max(1, upstreams.length))
+    const share = { ...system, upstreamPortsMax: Math.max(PORTS_MIN, portsMax) }
     this.#settings = settings
     this.#counters = counters
     this.#events = events
     for (const [index, upstream] of upstreams.entries()) {
-      this.#upstreams.push(new Upstream(upstream, index, this, libc))
+      this.#upstreams.push(new Upstream(upstream, index, this, share))
       counters[UPSTREAM_UP + index] = 1
     }
     this.#onTimer = () => this.#expire()
@@ -198,7 +214,7 @@ export class Forwarder {
     if (pending.tries === 0) return this.#upstreams.length > 0
     if (pending.tries >= this.#settings.triesMax) return false
     const endMs = performance.now() + this.#settings.tryTimeoutMs
-    return endMs <= pending.startedMs + this.#settings.totalTimeoutMs
+    return endMs <= pending.startedMs + this.#settings.totalTimeoutMs + TIMER_SLACK_MS
   }
 
   /**
@@ -282,10 +298,11 @@ export class Forwarder {
 function createUdpExchange(
   endpoint: Endpoint,
   events: ExchangeEvents,
-  libc: Libc | undefined,
+  { libc, upstreamPortsMax }: SystemSockets,
 ): Exchange {
-  if (libc === undefined) return new UdpExchange(endpoint, events)
-  return new UdpBatchExchange(endpoint, events, libc)
+  const portsMax = Math.min(PORTS_MAX, upstreamPortsMax)
+  if (libc === undefined) return new UdpExchange(endpoint, events, portsMax)
+  return new UdpBatchExchange(endpoint, events, libc, portsMax)
 }
 
 /** Rcodes that another upstream may do better than (RFC 9520 2). */
@@ -309,7 +326,7 @@ export function createForwarder(
   settings: DataplaneSettings,
   counters: Counters,
   events: ForwardEvents,
-  libc: Libc | undefined,
+  system: SystemSockets,
 ): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events, libc)
+  return new Forwarder(settings.upstreams, settings.forward, counters, events, system)
 }

@@ -7,18 +7,15 @@ import { randomFillSync } from 'node:crypto'
 const BLOCK = new Uint16Array(2048)
 let used = BLOCK.length
 
-/** Ports below are left to servers. */
-const PORT_MIN = 1024
-/** Draws until a port is high enough; one in 64 is not. */
-const DRAWS_MAX = 16
+/**
+ * The upper half: servers have their ports below, and a port that we hold is one they cannot have.
+ */
+const PORT_BITS = 0x7fff
+const PORT_MIN = 0x8000
 
-/** Returns a port from 1024 to 65535, each equally likely. */
+/** Returns a port from 32768 to 65535, each equally likely. */
 export function randomPort(): number {
-  for (let draws = 0; draws < DRAWS_MAX; draws++) {
-    const port = randomU16()
-    if (port >= PORT_MIN) return port
-  }
-  return PORT_MIN
+  return PORT_MIN | (randomU16() & PORT_BITS)
 }
 
 /** Returns a number from 0 to 65535, each equally likely. */

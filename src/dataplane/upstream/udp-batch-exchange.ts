@@ -14,13 +14,13 @@ import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.
 import type { Pending } from './pending.ts'
 import { randomPort, randomU16 } from './random.ts'
 
-/** Open ports per upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
-const PORTS_MAX = 4096
 /** Queries after which a port is given back, checked at the end of its burst. */
 const USES_MAX = 1024
 const AGE_MS_MAX = 120_000
 /** Draws for a free port or a free id before the try counts as failed. */
 const DRAWS_MAX = 16
+/** How long no new port is tried after the system had none. */
+const NO_FRESH_MS = 1000
 const BATCH_SLOTS = 64
 /** Room for the largest reply that we can have asked for (`edns.udpOctetsMax`). */
 const SLOT_OCTETS = 4096
@@ -55,9 +55,13 @@ export class UdpBatchExchange implements Exchange {
   readonly #flush: () => void
   /** The port of the burst that is being gathered. */
   #burst: Port | null = null
+  readonly #portsMax: number
+  /** The system refused a socket: until then the open ones have to do. */
+  #noFreshUntilMs = 0
   #closed = false
 
-  constructor(endpoint: Endpoint, events: ExchangeEvents, libc: Libc) {
+  constructor(endpoint: Endpoint, events: ExchangeEvents, libc: Libc, portsMax: number) {
+    this.#portsMax = portsMax
     this.#endpoint = endpoint
     this.#events = events
     this.#libc = libc
@@ -119,9 +123,10 @@ export class UdpBatchExchange implements Exchange {
   /** A fresh port as long as there is room for more, then one of the open ones. */
   #drawPort(): Port | null {
     const ports = this.#ports
-    if (ports.length < PORTS_MAX) {
+    if (ports.length < this.#portsMax && performance.now() >= this.#noFreshUntilMs) {
       const fresh = this.#openPort()
       if (fresh !== null) return fresh
+      this.#noFreshUntilMs = performance.now() + NO_FRESH_MS
     }
     return ports.length === 0 ? null : ports[randomU16() % ports.length]!
   }

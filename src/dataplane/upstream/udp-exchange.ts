@@ -10,7 +10,7 @@ import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.
 import type { Pending } from './pending.ts'
 import { randomPort, randomU16 } from './random.ts'
 
-/** Open ports per upstream; with 16 id bits an off-path guess is one in 2^25 (RFC 5452 7.2). */
+/** A `dgram` socket costs more than a bare descriptor: an off-path guess is one in 2^25 here. */
 const SOCKETS_MAX = 512
 /** Queries that one port serves before it is given back. */
 const USES_MAX = 256
@@ -42,18 +42,20 @@ class Port {
 export class UdpExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
+  readonly #portsMax: number
   readonly #ports: Port[] = []
   readonly #portOf = new Map<Pending, Port>()
   /** Retired ports that still wait for replies. */
   readonly #retired = new Set<Port>()
 
-  constructor(endpoint: Endpoint, events: ExchangeEvents) {
+  constructor(endpoint: Endpoint, events: ExchangeEvents, portsMax: number) {
+    this.#portsMax = Math.min(SOCKETS_MAX, portsMax)
     this.#endpoint = endpoint
     this.#events = events
   }
 
   send(pending: Pending): void {
-    const port = this.#ports.length < SOCKETS_MAX ? this.#openPort() : this.#drawPort()
+    const port = this.#ports.length < this.#portsMax ? this.#openPort() : this.#drawPort()
     this.#portOf.set(pending, port)
     port.uses++
     port.usedMs = performance.now()
