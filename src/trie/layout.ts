@@ -21,6 +21,9 @@
  * says, the names of the block need not repeat. A lookup codes the asked name in the same way and
  * gives up as soon as no stored name starts with the bits so far.
  *
+ * In front of all that stands the door, a Bloom filter over the dictionary node and the first label
+ * of each name (door.ts): it turns most names that are not listed away by one read.
+ *
  * What a lookup of a name that is not listed reads is kept together and small, for the caches:
  * heads, and fingers, two octets a name. They are the lower 16 bits of the distance between the
  * name's first 32 bits and the head: the lowest 8 mixed with a hash of the bits above, the next 8
@@ -86,6 +89,7 @@ export const SECTION_FINGERS = 7
 export const SECTION_RECORD_STARTS = 8
 export const SECTION_RECORDS = 9
 export const SECTION_PLAIN = 10
+export const SECTION_DOOR = 11
 
 /**
  * Integers of one value: own categories and list, those of the names below, 1 when none is below.

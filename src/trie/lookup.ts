@@ -12,6 +12,7 @@ import type { Blocks } from './blocks.ts'
 import type { CodeModel } from './code-model.ts'
 import { findChild, NO_NODE } from './dictionary.ts'
 import type { Dictionary } from './dictionary.ts'
+import { mayPass } from './door.ts'
 import {
   CODE_BITS_MAX,
   CODE_WORDS_MAX,
@@ -55,6 +56,7 @@ export class Matcher {
   readonly #dictionary: Dictionary
   readonly #model: CodeModel
   readonly #blocks: Blocks
+  readonly #door: Uint32Array
   readonly #plain: PlainNames
   /** The asked name's code so far, the last word filled up with zeros; one word to spare. */
   readonly #words = new Int32Array(CODE_WORDS_MAX + 2)
@@ -79,6 +81,7 @@ export class Matcher {
     this.#dictionary = trie.dictionary
     this.#model = trie.model
     this.#blocks = trie.blocks
+    this.#door = trie.door
     this.#plain = trie.plain
   }
 
@@ -112,7 +115,7 @@ export class Matcher {
         return this.#conclude(message, nameStart, labels)
       }
     }
-    if (label >= 0) {
+    if (label >= 0 && mayPass(this.#door, node, message, nameStart + labelStarts[label]!)) {
       this.#shortCount = 0
       this.#walk(message, nameStart, label, node)
       if (this.#shortCount > 0) this.#findShort(NONE)

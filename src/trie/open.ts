@@ -21,6 +21,7 @@ import {
   RECORD_HEAD_BITS,
   SECTION_ALIGN,
   SECTION_DICTIONARY,
+  SECTION_DOOR,
   SECTION_ENTRY_OCTETS,
   SECTION_FINGERS,
   SECTION_HEADS,
@@ -67,6 +68,8 @@ export interface Trie {
   readonly dictionary: Dictionary
   readonly model: CodeModel
   readonly blocks: Blocks
+  /** Words of the filter in front of the blocks; never empty. */
+  readonly door: Uint32Array
   readonly plain: PlainNames
 }
 
@@ -81,6 +84,7 @@ const SECTION_NAMES: Readonly<Record<number, string>> = {
   [SECTION_RECORD_STARTS]: 'record starts',
   [SECTION_RECORDS]: 'records',
   [SECTION_PLAIN]: 'plain names',
+  [SECTION_DOOR]: 'door',
 }
 
 const COMPILE_AGAIN = 'compile the lists again with "niveau3 lists compile"'
@@ -113,6 +117,7 @@ export function openTrie(buffer: SharedArrayBuffer | ArrayBuffer): Trie {
     dictionary: openDictionary(part(sections, SECTION_DICTIONARY), valueCount, damaged),
     model: openModel(part(sections, SECTION_MODEL), damaged),
     blocks: readBlocks(sections, valueCount),
+    door: openDoor(part(sections, SECTION_DOOR)),
     plain: openPlainNames(part(sections, SECTION_PLAIN), valueCount, damaged),
   }
 }
@@ -145,6 +150,12 @@ function readBlocks(sections: ReadonlyMap<number, Uint8Array>, valueCount: numbe
     valueBits,
     valueCount,
   })
+}
+
+function openDoor(section: Uint8Array): Uint32Array {
+  const door = numbers(section)
+  if (door.length === 0) throw damaged('its door has no word')
+  return door
 }
 
 function numbers(section: Uint8Array): Uint32Array {

@@ -4,6 +4,7 @@ import { OperationalError } from '../../base/errors.ts'
 import {
   CATEGORIES_MAX,
   SECTION_DICTIONARY,
+  SECTION_DOOR,
   SECTION_FINGERS,
   SECTION_HEADS,
   SECTION_META,
@@ -91,6 +92,7 @@ function assemble(resolved: ResolvedNames, meta: string): SharedArrayBuffer {
     { id: SECTION_RECORD_STARTS, content: octetsOf(encoded.recordStarts) },
     { id: SECTION_RECORDS, content: octetsOf(encoded.records) },
     { id: SECTION_PLAIN, content: encoded.plain },
+    { id: SECTION_DOOR, content: octetsOf(encoded.door) },
   ])
 }
 

@@ -11,6 +11,7 @@ import type { ResolvedNames } from './resolve-rules.ts'
 import { makeSequences } from './symbol-sequences.ts'
 import type { CodedNames } from './symbol-sequences.ts'
 import { trainModel } from './train-model.ts'
+import { writeDoor } from './write-door.ts'
 import { NO_VALUE, writeDictionary, writeModel } from './write-model.ts'
 
 /** The sections that hold the names. */
@@ -22,6 +23,7 @@ export interface EncodedNames {
   readonly recordStarts: Uint32Array
   readonly records: Uint32Array
   readonly plain: Uint8Array
+  readonly door: Uint32Array
 }
 
 /** Chooses the codes for these names and writes the names in them. */
@@ -42,7 +44,7 @@ export function encodeNames(resolved: ResolvedNames): EncodedNames {
   const tooLong = coded.indexOf.filter((_, sequence) => codes.bits[sequence] === 0)
   const left = packed.left.map((sequence) => coded.indexOf[sequence]!)
   const plain = encodePlain(resolved, [...coded.plain, ...tooLong, ...left])
-  return { dictionary, model, plain, ...packed.sections }
+  return { dictionary, model, plain, door: writeDoor(resolved, choice), ...packed.sections }
 }
 
 /** 1 for each sequence of more than one label. */
