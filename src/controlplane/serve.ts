@@ -41,6 +41,8 @@ export class Niveau3Server {
   readonly #supervisor: Supervisor
   readonly #admin: AdminServer
   readonly #version = packageVersion()
+  /** What the sockets, threads and caches were made of, however often it reloads. */
+  readonly #startConfig: LoadedConfig
   #config: LoadedConfig
   #filter: LoadedFilter
   #generation = 1
@@ -51,6 +53,7 @@ export class Niveau3Server {
   metricsEndpoint: Endpoint | undefined
 
   constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
+    this.#startConfig = config
     this.#config = config
     this.#filter = filter
     this.#options = options
@@ -153,9 +156,9 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
       const policy = policyOf(filter, config.dataplane.categories)
-      await this.#supervisor.reload(runningCache(config.dataplane, this.#config.dataplane), policy)
+      await this.#supervisor.reload(startCache(config.dataplane, this.#startConfig.dataplane), policy)
       const needsRestart = NEEDS_RESTART.filter(
-        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#config)),
+        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
       this.#config = config
       this.#filter = filter
@@ -174,7 +177,7 @@ export class Niveau3Server {
       const facts =
         error instanceof OperationalError
           ? { code: error.code, file: error.file, line: error.line }
-          : { code: 'ERR_WORKER' }
+          : { name: error instanceof Error ? error.name : typeof error }
       const message = error instanceof Error ? error.message : String(error)
       log.error(
         { event: 'reload_failed', ...facts },
@@ -263,8 +266,8 @@ function logReports(log: Logger, filter: LoadedFilter): void {
 }
 
 /** The cache keeps the size that it was made with. */
-function runningCache(next: DataplaneSettings, running: DataplaneSettings): DataplaneSettings {
-  return { ...next, cache: { ...next.cache, octetsMax: running.cache.octetsMax } }
+function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
+  return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
 }
 
 /** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */
