@@ -156,7 +156,10 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
       const policy = policyOf(filter, config.dataplane.categories)
-      await this.#supervisor.reload(startCache(config.dataplane, this.#startConfig.dataplane), policy)
+      await this.#supervisor.reload(
+        startCache(config.dataplane, this.#startConfig.dataplane),
+        policy,
+      )
       const needsRestart = NEEDS_RESTART.filter(
         ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
