@@ -2,7 +2,6 @@
  * The running server: lists to image, workers on their ports, admin pages, signals. Everything that
  * can fail fails before the first query is answered.
  */
-import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
@@ -15,6 +14,7 @@ import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { packageVersion } from './version.ts'
 
@@ -45,6 +45,7 @@ export class Niveau3Server {
   readonly #startConfig: LoadedConfig
   #config: LoadedConfig
   #filter: LoadedFilter
+  #lock: StateLock | undefined
   #generation = 1
   #lastReloadOk = true
   #reloading: Promise<void> | null = null
@@ -76,11 +77,19 @@ export class Niveau3Server {
 
   /** Binds everything; says `ready` in the log when queries are answered. */
   async start(): Promise<void> {
+    const { stateDirectory } = this.#config.control
+    if (stateDirectory !== undefined) this.#lock = await StateLock.take(stateDirectory)
+    try {
+      await this.#bind()
+    } catch (error) {
+      await this.#lock?.release()
+      throw error
+    }
+  }
+
+  async #bind(): Promise<void> {
     const { control } = this.#config
     const log = this.#options.log
-    if (control.stateDirectory !== undefined) {
-      await mkdir(control.stateDirectory, { recursive: true, mode: 0o750 })
-    }
     const workers = await workersThatCanShare(control.workers, log)
     await this.#supervisor.start(workers)
     if (control.metrics !== undefined) {
@@ -91,6 +100,11 @@ export class Niveau3Server {
         throw error
       }
     }
+    this.#logReady(workers)
+  }
+
+  #logReady(workers: number): void {
+    const log = this.#options.log
     log.info(
       {
         event: 'ready',
@@ -139,6 +153,7 @@ export class Niveau3Server {
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
+    await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
   }
 
