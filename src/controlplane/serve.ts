@@ -2,7 +2,6 @@
  * The running server: lists to image, workers on their ports, admin pages, signals. Everything that
  * can fail fails before the first query is answered.
  */
-import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
@@ -15,6 +14,7 @@ import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { packageVersion } from './version.ts'
 
@@ -41,8 +41,11 @@ export class Niveau3Server {
   readonly #supervisor: Supervisor
   readonly #admin: AdminServer
   readonly #version = packageVersion()
+  /** What the sockets, threads and caches were made of, however often it reloads. */
+  readonly #startConfig: LoadedConfig
   #config: LoadedConfig
   #filter: LoadedFilter
+  #lock: StateLock | undefined
   #generation = 1
   #lastReloadOk = true
   #reloading: Promise<void> | null = null
@@ -51,6 +54,7 @@ export class Niveau3Server {
   metricsEndpoint: Endpoint | undefined
 
   constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
+    this.#startConfig = config
     this.#config = config
     this.#filter = filter
     this.#options = options
@@ -73,11 +77,19 @@ export class Niveau3Server {
 
   /** Binds everything; says `ready` in the log when queries are answered. */
   async start(): Promise<void> {
+    const { stateDirectory } = this.#config.control
+    if (stateDirectory !== undefined) this.#lock = await StateLock.take(stateDirectory)
+    try {
+      await this.#bind()
+    } catch (error) {
+      await this.#lock?.release()
+      throw error
+    }
+  }
+
+  async #bind(): Promise<void> {
     const { control } = this.#config
     const log = this.#options.log
-    if (control.stateDirectory !== undefined) {
-      await mkdir(control.stateDirectory, { recursive: true, mode: 0o750 })
-    }
     const workers = await workersThatCanShare(control.workers, log)
     await this.#supervisor.start(workers)
     if (control.metrics !== undefined) {
@@ -88,6 +100,11 @@ export class Niveau3Server {
         throw error
       }
     }
+    this.#logReady(workers)
+  }
+
+  #logReady(workers: number): void {
+    const log = this.#options.log
     log.info(
       {
         event: 'ready',
@@ -136,6 +153,7 @@ export class Niveau3Server {
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
+    await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
   }
 
@@ -153,9 +171,12 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
       const policy = policyOf(filter, config.dataplane.categories)
-      await this.#supervisor.reload(runningCache(config.dataplane, this.#config.dataplane), policy)
+      await this.#supervisor.reload(
+        startCache(config.dataplane, this.#startConfig.dataplane),
+        policy,
+      )
       const needsRestart = NEEDS_RESTART.filter(
-        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#config)),
+        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
       this.#config = config
       this.#filter = filter
@@ -174,7 +195,7 @@ export class Niveau3Server {
       const facts =
         error instanceof OperationalError
           ? { code: error.code, file: error.file, line: error.line }
-          : { code: 'ERR_WORKER' }
+          : { name: error instanceof Error ? error.name : typeof error }
       const message = error instanceof Error ? error.message : String(error)
       log.error(
         { event: 'reload_failed', ...facts },
@@ -263,8 +284,8 @@ function logReports(log: Logger, filter: LoadedFilter): void {
 }
 
 /** The cache keeps the size that it was made with. */
-function runningCache(next: DataplaneSettings, running: DataplaneSettings): DataplaneSettings {
-  return { ...next, cache: { ...next.cache, octetsMax: running.cache.octetsMax } }
+function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
+  return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
 }
 
 /** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */

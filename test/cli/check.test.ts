@@ -150,6 +150,43 @@ describe('a name that is not blocked', () => {
   })
 })
 
+describe('a name as a browser shows it', () => {
+  test.each([
+    ['http://www.adult.example/x?y#z', 'www.adult.example'],
+    ['HTTPS://adult.example:8443', 'adult.example'],
+    ['adult.example:443', 'adult.example'],
+    ['www.adult.example/a/b', 'www.adult.example'],
+  ])('%s is taken as the list reader takes it, and that is said', async (text, name) => {
+    const done = await run(['check', text, '--json', ...lists])
+    expect(done.json()['results']).toMatchObject([{ name: name.toLowerCase(), verdict: 'blocked' }])
+    expect(done.stderr).toBe(`"${text}" is taken as the name ${name}\n`)
+  })
+
+  test.each(['_dmarc.adult.example', '*.adult.example', 'a\\047b.adult.example', 'ADULT.example.'])(
+    '%s is a name already',
+    async (name) => {
+      expect((await check(name)).verdict).toBe('blocked')
+    },
+  )
+
+  test.each([
+    ['exa mple', /"exa mple" is no name: a host has letters/],
+    ['1.2.3.4', /"1\.2\.3\.4" is no name: it is an address/],
+    ['http://1.2.3.4:80/x', /it is an address/],
+    ['10.0.0.0/8', /it is an address/],
+    ['2001:db8::1', /it is an address/],
+    ['https://[2001:db8::1]:443/', /it is an address/],
+    ['user@adult.example', /a host has letters/],
+    ['http:///x', /it is empty/],
+  ])('%s is none', async (text, message) => {
+    for (const command of ['check', 'query']) {
+      const { code, stdout, stderr } = await run([command, text])
+      expect({ code, stdout }).toEqual({ code: EXIT.usage, stdout: '' })
+      expect(stderr).toMatch(message)
+    }
+  })
+})
+
 describe('for people', () => {
   test('each name has one block of lines', async () => {
     const { code, stdout } = await run(['check', 'adult.example', 'free.example', ...lists])

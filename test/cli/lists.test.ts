@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/base/errors.ts'
+import { REPORTED_MAX } from '../../src/controlplane/blocklist/list-source.ts'
 import { runNiveau3 } from '../support/niveau3.ts'
 import { run } from './in-process.ts'
 
@@ -83,6 +84,37 @@ describe('lists compile', () => {
     })
     expect(code).toBe(EXIT.invalid)
     expect(stderr).toMatch(/no lists to compile; give --blocklist/)
+  })
+
+  test.each([
+    ['.', /cannot write the image .*: it is a directory; name a file in it, such as .*lists\.n3$/m],
+    ['nowhere/lists.n3', /: the directory .*nowhere does not exist; make it first$/m],
+    ['/dev/null', /: it is not a regular file$/m],
+    ['adult.txt/lists.n3', /adult\.txt is not a directory$/m],
+  ])('--out %s cannot be written: that is said before any list is read', async (out, message) => {
+    const { code, stdout, stderr } = await compile('--out', out)
+    expect({ code, stdout }).toEqual({ code: EXIT.error, stdout: '' })
+    expect(stderr).toMatch(message)
+    expect(stderr).not.toContain('adult.txt:')
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  })
+
+  test('a report that is too long to hold says how many more there are', async () => {
+    const lines = [
+      'adult.example',
+      ...Array.from({ length: REPORTED_MAX + 3 }, () => 'com.cn'),
+      ...Array.from({ length: REPORTED_MAX + 2 }, () => 'sub.ofpra.gouv.fr'),
+      'ofpra.gouv.fr',
+    ]
+    writeFileSync(join(folder, 'long.txt'), lines.join('\n'))
+    const args = ['lists', 'compile', '--out', 'long.n3', '--blocklist', 'adult=long.txt']
+    const { stdout } = await runNiveau3(args, { cwd: folder })
+    expect(stdout.split('\n').slice(-6, -3)).toEqual([
+      expect.stringMatching(/^long:20004 +sub\.ofpra\.gouv\.fr +exempted/),
+      'long: and 3 more refused',
+      'long: and 3 more exempted',
+    ])
+    expect(compiled.stdout).not.toContain(' more ')
   })
 
   test('--out is needed', async () => {

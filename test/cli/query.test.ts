@@ -61,6 +61,12 @@ async function ask(script: Script, args: readonly string[]) {
 }
 
 describe('query', () => {
+  test('asks for the host of an address that was pasted, and says so', async () => {
+    const { stdout, stderr } = await ask(answerAddresses, ['https://www.example:8443/x'])
+    expect(stdout).toMatch(/^;; QUESTION www\.example\. A$/m)
+    expect(stderr).toBe('"https://www.example:8443/x" is taken as the name www.example\n')
+  })
+
   test('shows the answer in the words of dig', async () => {
     const { code, stdout, stderr } = await ask(answerAddresses, ['www.example'])
     expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: '' })

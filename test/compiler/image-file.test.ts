@@ -32,11 +32,14 @@ test('an image is read back as written, and nothing else is left in the folder',
 
 test('a folder that is not there is named in the error, and so is a missing image', async () => {
   const file = join(folder, 'none', 'lists.n3')
-  await expect(writeImage(file, imageOf(1))).rejects.toMatchObject({ code: 'ERR_IMAGE', file })
+  await expect(writeImage(file, imageOf(1))).rejects.toMatchObject({ code: 'ERR_WRITE', file })
   await expect(readImage(file)).rejects.toMatchObject({ code: 'ERR_IMAGE', file })
 })
 
 test('a folder in the place of the image leaves no temporary file', async () => {
-  await expect(writeImage(folder, imageOf(1))).rejects.toMatchObject({ code: 'ERR_IMAGE' })
+  await expect(writeImage(folder, imageOf(1))).rejects.toMatchObject({
+    code: 'ERR_WRITE',
+    message: expect.stringContaining('it is a directory'),
+  })
   expect((await readdir(join(folder, '..'))).filter((name) => name.includes('.tmp'))).toEqual([])
 })

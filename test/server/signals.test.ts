@@ -189,6 +189,24 @@ describe('SIGHUP', () => {
     await server.stop()
   })
 
+  test('names a key that only a restart changes, as long as it differs from the start', async () => {
+    const upstream = await startScriptedUpstream(answerAddresses)
+    const config = 'cache: {octetsMax: 8MiB}\n'
+    const server = await start(upstream, ['blocked.example'], { config })
+    const file = join(server.folder, 'niveau3.yaml')
+    const reload = async (text: string, generation: number): Promise<unknown> => {
+      await writeFile(file, text)
+      server.process.signal('SIGHUP')
+      const logged = new RegExp(`"event":"reloaded","generation":${generation},`)
+      return JSON.parse(await server.process.line(logged))
+    }
+    const changed = { needsRestart: ['cache.octetsMax'] }
+    expect(await reload('cache: {octetsMax: 9MiB}\n', 2)).toMatchObject(changed)
+    expect(await reload('cache: {octetsMax: 9MiB}\n', 3)).toMatchObject(changed)
+    expect(await reload(config, 4)).toMatchObject({ needsRestart: [] })
+    await server.stop()
+  })
+
   test('a storm of them is a few reloads, and the last content holds', async () => {
     const upstream = await startScriptedUpstream(answerAddresses)
     const server = await start(upstream, ['blocked.example'])

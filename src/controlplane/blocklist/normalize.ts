@@ -76,6 +76,18 @@ export function normalizeName(
   return undefined
 }
 
+/** True for letters, digits, `-`, `_` and dots alone, letters outside ASCII among them. */
+export function isHostText(text: string): boolean {
+  return HOST_TEXT.test(text)
+}
+
+/** The host of an address as browsers show it: scheme, port, path and query are taken off. */
+export function hostOf(url: string): string {
+  const host = url.replace(SCHEME, '')
+  const hostEnd = host.search(/[/?#]/)
+  return (hostEnd < 0 ? host : host.slice(0, hostEnd)).replace(PORT, '')
+}
+
 /** The reason for a token with signs that no host name has. */
 function unlikeName(token: string): NotRuleReason {
   if (isRegexText(token)) return 'regex'

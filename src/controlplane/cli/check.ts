@@ -15,7 +15,7 @@ import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { collectBlocklist, finish, printJson, type Cli } from './cli.ts'
 import type { MessageText } from './dns-text.ts'
 import { openImageFile } from './filter-image.ts'
-import { requireName, requireType, typeName } from './names-and-types.ts'
+import { requireHost, requireType, typeName } from './names-and-types.ts'
 import { startProgress } from './progress.ts'
 import { coverageText, doesListBlock, searchRules, type ListedRule } from './rule-search.ts'
 import { printable, type Terminal } from './terminal.ts'
@@ -81,7 +81,7 @@ export function addCheck(program: Command, cli: Cli): void {
 }
 
 async function check(texts: readonly string[], options: Options, cli: Cli): Promise<void> {
-  const names = texts.map(requireName)
+  const names = texts.map((text) => requireHost(text, (line) => cli.terminal.err(`${line}\n`)))
   const type = requireType(options.type)
   const { image, blocklist, config: configFile } = options
   const flags = { image, blocklist }

@@ -6,7 +6,7 @@ import { OperationalError } from '../../base/errors.ts'
 import { openTrie, type Trie } from '../../trie/open.ts'
 import type { ListReport } from '../blocklist/list-source.ts'
 import type { CompiledLists } from '../compiler/compile.ts'
-import { writeImage } from '../compiler/image-file.ts'
+import { requireWritable, writeImage } from '../compiler/image-file.ts'
 import type { BlocklistFlag } from '../config/flags.ts'
 import { loadConfig } from '../config/load.ts'
 import { collectBlocklist, finish, printJson, type Cli } from './cli.ts'
@@ -54,6 +54,8 @@ async function compileLists(options: Options, { terminal, environment }: Cli): P
     const message = `the configuration names the image ${control.image} and no lists to compile`
     throw new OperationalError('ERR_NO_LIST', `${message}; give --blocklist CATEGORY=FILE`)
   }
+  const file = resolve(options.out)
+  await requireWritable(file)
   const startMs = performance.now()
   const compiled = await compileShown(control, terminal)
   const trie = openTrie(compiled.image)
@@ -61,7 +63,6 @@ async function compileLists(options: Options, { terminal, environment }: Cli): P
     const message = 'the lists hold no name that can be blocked; nothing was written'
     throw new OperationalError('ERR_NO_LIST', message)
   }
-  const file = resolve(options.out)
   await writeImage(file, compiled.image)
   const result = { file, trie, compiled, seconds: (performance.now() - startMs) / 1000 }
   if (options.json) printResult(result, terminal)
@@ -129,11 +130,23 @@ function reportText(report: ListReport): string {
     printable(rule),
     `refused: ${reason}`,
   ])
+  const above = report.essentialHits.filter(({ kind }) => kind === 'above')
   const hits = report.essentialHits.map(({ rule, line, essential, kind }) => [
     `${name}:${line}`,
     printable(rule),
     kind === 'exempted' ? `exempted: ${essential} is essential` : `obeyed around ${essential}`,
   ])
+  const aboveRules = new Set(above.map(({ line, rule }) => `${line} ${rule}`)).size
+  const more = [
+    moreText(name, 'refused', report.refusedCount - report.refused.length),
+    moreText(name, 'exempted', report.exemptedCount - (report.essentialHits.length - above.length)),
+    moreText(name, 'obeyed around essential names', report.aboveCount - aboveRules),
+  ]
   const summary = reasons === '' ? '' : `${name}: not rules: ${reasons}\n`
-  return summary + table([...refused, ...hits])
+  return summary + table([...refused, ...hits]) + more.join('')
+}
+
+/** Says how many rules the report of a list counts beyond those that it holds. */
+function moreText(name: string, fate: string, count: number): string {
+  return count > 0 ? `${name}: and ${groupDigits(count)} more ${fate}\n` : ''
 }

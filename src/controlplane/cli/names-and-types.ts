@@ -2,6 +2,7 @@
 
 import { OperationalError } from '../../base/errors.ts'
 import { nameToWire, type NameFault } from '../blocklist/name-text.ts'
+import { hostOf, isAddressText, isHostText } from '../blocklist/normalize.ts'
 import { nearest } from '../config/suggest.ts'
 
 const TYPES: Readonly<Record<string, number>> = {
@@ -84,6 +85,35 @@ export function requireName(text: string): Uint8Array {
   const wire = nameToWire(text)
   if (typeof wire !== 'string') return wire
   throw new OperationalError('ERR_USAGE', `"${text}" is no name: ${FAULT_TEXTS[wire]}`)
+}
+
+/** A wildcard before a host: as a question, it is a name like any other (RFC 4592). */
+const WILDCARD = /^\*\./
+
+/**
+ * Returns the wire octets, ASCII lower case, of the host that a command was asked about. As in a
+ * list, a scheme, a port and a path are taken off: people paste what their browser shows. A name
+ * with other signs, such as `0/25.2.0.192.in-addr.arpa`, is written with escapes (`0\04725…`).
+ *
+ * @param note is told which name is meant, where that is not the text itself.
+ * @throws OperationalError ERR_USAGE with the reason why it is no name.
+ */
+export function requireHost(text: string, note: (line: string) => void): Uint8Array {
+  // Escapes mean the octets as they stand: no browser shows such a name.
+  if (text.includes('\\')) return requireName(text)
+  const host = hostOf(text)
+  if (isAddressText(text) || isAddressText(host)) {
+    const message = `"${text}" is no name: it is an address; give the name of a host`
+    throw new OperationalError('ERR_USAGE', message)
+  }
+  const bare = host.replace(WILDCARD, '')
+  if (bare !== '' && !isHostText(bare)) {
+    const message = `"${text}" is no name: a host has letters, digits, "-", "_" and dots only`
+    throw new OperationalError('ERR_USAGE', `${message} (other octets are written as \\DDD)`)
+  }
+  const wire = requireName(host)
+  if (host !== text) note(`"${text}" is taken as the name ${host}`)
+  return wire
 }
 
 /**

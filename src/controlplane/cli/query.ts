@@ -9,7 +9,7 @@ import { loadConfig } from '../config/load.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { encodeQuery, exchange, type DnsReply } from './dns-exchange.ts'
 import { absolute, readMessage, type MessageText, type RecordText } from './dns-text.ts'
-import { requireName, requireType, typeName } from './names-and-types.ts'
+import { requireHost, requireType, typeName } from './names-and-types.ts'
 import { table, type Terminal } from './terminal.ts'
 
 interface Options {
@@ -44,7 +44,7 @@ export function addQuery(program: Command, cli: Cli): void {
 }
 
 async function query(name: string, type: string, options: Options, cli: Cli): Promise<void> {
-  const wire = requireName(name)
+  const wire = requireHost(name, (line) => cli.terminal.err(`${line}\n`))
   const asked = { server: serverOf(options, cli), name: nameToText(wire), type: requireType(type) }
   const question = encodeQuery(wire, asked.type)
   let reply = await exchange(asked.server, question, options.tcp ? 'tcp' : 'udp')

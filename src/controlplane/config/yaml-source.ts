@@ -1,6 +1,6 @@
 /** niveau3.yaml as a tree of plain values that remembers where each of them stands. */
 
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import type { Document, Pair, YAMLError } from 'yaml'
 import type { KeyPath, PathStep } from './keys.ts'
 import { isGroup } from './plain.ts'
@@ -8,8 +8,6 @@ import type { Origin, Problem } from './problems.ts'
 
 /** A file with more characters than this is not a configuration. */
 const FILE_CHARS_MAX = 4 * 1024 * 1024
-/** Aliases (`*name`) that one file may follow: enough for people, too few for a YAML bomb. */
-const ALIASES_MAX = 100
 
 export interface YamlSource {
   /** The top-level map as it stands, nulls included; empty when the file cannot be read as one. */
@@ -39,13 +37,10 @@ export function parseYaml(text: string, file: string): YamlSource {
   // A duplicate key leaves the rest of the tree readable: its problems are worth telling as well.
   const isReadable = document.errors.every((error) => error.code === 'DUPLICATE_KEY')
   if (!isReadable) return unreadable(problems, at)
-  let tree: unknown
-  try {
-    tree = document.toJS({ maxAliasCount: ALIASES_MAX })
-  } catch (error) {
-    const message = error instanceof Error ? error.message : 'the aliases cannot be followed'
-    return unreadable([...problems, { code: 'ERR_CONFIG', message, origin: at(0) }], at)
-  }
+  // An alias may hold itself or grow a million values: no configuration needs one.
+  const aliases = aliasProblems(document, at)
+  if (aliases.length > 0) return unreadable([...problems, ...aliases], at)
+  const tree: unknown = document.toJS()
   if (tree === null || tree === undefined)
     return { tree: {}, problems, isWhole: true, locate: () => at(0) }
   if (!isGroup(tree)) {
@@ -64,6 +59,18 @@ function unreadable(problems: readonly Problem[], at: (offset: number) => Origin
   return { tree: {}, problems, isWhole: false, locate: () => at(0) }
 }
 
+function aliasProblems(document: Document, at: (offset: number) => Origin): readonly Problem[] {
+  const problems: Problem[] = []
+  visit(document, {
+    Alias(_key, { source, range }) {
+      const message = `the alias *${source} is not taken`
+      const origin = at(range?.[0] ?? 0)
+      problems.push({ code: 'ERR_CONFIG', message, origin, suggestion: 'write the value out' })
+    },
+  })
+  return problems
+}
+
 function yamlProblem(error: YAMLError, text: string, origin: Origin): Problem {
   const line = origin.kind === 'file' ? (text.split('\n')[origin.line - 1] ?? '') : ''
   if (error.code === 'DUPLICATE_KEY') {
@@ -80,7 +87,7 @@ function offsetOf(document: Document, path: KeyPath, part: 'key' | 'value'): num
   let node: unknown = document.contents
   let offset = startOf(node) ?? 0
   for (const [index, step] of path.entries()) {
-    const child = childOf(document, node, step)
+    const child = childOf(node, step)
     if (child === undefined) break
     const isLast = index === path.length - 1
     const key = startOf(child.key)
@@ -91,8 +98,7 @@ function offsetOf(document: Document, path: KeyPath, part: 'key' | 'value'): num
   return offset
 }
 
-function childOf(document: Document, parent: unknown, step: PathStep) {
-  const node = isAlias(parent) ? parent.resolve(document) : parent
+function childOf(node: unknown, step: PathStep) {
   if (isSeq(node) && typeof step === 'number') return { key: undefined, value: node.items[step] }
   if (!isMap(node)) return undefined
   return node.items.find((pair: Pair) => isScalar(pair.key) && String(pair.key.value) === step)
