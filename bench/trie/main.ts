@@ -60,7 +60,12 @@ function realRows(folder: string): { figures: Record<string, Figures>; rows: Row
   return { figures: { built, opened, trie, baselines }, rows }
 }
 
-function generatedRows(folder: string): { figures: Record<string, Figures>; rows: Row[] } {
+type GeneratedFigures = Record<
+  'names' | 'smallBuilt' | 'largeBuilt' | 'smallTrie' | 'largeTrie',
+  Figures
+>
+
+function measureGenerated(folder: string): GeneratedFigures {
   const small = join(folder, 'small.n3')
   const large = join(folder, 'large.n3')
   const names = run('generate', folder)
@@ -68,8 +73,12 @@ function generatedRows(folder: string): { figures: Record<string, Figures>; rows
   const largeBuilt = run('compile-file', join(folder, 'large.txt'), large)
   const smallTrie = run('lookups', small)
   const largeTrie = run('lookups', large)
+  return { names, smallBuilt, largeBuilt, smallTrie, largeTrie }
+}
+
+function generatedRows({ names, largeBuilt, smallTrie, largeTrie }: GeneratedFigures): Row[] {
   const ratio = Number(largeTrie['missNs']) / Number(smallTrie['missNs'])
-  const rows: Row[] = [
+  return [
     ['generated names (seed)', `${names['count']} (${names['seed']})`, '5000000'],
     ['their xz -9, octets a name', `${names['xzOctetsPerName']}`, `${names['xzReal']} +- 5 %`],
     ['their image, MB', `${largeBuilt['mb']}`, '<= 45'],
@@ -78,7 +87,11 @@ function generatedRows(folder: string): { figures: Record<string, Figures>; rows
     ['miss at 100,000 names, ns', `${smallTrie['missNs']}`, ''],
     ['miss at 5,000,000 names, ns', `${largeTrie['missNs']} (${ratio.toFixed(2)} times)`, '<= 1.5'],
   ]
-  return { figures: { names, smallBuilt, largeBuilt, smallTrie, largeTrie }, rows }
+}
+
+/** The figures of the last run; with `--only real` those of generated names stay as they are. */
+function lastFigures(file: string): Partial<GeneratedFigures> {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as GeneratedFigures) : {}
 }
 
 function writeReadme(machine: string, rows: readonly Row[]): void {
@@ -91,11 +104,13 @@ function writeReadme(machine: string, rows: readonly Row[]): void {
 function main(): void {
   const folder = mkdtempSync(join(tmpdir(), 'niveau3-bench-'))
   try {
+    const file = join(RESULTS, 'trie.json')
+    const before = lastFigures(file)
     const real = realRows(folder)
-    const generated = process.argv.includes('--only')
-      ? { figures: {}, rows: [] }
-      : generatedRows(folder)
-    const rows = [...real.rows, ...generated.rows]
+    const onlyReal = process.argv.includes('--only')
+    const generated = onlyReal ? before : measureGenerated(folder)
+    const rows = [...real.rows]
+    if (generated.names !== undefined) rows.push(...generatedRows(generated as GeneratedFigures))
     const machine = { node: process.version, cpu: cpus()[0]?.model ?? 'unknown' }
     const width = Math.max(...rows.map(([figure]) => figure.length))
     const table = rows.map(([figure, value, target]) => {
@@ -103,12 +118,9 @@ function main(): void {
     })
     process.stdout.write(`${machine.cpu}, Node ${machine.node}\n${table.join('\n')}\n`)
     mkdirSync(RESULTS, { recursive: true })
-    const file = join(RESULTS, 'trie.json')
-    const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as object) : {}
-    const results = { ...before, machine, ...real.figures, ...generated.figures }
+    const results = { ...before, machine, ...real.figures, ...generated }
     writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`)
-    // A table of half the figures is not for readers.
-    if (generated.rows.length > 0) writeReadme(`${machine.cpu}, Node.js ${machine.node}:`, rows)
+    writeReadme(`${machine.cpu}, Node.js ${machine.node}:`, rows)
   } finally {
     rmSync(folder, { recursive: true })
   }
