@@ -4,8 +4,8 @@
  * not hot.
  *
  * It decides nothing by itself: an answer counts only as long as its cache entry lives, and a
- * verdict only under the policy stamp that it was made under. Hot answers cost 0.2 us instead of
- * 0.7, hot blocks 0.1 instead of 0.8 (bench/micro).
+ * verdict only under the policy stamp that it was made under. It takes two thirds of the JavaScript
+ * off a cached answer and half off a block that is asked again (DECISIONS.md, 52).
  */
 import type { AskedName } from '../query.ts'
 import type { ParsedQuery } from '../../wire/query.ts'

@@ -24,7 +24,7 @@ import { isReflectorPort, type ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
 
-/** Datagrams read by one call; more gained nothing, fewer cost calls (bench/micro). */
+/** Datagrams read by one call: more than one turn of a busy server finds waiting. */
 const BATCH_SLOTS = 64
 /**
  * Octets of the largest query that is read whole, and room for the largest reply that configuration
