@@ -9,7 +9,7 @@
 
 import { prependLabel } from './suffix-hash.ts'
 
-/** Bits of the filter for each distinct pair of node and label: one stranger in 20 passes. */
+/** Bits of the filter for each name behind the dictionary: one stranger in 20 passes. */
 export const DOOR_BITS = 8
 const NODE_STEP = 0x9e37_79b1
 const INDEX_SHIFT = 8

@@ -18,6 +18,20 @@ export function randomPort(): number {
   return PORT_MIN | (randomU16() & PORT_BITS)
 }
 
+/** No id is free. */
+export const NO_ID = -1
+/** Draws for an id that is not in flight before the try counts as failed. */
+const DRAWS_MAX = 16
+
+/** Returns an unpredictable id that is not in flight, or `NO_ID` when nearly all of them are. */
+export function drawId(inFlight: { has(id: number): boolean }): number {
+  for (let draws = 0; draws < DRAWS_MAX; draws++) {
+    const id = randomU16()
+    if (!inFlight.has(id)) return id
+  }
+  return NO_ID
+}
+
 /** Returns a number from 0 to 65535, each equally likely. */
 export function randomU16(): number {
   if (used === BLOCK.length) {

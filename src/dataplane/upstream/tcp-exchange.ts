@@ -7,7 +7,7 @@ import { HEADER_OCTETS, OFFSET_ID, readU16, writeU16 } from '../../wire/header.t
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
-import { randomU16 } from './random.ts'
+import { NO_ID, drawId } from './random.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
 
 /**
@@ -15,7 +15,6 @@ import { StreamReader } from '../../wire/stream-reader.ts'
  */
 const IN_FLIGHT_MAX = 4096
 const IDLE_MS_MAX = 10_000
-const DRAWS_MAX = 16
 
 /** One upstream over TCP. */
 export class TcpExchange implements Exchange {
@@ -35,9 +34,8 @@ export class TcpExchange implements Exchange {
   }
 
   send(pending: Pending): void {
-    let id = randomU16()
-    for (let draws = 1; this.#inFlight.has(id) && draws < DRAWS_MAX; draws++) id = randomU16()
-    if (this.#inFlight.has(id) || this.#inFlight.size >= IN_FLIGHT_MAX) {
+    const id = this.#inFlight.size >= IN_FLIGHT_MAX ? NO_ID : drawId(this.#inFlight)
+    if (id === NO_ID) {
       this.#events.failed(pending)
       return
     }

@@ -12,12 +12,12 @@ import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
-import { randomPort, randomU16 } from './random.ts'
+import { NO_ID, drawId, randomPort, randomU16 } from './random.ts'
 
 /** Queries after which a port is given back, checked at the end of its burst. */
 const USES_MAX = 1024
 const AGE_MS_MAX = 120_000
-/** Draws for a free port or a free id before the try counts as failed. */
+/** Draws for a free port before the system is taken to have none. */
 const DRAWS_MAX = 16
 /** How long no new port is tried after the system had none. */
 const NO_FRESH_MS = 1000
@@ -82,7 +82,7 @@ export class UdpBatchExchange implements Exchange {
       this.#burst = port
       process.nextTick(this.#flush)
     }
-    const id = drawId(port)
+    const id = drawId(port.inFlight)
     if (id === NO_ID) {
       this.#events.failed(pending)
       return
@@ -212,14 +212,4 @@ export class UdpBatchExchange implements Exchange {
     if (!port.retired || port.inFlight.size > 0 || port === this.#burst) return
     if (this.#retired.delete(port)) port.socket.close()
   }
-}
-
-const NO_ID = -1
-
-function drawId(port: Port): number {
-  for (let draws = 0; draws < DRAWS_MAX; draws++) {
-    const id = randomU16()
-    if (!port.inFlight.has(id)) return id
-  }
-  return NO_ID
 }

@@ -8,7 +8,7 @@ import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
-import { randomPort, randomU16 } from './random.ts'
+import { NO_ID, drawId, randomPort, randomU16 } from './random.ts'
 
 /** A `dgram` socket costs more than a bare descriptor: an off-path guess is one in 2^25 here. */
 const SOCKETS_MAX = 512
@@ -16,7 +16,7 @@ const SOCKETS_MAX = 512
 const USES_MAX = 256
 const AGE_MS_MAX = 120_000
 const IDLE_MS_MAX = 30_000
-/** Draws for a free port or a free id before the try counts as failed. */
+/** Draws for a free port before the try counts as failed. */
 const DRAWS_MAX = 16
 
 /** One socket on one random port. */
@@ -123,13 +123,8 @@ export class UdpExchange implements Exchange {
   }
 
   #transmit(port: Port, pending: Pending): void {
-    let id = randomU16()
-    let draws = 1
-    while (port.inFlight.has(id) && draws < DRAWS_MAX) {
-      id = randomU16()
-      draws++
-    }
-    if (port.inFlight.has(id)) {
+    const id = drawId(port.inFlight)
+    if (id === NO_ID) {
       this.#portOf.delete(pending)
       this.#events.failed(pending)
       return

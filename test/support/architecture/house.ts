@@ -34,7 +34,7 @@ const BANNED: readonly RegExp[] = [
   /\bin a real deployment\b/i,
 ]
 
-/** Folders of one person's or one session's machine. */
+/** Folders that only one machine has. */
 const MACHINE_PATH = /(?<![\w.~-])\/(?:work|root|Users|home\/[a-z]\w*)(?:\/|\b)/
 
 /** Hosts that packages come from: the clients know them, the project names none. */

@@ -236,7 +236,7 @@ describe('rules for every file', () => {
     'stubbed out',
     'Simplified from the RFC',
     'in a real deployment one would',
-    'const path = "/work/main/src"',
+    'const path = "/work/project/src"',
     'cat /root/.profile',
     '/home/someone/project',
     'https://registry.npmjs.org/vitest',
