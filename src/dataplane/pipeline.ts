@@ -11,66 +11,34 @@
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
-import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL, TYPE_ANY } from '../wire/codes.ts'
-import {
-  FLAG_TC,
-  HEADER_OCTETS,
-  MESSAGE_OCTETS_MAX,
-  OFFSET_FLAGS,
-  headerRcode,
-  readU16,
-} from '../wire/header.ts'
-import {
-  PARSE_FORMERR,
-  PARSE_OK,
-  PARSE_RESPONSE,
-  PARSE_SHORT,
-  ParsedQuery,
-  parseQuery,
-  rcodeOfParse,
-} from '../wire/query.ts'
-import {
-  NO_EXTENDED_ERROR,
-  REPLY_SLACK_OCTETS,
-  writeHinfo,
-  writeRcode,
-  writeStored,
-  type ExtendedError,
-} from '../wire/reply.ts'
+import { TYPE_ANY } from '../wire/codes.ts'
+import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
+import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.ts'
+import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
 import { HotTable } from './cache/hot-table.ts'
 import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
 import {
   CACHE_HIT,
   CACHE_LOOKUPS,
   CACHE_MISS,
-  DECISIONS_PASSED,
-  DECISION_BLOCK,
   DECISION_EXEMPT,
   DROPPED,
   DROP_GONE,
-  DROP_RESPONSE,
-  DROP_SHORT,
-  OUTCOME_BLOCKED,
   OUTCOME_CACHED,
-  OUTCOME_ERROR,
   OUTCOME_FORWARDED,
-  OUTCOME_LOCAL,
-  OUTCOME_REFUSED,
   PROTO_UDP,
-  TRUNCATED,
   clearUpstreams,
   count,
   countReply,
   decisionSlot,
   querySlot,
-  replyCodeOf,
   type Counters,
 } from './counters.ts'
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
-import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
-import { LEADS_TO_SPECIAL, judgeNames } from './policy/judge-names.ts'
+import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
-import { SPECIAL_NODATA, SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { Replies } from './replies.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import {
@@ -85,10 +53,6 @@ import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
 export const PENDING = -1
-/** `handle` counted the query as dropped. */
-export const DROPPED_QUERY = 0
-/** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
-const ANY_TTL_SECONDS = 3600
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
 export class Pipeline implements ForwardEvents {
@@ -104,14 +68,11 @@ export class Pipeline implements ForwardEvents {
   readonly #waiting: WaitingQueries
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
+  readonly #replies: Replies
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
-  /** Where the reply of the moment is written. */
-  #out: Uint8Array = this.#reply
   #stopping = false
-  /** Outcome and rcode of the reply that was written last, for `countSent`. */
-  replyCode = 0
 
   constructor(
     settings: DataplaneSettings,
@@ -124,8 +85,14 @@ export class Pipeline implements ForwardEvents {
     this.#policy = policy
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
+    this.#replies = new Replies(settings, policy, counters, this.#reply)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, system)
+  }
+
+  /** Outcome and rcode of the reply that was written last, for `countSent`. */
+  get replyCode(): number {
+    return this.#replies.code
   }
 
   /** Questions that wait for an upstream. */
@@ -147,7 +114,7 @@ export class Pipeline implements ForwardEvents {
     sink: ReplySink,
     receivedMs: number,
   ): number {
-    this.#out = out
+    this.#replies.out = out
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
@@ -156,7 +123,7 @@ export class Pipeline implements ForwardEvents {
       proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
-    if (parsed !== PARSE_OK) return this.#refuse(parsed, query)
+    if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
 
@@ -168,26 +135,23 @@ export class Pipeline implements ForwardEvents {
     }
     const known = this.#hot.block(asked, stamp)
     if (known !== null) {
-      return this.#answerBlocked(query, known.category, known.ruleStart, known.whole)
+      return this.#replies.blocked(query, known.category, known.ruleStart, known.whole)
     }
     const special = this.#special.find(asked)
     if (special !== SPECIAL_NONE) {
       const { rcode, zoneLabel } = this.#special
-      return this.#answerSpecial(query, special, rcode, asked.labelStarts[zoneLabel]!)
+      return this.#replies.special(query, special, rcode, asked.labelStarts[zoneLabel]!)
     }
     const category = this.#policy.decide(asked)
     if (category !== NOT_BLOCKED) {
       const { ruleStart, whole } = this.#policy
       this.#hot.noteBlock(asked, category, ruleStart, whole, stamp)
-      return this.#answerBlocked(query, category, ruleStart, whole)
+      return this.#replies.blocked(query, category, ruleStart, whole)
     }
     if (this.#policy.exempted !== NOT_BLOCKED) {
       count(this.#counters, decisionSlot(DECISION_EXEMPT, this.#policy.exempted))
     }
-    if (query.type === TYPE_ANY) {
-      const end = writeHinfo(this.#out, query, ANY_TTL_SECONDS, this.#settings.udpOctetsMax)
-      return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
-    }
+    if (query.type === TYPE_ANY) return this.#replies.any(query)
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined) {
@@ -213,6 +177,8 @@ export class Pipeline implements ForwardEvents {
     const before = this.#settings
     this.#settings = settings
     this.#policy = policy
+    this.#replies.settings = settings
+    this.#replies.policy = policy
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
@@ -251,57 +217,10 @@ export class Pipeline implements ForwardEvents {
     this.#settle(pending, null)
   }
 
-  #refuse(parsed: number, query: ParsedQuery): number {
-    if (parsed === PARSE_SHORT || parsed === PARSE_RESPONSE) {
-      count(this.#counters, DROPPED + (parsed === PARSE_SHORT ? DROP_SHORT : DROP_RESPONSE))
-      return DROPPED_QUERY
-    }
-    const rcode = rcodeOfParse(parsed)
-    const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
-    return this.#answerRcode(query, rcode, outcome, NO_EXTENDED_ERROR)
-  }
-
-  #answerSpecial(query: ParsedQuery, kind: number, rcode: number, zoneStart: number): number {
-    const octetsMax = this.#settings.udpOctetsMax
-    const end = writeSpecial(this.#out, query, kind, rcode, zoneStart, octetsMax)
-    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.#out))
-  }
-
-  #answerBlocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
-    count(this.#counters, decisionSlot(DECISION_BLOCK, category))
-    const end = writeBlocked(
-      this.#out,
-      query,
-      this.#policy.answers[category]!,
-      ruleStart,
-      whole,
-      this.#settings.blockTtlSeconds,
-      this.#settings.udpOctetsMax,
-    )
-    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.#out))
-  }
-
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
     if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
-    return this.#answerEntry(query, entry, OUTCOME_CACHED, nowMs)
-  }
-
-  /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
-  #answerEntry(query: ParsedQuery, entry: CacheEntry, outcome: number, nowMs: number): number {
-    if (entry.category === LEADS_TO_SPECIAL) {
-      return this.#answerSpecial(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
-    }
-    if (entry.category !== NOT_BLOCKED) {
-      return this.#answerBlocked(query, entry.category, 0, false)
-    }
-    count(this.#counters, DECISIONS_PASSED)
-    const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
-    const octetsMax = this.#settings.udpOctetsMax
-    const reply = this.#out
-    const end = writeStored(reply, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
-    if ((readU16(reply, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
-    return this.#finish(end, outcome, headerRcode(reply))
+    return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
   }
 
   /** Derives the verdict over the names an answer led through, under the policy of this moment. */
@@ -312,8 +231,8 @@ export class Pipeline implements ForwardEvents {
 
   #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
     const settings = this.#settings
-    if (this.#stopping) return this.#fail(query, STOPPING)
-    if (settings.upstreams.length === 0) return this.#fail(query, UNREACHABLE)
+    if (this.#stopping) return this.#replies.fail(query, STOPPING)
+    if (settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
     const waiting = this.#waiting
     const pending = waiting.join(
       key,
@@ -324,21 +243,12 @@ export class Pipeline implements ForwardEvents {
       settings.limits,
       settings.udpOctetsMax,
     )
-    if (pending === null) return this.#fail(query, OVERLOADED)
+    if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
       this.#forwarder.ask(pending)
     }
     return PENDING
-  }
-
-  #fail(query: ParsedQuery, error: ExtendedError): number {
-    return this.#answerRcode(query, RCODE_SERVFAIL, OUTCOME_ERROR, error)
-  }
-
-  #answerRcode(query: ParsedQuery, rcode: number, outcome: number, error: ExtendedError): number {
-    const end = writeRcode(this.#out, query, rcode, error, this.#settings.udpOctetsMax)
-    return this.#finish(end, outcome, rcode)
   }
 
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */
@@ -359,16 +269,16 @@ export class Pipeline implements ForwardEvents {
     nowMs: number,
   ): void {
     const query = waiter.query
-    this.#out = this.#reply
+    this.#replies.out = this.#reply
     let octets = policyChanged ? this.#blockIfNowBlocked(query) : 0
     if (octets === 0) {
       octets =
         entry === null
-          ? this.#fail(query, UNREACHABLE)
-          : this.#answerEntry(query, entry, OUTCOME_FORWARDED, nowMs)
+          ? this.#replies.fail(query, UNREACHABLE)
+          : this.#replies.entry(query, entry, OUTCOME_FORWARDED, nowMs)
     }
     // A TCP sink may read on and answer its next queries before `send` returns.
-    const code = this.replyCode
+    const code = this.#replies.code
     const sent = waiter.sink?.send(this.#reply, octets, waiter) ?? false
     if (sent) this.countSent(code, nowMs - waiter.receivedMs)
     else this.countUnsent()
@@ -380,11 +290,6 @@ export class Pipeline implements ForwardEvents {
     asked.take(query.message, HEADER_OCTETS)
     const category = this.#policy.decide(asked)
     if (category === NOT_BLOCKED) return 0
-    return this.#answerBlocked(query, category, this.#policy.ruleStart, this.#policy.whole)
-  }
-
-  #finish(octets: number, outcome: number, rcode: number): number {
-    this.replyCode = replyCodeOf(outcome, rcode)
-    return octets
+    return this.#replies.blocked(query, category, this.#policy.ruleStart, this.#policy.whole)
   }
 }

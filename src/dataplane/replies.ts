@@ -1,0 +1,133 @@
+/**
+ * Writes the replies of one pipeline and says how each has to be counted: outcome and rcode. Knows
+ * nothing of the order of the steps, only what each result looks like to a client.
+ */
+import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL } from '../wire/codes.ts'
+import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../wire/header.ts'
+import { PARSE_RESPONSE, PARSE_SHORT, rcodeOfParse, type ParsedQuery } from '../wire/query.ts'
+import {
+  NO_EXTENDED_ERROR,
+  writeHinfo,
+  writeRcode,
+  writeStored,
+  type ExtendedError,
+  type StoredAnswer,
+} from '../wire/reply.ts'
+import {
+  DECISIONS_PASSED,
+  DECISION_BLOCK,
+  DROPPED,
+  DROP_RESPONSE,
+  DROP_SHORT,
+  OUTCOME_BLOCKED,
+  OUTCOME_ERROR,
+  OUTCOME_LOCAL,
+  OUTCOME_REFUSED,
+  TRUNCATED,
+  count,
+  decisionSlot,
+  replyCodeOf,
+  type Counters,
+} from './counters.ts'
+import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
+import { LEADS_TO_SPECIAL } from './policy/judge-names.ts'
+import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
+import { SPECIAL_NODATA } from './policy/special-names.ts'
+import type { DataplaneSettings } from './settings.ts'
+
+/** The query was counted as dropped, nothing is sent. */
+export const DROPPED_QUERY = 0
+/** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
+const ANY_TTL_SECONDS = 3600
+
+/** An answer that is kept, with its verdict. */
+export interface JudgedAnswer extends StoredAnswer {
+  readonly storedMs: number
+  /** Bit of the category that blocks a name it led through, `LEADS_TO_SPECIAL` or `NOT_BLOCKED`. */
+  readonly category: number
+}
+
+/** One pipeline's replies. Every method returns the octets that it wrote into `out`. */
+export class Replies {
+  readonly #counters: Counters
+  /** Where the reply of the moment is written. */
+  out: Uint8Array
+  settings: DataplaneSettings
+  policy: Policy
+  /** Outcome and rcode of the reply that was written last, for `countSent`. */
+  code = 0
+
+  constructor(settings: DataplaneSettings, policy: Policy, counters: Counters, out: Uint8Array) {
+    this.settings = settings
+    this.policy = policy
+    this.#counters = counters
+    this.out = out
+  }
+
+  /** A message that `parseQuery` did not take; `DROPPED_QUERY` where nothing may be answered. */
+  refuse(parsed: number, query: ParsedQuery): number {
+    if (parsed === PARSE_SHORT || parsed === PARSE_RESPONSE) {
+      count(this.#counters, DROPPED + (parsed === PARSE_SHORT ? DROP_SHORT : DROP_RESPONSE))
+      return DROPPED_QUERY
+    }
+    const rcode = rcodeOfParse(parsed)
+    const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR
+    return this.#rcode(query, rcode, outcome, NO_EXTENDED_ERROR)
+  }
+
+  special(query: ParsedQuery, kind: number, rcode: number, zoneStart: number): number {
+    const octetsMax = this.settings.udpOctetsMax
+    const end = writeSpecial(this.out, query, kind, rcode, zoneStart, octetsMax)
+    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.out))
+  }
+
+  /** The small answer to ANY (RFC 8482 4.2). */
+  any(query: ParsedQuery): number {
+    const end = writeHinfo(this.out, query, ANY_TTL_SECONDS, this.settings.udpOctetsMax)
+    return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.out))
+  }
+
+  blocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
+    count(this.#counters, decisionSlot(DECISION_BLOCK, category))
+    const end = writeBlocked(
+      this.out,
+      query,
+      this.policy.answers[category]!,
+      ruleStart,
+      whole,
+      this.settings.blockTtlSeconds,
+      this.settings.udpOctetsMax,
+    )
+    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.out))
+  }
+
+  /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
+  entry(query: ParsedQuery, entry: JudgedAnswer, outcome: number, nowMs: number): number {
+    if (entry.category === LEADS_TO_SPECIAL) {
+      return this.special(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
+    }
+    if (entry.category !== NOT_BLOCKED) return this.blocked(query, entry.category, 0, false)
+    count(this.#counters, DECISIONS_PASSED)
+    const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
+    const octetsMax = this.settings.udpOctetsMax
+    const reply = this.out
+    const end = writeStored(reply, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
+    if ((readU16(reply, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
+    return this.#finish(end, outcome, headerRcode(reply))
+  }
+
+  /** SERVFAIL, and why. */
+  fail(query: ParsedQuery, error: ExtendedError): number {
+    return this.#rcode(query, RCODE_SERVFAIL, OUTCOME_ERROR, error)
+  }
+
+  #rcode(query: ParsedQuery, rcode: number, outcome: number, error: ExtendedError): number {
+    const end = writeRcode(this.out, query, rcode, error, this.settings.udpOctetsMax)
+    return this.#finish(end, outcome, rcode)
+  }
+
+  #finish(octets: number, outcome: number, rcode: number): number {
+    this.code = replyCodeOf(outcome, rcode)
+    return octets
+  }
+}
