@@ -17,6 +17,7 @@ import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.
 import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
 import { HotTable } from './cache/hot-table.ts'
 import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
+import type { Client } from './client.ts'
 import {
   CACHE_HIT,
   CACHE_LOOKUPS,
@@ -109,8 +110,7 @@ export class Pipeline implements ForwardEvents {
     message: Uint8Array,
     octets: number,
     out: Uint8Array,
-    proto: number,
-    family: number,
+    client: Client,
     sink: ReplySink,
     receivedMs: number,
   ): number {
@@ -118,9 +118,9 @@ export class Pipeline implements ForwardEvents {
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
-    count(this.#counters, querySlot(proto, family, hasType ? query.type : 0))
+    count(this.#counters, querySlot(client.proto, client.family, hasType ? query.type : 0))
     query.replyOctetsMax =
-      proto === PROTO_UDP
+      client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)

@@ -3,6 +3,7 @@
  * bounded in number, in idle time, in queries under way and in answers that nobody reads.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import { Client } from '../client.ts'
 import {
   DROPPED,
   DROP_ACL,
@@ -17,8 +18,9 @@ import {
   querySlot,
   type Counters,
 } from '../counters.ts'
-import type { ReplySink } from '../query.ts'
+import type { ReplySink, Waiter } from '../query.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
+import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
 import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
@@ -35,6 +37,7 @@ const BACKLOG = 511
 class TcpConnection implements ReplySink {
   readonly socket: Socket
   readonly address: string
+  readonly #client: Client
   readonly #listener: TcpListener
   readonly #reader = new StreamReader()
   /** Queries whose answers are still awaited. */
@@ -48,9 +51,10 @@ class TcpConnection implements ReplySink {
   #answering = false
   #ended = false
 
-  constructor(socket: Socket, address: string, listener: TcpListener) {
+  constructor(socket: Socket, address: string, client: Client, listener: TcpListener) {
     this.socket = socket
     this.address = address
+    this.#client = client
     this.#listener = listener
     this.activeMs = performance.now()
     this.partialSinceMs = this.activeMs
@@ -67,7 +71,9 @@ class TcpConnection implements ReplySink {
   }
 
   /** A connection is its own address. */
-  hold(): void {}
+  hold(waiter: Waiter): void {
+    waiter.takeClient(this.#client)
+  }
 
   /** An answer that had to be waited for. */
   send(reply: Uint8Array, octets: number): boolean {
@@ -148,8 +154,7 @@ class TcpConnection implements ReplySink {
       message,
       message.length,
       this.#listener.reply,
-      PROTO_TCP,
-      this.#listener.family,
+      this.#client,
       this,
       receivedMs,
     )
@@ -243,7 +248,8 @@ export class TcpListener {
   #openConnection(socket: Socket): void {
     const counters = this.#counters
     const address = socket.remoteAddress ?? ''
-    if (address === '' || !this.access.allows(address)) {
+    const client = new Client(PROTO_TCP, this.family)
+    if (!this.access.findText(address, new Uint8Array(SOCKADDR_IN6_OCTETS), client)) {
       count(counters, querySlot(PROTO_TCP, this.family, 0))
       count(counters, DROPPED + DROP_ACL)
       socket.destroy()
@@ -257,7 +263,7 @@ export class TcpListener {
     }
     socket.setNoDelay(true)
     this.#perClient.set(address, mine + 1)
-    this.#connections.add(new TcpConnection(socket, address, this))
+    this.#connections.add(new TcpConnection(socket, address, client, this))
     count(counters, TCP_ACCEPTED)
     count(counters, TCP_CONNECTIONS)
   }
