@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AddressTable } from '../../src/dataplane/address-table.ts'
 import { buildAddressTable, type PrefixRule } from '../../src/dataplane/build-address-table.ts'

@@ -13,6 +13,7 @@ import {
   type AccessSettings,
 } from '../../src/dataplane/transport/client-access.ts'
 import { SOCKADDR_IN6_OCTETS, writeSocketAddress } from '../../src/sys/socket-address.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const client = new Client(PROTO_UDP, FAMILY_IPV4)
 
@@ -107,6 +108,7 @@ describe('sites', () => {
 })
 
 describe('sources that never get an answer', () => {
+  conforms('loop-dos', 'source-port-0')
   test('are the ports of reflectors, and port 0', () => {
     const refused = Array.from({ length: 65_536 }, (_, port) => port).filter(
       (port) => access.admitText('127.0.0.1', port, client) === DROP_SOURCE_PORT,

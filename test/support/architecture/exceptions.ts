@@ -63,7 +63,7 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     path: 'src/dataplane/transport/client-access.ts',
     within: 'addOwn',
     rules: ['new'],
-    reason: 'once per listener',
+    reason: 'once per listener, after its bind',
   },
   {
     path: 'src/dataplane/transport/tcp-listener.ts',
