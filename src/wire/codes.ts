@@ -39,7 +39,6 @@ export const CLASS_IN = 1
 export const CLASS_ANY = 255
 
 /** EDNS options (registry "DNS EDNS0 Option Codes"). */
-export const OPTION_CLIENT_SUBNET = 8
 export const OPTION_COOKIE = 10
 export const OPTION_KEEPALIVE = 11
 export const OPTION_PADDING = 12
