@@ -75,9 +75,17 @@ export interface SiteSettings {
   readonly name: string
   /** CIDR prefixes in canonical text; of several the longest decides. */
   readonly from: readonly string[]
+  /** All categories, whether the site treats them differently or not. */
+  readonly categories: readonly CategorySettings[]
 }
 
-export interface DataplaneSettings {
+/** What of the settings decides verdicts. */
+export interface PolicySettings {
+  readonly categories: readonly CategorySettings[]
+  readonly sites: readonly Pick<SiteSettings, 'name' | 'categories'>[]
+}
+
+export interface DataplaneSettings extends PolicySettings {
   readonly listen: readonly Endpoint[]
   /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
@@ -90,4 +98,10 @@ export interface DataplaneSettings {
   readonly limits: LimitSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings
+}
+
+/** True when both have the same sites in the same order. */
+export function sitesAlike(a: DataplaneSettings, b: DataplaneSettings): boolean {
+  if (a.sites.length !== b.sites.length) return false
+  return a.sites.every((site, index) => site.name === b.sites[index]!.name)
 }

@@ -12,7 +12,7 @@ import type { Descriptors, FromWorker, PolicyMessage, ToWorker, WorkerStart } fr
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
-import type { CategorySettings, DataplaneSettings, Endpoint } from './settings.ts'
+import type { DataplaneSettings, Endpoint, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
 import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
@@ -24,13 +24,10 @@ const DRAIN_POLL_MS = 10
 const PORT_DRAWS_MAX = 16
 
 /** Makes the policy that a worker decides by. */
-export function createPolicy(
-  message: PolicyMessage,
-  categories: readonly CategorySettings[],
-): Policy {
+export function createPolicy(message: PolicyMessage, settings: PolicySettings): Policy {
   const trie = openTrie(message.image)
   const essential = new EssentialNames(message.essentialNames)
-  return new Policy(new Matcher(trie), trie.categories, essential, categories, message.stamp)
+  return new Policy(new Matcher(trie), trie.categories, essential, settings, message.stamp)
 }
 
 /** One worker's pipeline and listeners. */
@@ -49,7 +46,7 @@ export class DataplaneWorker {
   }
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
-    this.#pipeline.reload(settings, createPolicy(policy, settings.categories))
+    this.#pipeline.reload(settings, createPolicy(policy, settings))
     const access = new ClientAccess(settings)
     for (const { endpoint } of this.#udp) access.addOwn(endpoint)
     for (const listener of this.#udp) listener.access = access
@@ -87,7 +84,7 @@ export async function startWorker(
   start: WorkerStart,
 ): Promise<{ worker: DataplaneWorker; ready: FromWorker }> {
   const { settings, counters } = start
-  const policy = createPolicy(start.policy, settings.categories)
+  const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
   const pipeline = new Pipeline(settings, policy, counters, {

@@ -28,10 +28,12 @@ export class CacheEntry implements StoredAnswer {
   readonly names: Uint8Array
   readonly storedMs: number
   readonly expiresMs: number
-  /** Policy stamp under which `category` holds. */
+  /** Policy stamp under which `matched` and `bar` hold. */
   stamp = ''
-  /** Bit of the category that blocks one of `names`, or -1. */
-  category = -1
+  /** Categories, as bits, that cover something that the answer leads to. */
+  matched = 0
+  /** Why nobody may have the answer, or 0. */
+  bar = 0
   /** The question, to be told from others: octets of its name, type, DO and CD. */
   readonly nameOctets: number
   readonly type: number
