@@ -13,6 +13,7 @@ import {
   FAMILY_IPV4,
   FAMILY_IPV6,
   PROTO_UDP,
+  UDP_READ,
   UDP_SEND_ERRORS,
   count,
   querySlot,
@@ -147,6 +148,8 @@ export class UdpBatchListener implements ReplySink {
     const batch = this.#batch
     const handler = this.#handler
     const codes = this.#codes
+    const read = UDP_READ + this.#family
+    this.#counters[read] = this.#counters[read]! + end
     const receivedMs = performance.now()
     for (let slot = 0; slot < end; slot++) {
       if (!this.#mayAnswer(slot)) continue
