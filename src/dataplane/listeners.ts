@@ -61,6 +61,7 @@ export class Listeners {
           ? await this.#adopt(libc, endpoint, descriptors, index)
           : await this.#bind(endpoint)
       this.#pairs.push(pair)
+      this.#access.addOwn(pair.udp.endpoint)
       bound.push({ udp: pair.udp.endpoint, tcp: pair.tcp.endpoint })
     }
     return bound
@@ -86,6 +87,7 @@ export class Listeners {
     this.#access = access
     this.#limits = limits
     for (const { udp, tcp } of this.#pairs) {
+      access.addOwn(udp.endpoint)
       udp.access = access
       tcp.access = access
       tcp.limits = limits

@@ -41,7 +41,7 @@ export class DataplaneWorker {
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
     this.#pipeline.reload(settings, createPolicy(policy, settings.categories))
-    this.#listeners.update(new ClientAccess(settings.allowFrom), settings.limits)
+    this.#listeners.update(new ClientAccess(settings), settings.limits)
   }
 
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
@@ -80,7 +80,7 @@ export async function startWorker(
     upstreamPortsMax: start.upstreamPortsMax,
   })
   const context = { handler: pipeline, counters, libc, shared: start.shared }
-  const listeners = new Listeners(context, new ClientAccess(settings.allowFrom), settings.limits)
+  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)
   const worker = new DataplaneWorker(pipeline, listeners)
   try {
     const endpoints = await listeners.open(settings.listen, start.descriptors)
