@@ -124,7 +124,8 @@ export class Pipeline implements ForwardEvents {
       client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
-    if (query.askedOptions !== 0) setReplyOptions(query, proto, this.#settings.limits.tcpIdleMs)
+    if (query.askedOptions !== 0)
+      setReplyOptions(query, client.proto, this.#settings.limits.tcpIdleMs)
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
