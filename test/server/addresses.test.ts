@@ -46,8 +46,8 @@ async function socketsAt(server: Process, hexadecimal: string): Promise<number> 
     readFile(`/proc/${server.pid}/net/${table}`, 'utf8'),
   )
   const lines = (await Promise.all(files)).join('\n').split('\n')
-  const isListening = (line: string): boolean => / 0+:0000 (07|0A) /.test(line)
-  return lines.filter((line) => line.includes(` ${hexadecimal}:14B4 `) && isListening(line)).length
+  const at = new RegExp(` ${hexadecimal}:14B4 0+:0000 (07|0A) `)
+  return lines.filter((line) => at.test(line)).length
 }
 
 describe('a server that listens on every address', () => {
