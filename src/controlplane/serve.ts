@@ -5,7 +5,6 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
-import type { BoundEndpoint } from '../dataplane/messages.ts'
 import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
@@ -59,9 +58,23 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
-    this.#supervisor = new Supervisor(dataplane, policyOf(filter, dataplane.categories), {
+    this.#supervisor = new Supervisor(dataplane, policyOf(filter, dataplane), {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
+      },
+      addressesChanged: ({ appeared, vanished }) => {
+        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        options.log.info(
+          { event: 'addresses_changed', ...facts },
+          'listening where the wildcard says',
+        )
+      },
+      addressFailed: (endpoint, reason) => {
+        const facts = { listen: textOf(endpoint), reason }
+        options.log.warn(
+          { event: 'address_failed', ...facts },
+          `cannot listen there yet: ${reason}`,
+        )
       },
       gaveUp: options.onFatal,
     })
@@ -71,7 +84,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly BoundEndpoint[] {
+  get endpoints(): readonly Endpoint[] {
     return this.#supervisor.endpoints
   }
 
@@ -109,7 +122,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(({ udp }) => textOf(udp)),
+        listen: this.endpoints.map(textOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -170,7 +183,7 @@ export class Niveau3Server {
       const config = this.#options.reloadConfig()
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
-      const policy = policyOf(filter, config.dataplane.categories)
+      const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
         policy,
@@ -219,6 +232,7 @@ export class Niveau3Server {
       version: this.#version,
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
       lastReloadOk: this.#lastReloadOk,
       filter: this.#filterFacts(),

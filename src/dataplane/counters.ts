@@ -124,8 +124,13 @@ export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
 export const TCP_CLOSED_IDLE = TCP_REJECTED + 1
 export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
+/**
+ * Two slots, by family: datagrams that a batch has read. What a worker had read and not yet counted
+ * as received is lost with it when it dies, and counted then.
+ */
+export const UDP_READ = UDP_SEND_ERRORS + 1
 /** By number of the site, the default first; they start anew with other sites. */
-export const SITE_QUERIES = UDP_SEND_ERRORS + 1
+export const SITE_QUERIES = UDP_READ + FAMILIES.length
 export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
 const SITE_END = SITE_BLOCKED + SITES_MAX + 1
 export const UPSTREAM_QUERIES = SITE_END

@@ -77,6 +77,29 @@ export interface SiteSettings {
   readonly from: readonly string[]
   /** All categories, whether the site treats them differently or not. */
   readonly categories: readonly CategorySettings[]
+  readonly rate: RateLimit
+}
+
+/** Queries that one client, and all of one prefix, may ask; a rate of 0 is no limit. */
+export interface RateLimit {
+  readonly clientQueriesPerSecond: number
+  readonly clientBurst: number
+  readonly prefixQueriesPerSecond: number
+  readonly prefixBurst: number
+}
+
+export interface RateSettings extends RateLimit {
+  /** Leading bits of an address that make one client, and one prefix; at most 32 and 64. */
+  readonly ipv4ClientBits: number
+  readonly ipv6ClientBits: number
+  readonly ipv4PrefixBits: number
+  readonly ipv6PrefixBits: number
+  /** Over the rate, every so many UDP queries get TC, the others nothing; 0: none does. */
+  readonly slip: number
+  /** Clients, and prefixes, that are known at once. */
+  readonly clientsMax: number
+  /** CIDR prefixes in canonical text: clients without a rate. */
+  readonly exemptFrom: readonly string[]
 }
 
 /** What of the settings decides verdicts. */
@@ -96,6 +119,7 @@ export interface DataplaneSettings extends PolicySettings {
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */
   readonly udpOctetsMax: number
   readonly limits: LimitSettings
+  readonly rate: RateSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings
 }

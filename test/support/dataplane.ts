@@ -22,7 +22,7 @@ import {
   createCounters,
   type Counters,
 } from '../../src/dataplane/counters.ts'
-import type { PolicyMessage } from '../../src/dataplane/messages.ts'
+import type { Descriptors, PolicyMessage } from '../../src/dataplane/messages.ts'
 import type {
   BlockResponseSettings,
   CacheSettings,
@@ -31,9 +31,11 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  RateLimit,
+  RateSettings,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
-import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
+import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
@@ -44,8 +46,8 @@ export type Rules = Readonly<Record<string, readonly string[]>>
 export interface PolicyOptions {
   readonly rules?: Rules
   readonly essential?: readonly string[]
-  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked. */
-  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | false>>
+  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked; true: blocked. */
+  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | boolean>>
 }
 
 export interface DataplaneOptions extends PolicyOptions {
@@ -54,11 +56,19 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly upstreams?: readonly UpstreamOption[]
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
-  readonly sites?: readonly SiteSettings[]
+  readonly sites?: readonly SiteOption[]
+  readonly rate?: Partial<RateSettings>
   readonly udpOctetsMax?: number
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
+}
+
+/** A site; categories that it does not name are as everywhere. */
+export interface SiteOption extends Pick<PolicyOptions, 'categories'> {
+  readonly name: string
+  readonly from: readonly string[]
+  readonly rate?: Partial<RateLimit>
 }
 
 export interface UpstreamOption extends Endpoint {
@@ -84,6 +94,20 @@ const LIMITS: LimitSettings = {
   tcpUnsentOctetsMax: 256 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
+}
+/** No rate, as for clients of this machine. */
+const RATE: RateSettings = {
+  clientQueriesPerSecond: 0,
+  clientBurst: 10_000,
+  prefixQueriesPerSecond: 0,
+  prefixBurst: 40_000,
+  ipv4ClientBits: 32,
+  ipv6ClientBits: 64,
+  ipv4PrefixBits: 24,
+  ipv6PrefixBits: 56,
+  slip: 1,
+  clientsMax: 1024,
+  exemptFrom: [],
 }
 const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
 const CACHE: CacheSettings = {
@@ -122,7 +146,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
     listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
-    sites: options.sites ?? [],
+    sites: makeSites(options),
     upstreams: (options.upstreams ?? []).map((upstream) => ({
       address: upstream.address,
       port: upstream.port,
@@ -133,6 +157,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
     limits: { ...LIMITS, ...options.limits },
+    rate: { ...RATE, ...options.rate },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },
   }
@@ -145,9 +170,22 @@ export function makeCategories(options: PolicyOptions): CategorySettings[] {
     return {
       name,
       blocked: wanted !== false,
-      response: wanted === undefined || wanted === false ? NXDOMAIN : { ...NXDOMAIN, ...wanted },
+      response: typeof wanted === 'object' ? { ...NXDOMAIN, ...wanted } : NXDOMAIN,
     }
   })
+}
+
+/** Returns the sites as a worker takes them. */
+export function makeSites(options: DataplaneOptions): SiteSettings[] {
+  return (options.sites ?? []).map(({ name, from, categories, rate }) => ({
+    name,
+    from,
+    categories: makeCategories({
+      ...options,
+      categories: { ...options.categories, ...categories },
+    }),
+    rate: { ...RATE, ...options.rate, ...rate },
+  }))
 }
 
 function ruleOf(text: string): ModelRule {
@@ -255,8 +293,14 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
 }
 
 /** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
-async function bindBatched(listen: readonly Endpoint[]): Promise<BoundSockets> {
+async function bindBatched(
+  listen: readonly Endpoint[],
+): Promise<{ endpoints: Endpoint[]; descriptors: Descriptors }> {
   const libc = await openLibc()
   if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
-  return bindSockets(libc, listen, false)
+  const bound = listen.map((asked) => bindPair(libc, asked, false))
+  return {
+    endpoints: bound.map(({ endpoint }) => endpoint),
+    descriptors: createDescriptors(bound.map(({ pair }) => pair)),
+  }
 }

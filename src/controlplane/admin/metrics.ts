@@ -28,6 +28,8 @@ import {
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
+  SITE_BLOCKED,
+  SITE_QUERIES,
   TCP_ACCEPTED,
   TCP_CLOSED_IDLE,
   TCP_CONNECTIONS,
@@ -166,6 +168,11 @@ function perUpstream(offset: number) {
       labels: { upstream },
       value: slots[offset + index]!,
     }))
+}
+
+function perSite(offset: number) {
+  return (slots: Slots, facts: ServerFacts): readonly Sample[] =>
+    facts.sites.map((site, index) => ({ labels: { site }, value: slots[offset + index]! }))
 }
 
 function perFilter(read: (filter: FilterFacts) => number) {
@@ -327,6 +334,18 @@ const DEFINITIONS: readonly Definition[] = [
     slotMetric(TCP_CLOSED_IDLE),
   ),
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
+  define(
+    'site_queries_total',
+    'counter',
+    'Messages received, by the site of the client.',
+    perSite(SITE_QUERIES),
+  ),
+  define(
+    'site_blocked_total',
+    'counter',
+    'Blocks answered, by the site of the client.',
+    perSite(SITE_BLOCKED),
+  ),
   define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
     facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
   ),
