@@ -59,7 +59,8 @@ const RECORD_FIXED_OCTETS = 10
 /** Type and class behind the name. */
 export const QUESTION_FIXED_OCTETS = 4
 const OPTION_FIXED_OCTETS = 4
-const COOKIE_CLIENT_OCTETS = 8
+/** A client cookie, which comes first in the option (RFC 7873 4). */
+export const COOKIE_CLIENT_OCTETS = 8
 const COOKIE_OCTETS_MIN = 16
 const COOKIE_OCTETS_MAX = 40
 /** Flag bit DO in OPT's extended TTL (RFC 6891 6.1.4). */
