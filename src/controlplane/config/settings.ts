@@ -69,6 +69,7 @@ export function dataplaneSettings(
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
+    sites: [],
     upstreams: configured ?? systemUpstreams,
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,

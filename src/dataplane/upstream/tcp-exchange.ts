@@ -5,8 +5,8 @@
 import { connect, type Socket } from 'node:net'
 import { HEADER_OCTETS, OFFSET_ID, readU16, writeU16 } from '../../wire/header.ts'
 import type { Endpoint } from '../settings.ts'
+import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
-import type { Pending } from './pending.ts'
 import { NO_ID, drawId } from './random.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
 
@@ -20,7 +20,7 @@ const IDLE_MS_MAX = 10_000
 export class TcpExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
-  readonly #inFlight = new Map<number, Pending>()
+  readonly #inFlight = new Map<number, Attempt>()
   #socket: Socket | null = null
   #usedMs = 0
   /** When the question was sent that opened the current connection. */
@@ -33,33 +33,39 @@ export class TcpExchange implements Exchange {
     this.#events = events
   }
 
-  send(pending: Pending): void {
+  send(attempt: Attempt): void {
     const id = this.#inFlight.size >= IN_FLIGHT_MAX ? NO_ID : drawId(this.#inFlight)
     if (id === NO_ID) {
-      this.#events.failed(pending)
+      this.#events.failed(attempt)
       return
     }
-    pending.setId(id)
-    this.#inFlight.set(id, pending)
+    attempt.setId(id)
     this.#usedMs = performance.now()
-    const framed = new Uint8Array(2 + pending.octets)
-    writeU16(framed, 0, pending.octets)
-    framed.set(pending.message.subarray(0, pending.octets), 2)
+    const framed = new Uint8Array(2 + attempt.octets)
+    writeU16(framed, 0, attempt.octets)
+    framed.set(attempt.message.subarray(0, attempt.octets), 2)
     if (this.#socket === null) {
-      this.#openedMs = pending.sentMs
+      this.#openedMs = attempt.sentMs
       this.#socket = this.#openSocket()
     }
+    attempt.port = this.#socket
+    this.#inFlight.set(id, attempt)
     this.#socket.write(framed)
   }
 
-  cancel(pending: Pending): void {
-    if (this.#inFlight.get(pending.id) === pending) this.#inFlight.delete(pending.id)
-    const silent = pending.sentMs >= this.#openedMs && this.#receivedMs < pending.sentMs
+  cancel(attempt: Attempt): void {
+    if (this.#inFlight.get(attempt.id) === attempt) this.#inFlight.delete(attempt.id)
+  }
+
+  overdue(attempt: Attempt): void {
+    const silent = attempt.sentMs >= this.#openedMs && this.#receivedMs < attempt.sentMs
     if (silent) this.#leaveSocket()
   }
 
   sweep(nowMs: number): void {
-    if (this.#inFlight.size === 0 && nowMs - this.#usedMs > IDLE_MS_MAX) this.#leaveSocket()
+    if (this.#inFlight.size > 0 || nowMs - this.#usedMs <= IDLE_MS_MAX) return
+    this.#socket?.end()
+    this.#leaveSocket()
   }
 
   close(): void {
@@ -73,7 +79,7 @@ export class TcpExchange implements Exchange {
     const socket = this.#socket
     if (socket === null) return
     this.#socket = null
-    socket.end()
+    // No FIN yet: some servers answer nothing that they still owe once they have seen it.
     socket.setTimeout(IDLE_MS_MAX)
   }
 
@@ -98,23 +104,25 @@ export class TcpExchange implements Exchange {
 
   #received(message: Uint8Array): void {
     const octets = message.length
-    const pending =
+    const attempt =
       octets < HEADER_OCTETS ? undefined : this.#inFlight.get(readU16(message, OFFSET_ID))
-    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+    if (attempt === undefined || !matchesQuestion(message, octets, attempt)) {
       this.#events.mismatched()
       return
     }
-    this.#inFlight.delete(pending.id)
-    this.#usedMs = performance.now()
-    this.#events.replied(pending, message, octets)
+    this.#inFlight.delete(attempt.id)
+    this.#usedMs = this.#receivedMs
+    this.#events.replied(attempt, message, octets, this.#receivedMs)
   }
 
   /** The connection is gone: what it had not answered fails over. */
   #closeSocket(socket: Socket): void {
-    if (this.#socket !== socket) return
-    this.#socket = null
-    const lost = [...this.#inFlight.values()]
-    this.#inFlight.clear()
-    for (const pending of lost) this.#events.failed(pending)
+    if (this.#socket === socket) this.#socket = null
+    for (const attempt of Array.from(this.#inFlight.values())) {
+      // One failure may close a question, and with it other tries of this list.
+      if (attempt.port !== socket || this.#inFlight.get(attempt.id) !== attempt) continue
+      this.#inFlight.delete(attempt.id)
+      this.#events.failed(attempt)
+    }
   }
 }

@@ -20,6 +20,10 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
+  {
+    path: 'src/dataplane/build-address-table.ts',
+    reason: 'makes tables of addresses, once per start or reload',
+  },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
@@ -54,6 +58,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     within: 'push',
     rules: ['new'],
     reason: 'only for a message that came in pieces: the pieces have to be joined',
+  },
+  {
+    path: 'src/dataplane/transport/client-access.ts',
+    within: 'addOwn',
+    rules: ['new'],
+    reason: 'once per listener, after its bind',
   },
   {
     path: 'src/dataplane/transport/tcp-listener.ts',
