@@ -70,6 +70,14 @@ export interface CacheSettings {
   readonly negativeTtlSecondsMax: number
 }
 
+/** How server cookies are made (RFC 7873, RFC 9018). */
+export interface CookieSettings {
+  /** Secrets of 16 octets: the first makes cookies, all are believed. Empty: made of `seed`. */
+  readonly secrets: readonly Uint8Array[]
+  /** 16 octets, of which a secret is made for each day. */
+  readonly seed: Uint8Array
+}
+
 /** Clients who have a policy of their own. */
 export interface SiteSettings {
   readonly name: string
@@ -87,6 +95,8 @@ export interface DataplaneSettings {
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */
   readonly udpOctetsMax: number
+  /** Undefined: a client's cookie is read, and gets no answer. */
+  readonly cookies: CookieSettings | undefined
   readonly limits: LimitSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings

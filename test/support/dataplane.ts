@@ -27,6 +27,7 @@ import type {
   BlockResponseSettings,
   CacheSettings,
   CategorySettings,
+  CookieSettings,
   DataplaneSettings,
   Endpoint,
   ForwardSettings,
@@ -56,6 +57,7 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly allowFrom?: readonly string[]
   readonly sites?: readonly SiteSettings[]
   readonly udpOctetsMax?: number
+  readonly cookies?: CookieSettings
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
@@ -132,6 +134,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
     categories: makeCategories(options),
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
+    cookies: options.cookies,
     limits: { ...LIMITS, ...options.limits },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },

@@ -194,6 +194,24 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  cookies: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        'Answers the cookies of clients with server cookies (RFC 7873, RFC 9018). A client that ' +
+        'sends one back has shown that it reads what is sent to its address.',
+    }),
+  cookieSecretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'File of 1 to 4 lines of 32 hexadecimal digits: secrets that servers on one address share; ' +
+        'the first makes cookies, all are believed. Without it secrets change every day by ' +
+        'themselves, from a seed in `stateDirectory`.',
+    }),
 })
 
 const CacheConfig = z.strictObject({

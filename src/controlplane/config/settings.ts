@@ -8,6 +8,7 @@ import type {
   Endpoint,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
+import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
 import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
@@ -32,6 +33,8 @@ export interface ControlSettings {
   readonly image: string | undefined
   /** Absolute paths; the file that ships is always the first. */
   readonly essentialFiles: readonly string[]
+  /** Undefined when server cookies are off. */
+  readonly cookies: CookieSource | undefined
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
@@ -74,6 +77,7 @@ export function dataplaneSettings(
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
+    cookies: undefined,
     limits: values.limits,
     forward: values.forward,
     cache: values.cache,
@@ -128,10 +132,20 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
+}
+
+function cookiesOf(
+  { edns }: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CookieSource | undefined {
+  if (!edns.cookies) return undefined
+  const file = edns.cookieSecretFile
+  return { secretFile: file && locate(file, ['edns', 'cookieSecretFile']) }
 }
 
 function listsOf(
