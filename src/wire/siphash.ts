@@ -33,7 +33,7 @@ export function sipHash(
   compress(low, high | (octets << 24))
   state[4] = state[4]! ^ 0xff
   for (let round = 0; round < FINAL_ROUNDS; round++) mix()
-  writeLittle(out, at, state[0]! ^ state[2]! ^ state[4]! ^ state[6]!)
+  writeLittle(out, at, state[0]! ^ state[2]! ^ state[4] ^ state[6]!)
   writeLittle(out, at + 4, state[1]! ^ state[3]! ^ state[5]! ^ state[7]!)
 }
 

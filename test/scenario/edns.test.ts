@@ -62,21 +62,21 @@ test.each([
   }
 })
 
+/** The cookie of a reply, or undefined. */
+async function cookieOf(
+  server: Dataplane,
+  ask: typeof askUdp,
+  cookie: Uint8Array,
+  name = 'www.example.com',
+): Promise<Buffer | undefined> {
+  const reply = await ask(server, name, 'A', { edns: { options: [{ code: 10, data: cookie }] } })
+  const option = reply.edns?.options.find(({ code }) => code === 10)
+  return option && Buffer.from(option.data)
+}
+
 describe('cookies', () => {
   const CLIENT = Buffer.from('2464c4abcf10c957', 'hex')
   const cookies = { secrets: [Buffer.alloc(16, 0x5a)], seed: Buffer.alloc(0) }
-
-  /** The cookie of a reply, or undefined. */
-  async function cookieOf(
-    server: Dataplane,
-    ask: typeof askUdp,
-    cookie: Uint8Array,
-    name = 'www.example.com',
-  ): Promise<Buffer | undefined> {
-    const reply = await ask(server, name, 'A', { edns: { options: [{ code: 10, data: cookie }] } })
-    const option = reply.edns?.options.find(({ code }) => code === 10)
-    return option && Buffer.from(option.data)
-  }
 
   test('of clients get no answer where server cookies are off', async () => {
     conforms('cookies')
