@@ -38,6 +38,7 @@ export const TYPE_ANY = 255
 export const CLASS_IN = 1
 export const CLASS_ANY = 255
 
+export const OPTION_PADDING = 12
 export const OPTION_EDE = 15
 
 /** Extended DNS Errors (RFC 8914 4). */

@@ -33,6 +33,7 @@ const SOURCES = {
   'unbound-checkconf': { package: 'unbound', alone: false },
   dig: { package: 'bind9-dnsutils', alone: false },
   kdig: { package: 'knot-dnsutils', alone: false },
+  openssl: { package: 'openssl', alone: false },
   dnsperf: { package: 'dnsperf', alone: false },
   promtool: { package: 'prometheus', alone: true },
   pdns_recursor: { package: 'pdns-recursor', alone: false },

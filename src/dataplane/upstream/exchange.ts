@@ -31,8 +31,8 @@ export interface Exchange {
 export interface ExchangeEvents {
   /** A reply that passed `matchesQuestion`; the buffer is free after the call. */
   replied(pending: Pending, message: Uint8Array, octets: number): void
-  /** The try cannot succeed any more: refused, reset, unreachable. */
-  failed(pending: Pending): void
+  /** The try cannot succeed any more; `reason` is one of `FAILURE_*`. */
+  failed(pending: Pending, reason: number): void
   /** A message that answers nothing that we asked: ignored, the wait goes on. */
   mismatched(): void
 }

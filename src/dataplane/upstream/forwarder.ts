@@ -8,7 +8,6 @@ import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.t
 import {
   FAILURE_FORMAT,
   FAILURE_MISMATCH,
-  FAILURE_NETWORK,
   FAILURE_RCODE,
   FAILURE_TIMEOUT,
   UPSTREAM_DURATION_SUM_MS,
@@ -23,7 +22,10 @@ import {
 import type { DataplaneSettings, Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
 import { DeadlineList, NO_UPSTREAM, type Pending } from './pending.ts'
+import { HttpsExchange } from './https-exchange.ts'
+import { TcpLink } from './stream-link.ts'
 import { TcpExchange } from './tcp-exchange.ts'
+import { ALPN_DOT, TlsLink } from './tls-link.ts'
 import { UdpBatchExchange } from './udp-batch-exchange.ts'
 import { UdpExchange } from './udp-exchange.ts'
 
@@ -73,19 +75,20 @@ class Upstream implements ExchangeEvents {
     index: number,
     forwarder: Forwarder,
     system: SystemSockets,
+    authorities: string | undefined,
   ) {
     this.index = index
     this.#forwarder = forwarder
     this.udp = settings.protocol === 'udp' ? createUdpExchange(settings, this, system) : null
-    this.tcp = new TcpExchange(settings, this)
+    this.tcp = createStreamExchange(settings, this, authorities)
   }
 
   replied(pending: Pending, message: Uint8Array, octets: number): void {
     this.#forwarder.replied(this, pending, message, octets)
   }
 
-  failed(pending: Pending): void {
-    this.#forwarder.tryFailed(this, pending, FAILURE_NETWORK)
+  failed(pending: Pending, reason: number): void {
+    this.#forwarder.tryFailed(this, pending, reason)
   }
 
   mismatched(): void {
@@ -107,19 +110,18 @@ export class Forwarder {
   #retired = false
 
   constructor(
-    upstreams: readonly UpstreamSettings[],
-    settings: ForwardSettings,
+    { upstreams, forward, upstreamAuthorities }: DataplaneSettings,
     counters: Counters,
     events: ForwardEvents,
     system: SystemSockets,
   ) {
     const portsMax = Math.floor(system.upstreamPortsMax / Math.max(1, upstreams.length))
     const share = { ...system, upstreamPortsMax: Math.max(PORTS_MIN, portsMax) }
-    this.#settings = settings
+    this.#settings = forward
     this.#counters = counters
     this.#events = events
     for (const [index, upstream] of upstreams.entries()) {
-      this.#upstreams.push(new Upstream(upstream, index, this, share))
+      this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities))
       counters[UPSTREAM_UP + index] = 1
     }
     this.#onTimer = () => this.#expire()
@@ -305,6 +307,22 @@ function createUdpExchange(
   return new UdpBatchExchange(endpoint, events, libc, portsMax)
 }
 
+/** What every upstream has: the way over TCP, or over TLS for those that take nothing else. */
+function createStreamExchange(
+  settings: UpstreamSettings,
+  events: ExchangeEvents,
+  authorities: string | undefined,
+): Exchange {
+  switch (settings.protocol) {
+    case 'https':
+      return new HttpsExchange(settings, events, authorities)
+    case 'tls':
+      return new TcpExchange(new TlsLink(settings, authorities, ALPN_DOT), events)
+    default:
+      return new TcpExchange(new TcpLink(settings), events)
+  }
+}
+
 /** Rcodes that another upstream may do better than (RFC 9520 2). */
 function isFailure(rcode: number): boolean {
   return (
@@ -317,8 +335,11 @@ function isFailure(rcode: number): boolean {
 
 /** True when both settings ask the same upstreams in the same way. */
 export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  const what = JSON.stringify([left.upstreams, left.forward])
-  return what === JSON.stringify([right.upstreams, right.forward])
+  return forwardingOf(left) === forwardingOf(right)
+}
+
+function forwardingOf(settings: DataplaneSettings): string {
+  return JSON.stringify([settings.upstreams, settings.forward, settings.upstreamAuthorities])
 }
 
 /** Makes the forwarder that the settings describe. */
@@ -328,5 +349,5 @@ export function createForwarder(
   events: ForwardEvents,
   system: SystemSockets,
 ): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events, system)
+  return new Forwarder(settings, counters, events, system)
 }

@@ -9,6 +9,7 @@ import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
 import { openConnectedSocket } from '../../sys/socket.ts'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
@@ -76,7 +77,7 @@ export class UdpBatchExchange implements Exchange {
     if (port === null) {
       port = this.#drawPort()
       if (port === null) {
-        this.#events.failed(pending)
+        this.#events.failed(pending, FAILURE_NETWORK)
         return
       }
       this.#burst = port
@@ -84,7 +85,7 @@ export class UdpBatchExchange implements Exchange {
     }
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
-      this.#events.failed(pending)
+      this.#events.failed(pending, FAILURE_NETWORK)
       return
     }
     pending.setId(id)
@@ -192,7 +193,7 @@ export class UdpBatchExchange implements Exchange {
     const lost = Array.from(port.inFlight.values())
     port.inFlight.clear()
     this.#retire(port)
-    for (const pending of lost) this.#events.failed(pending)
+    for (const pending of lost) this.#events.failed(pending, FAILURE_NETWORK)
   }
 
   #retire(port: Port): void {

@@ -5,6 +5,7 @@
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import type { Pending } from './pending.ts'
@@ -126,7 +127,7 @@ export class UdpExchange implements Exchange {
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
       this.#portOf.delete(pending)
-      this.#events.failed(pending)
+      this.#events.failed(pending, FAILURE_NETWORK)
       return
     }
     pending.setId(id)
@@ -156,7 +157,7 @@ export class UdpExchange implements Exchange {
     this.#retire(port)
     for (const pending of lost) {
       this.#portOf.delete(pending)
-      this.#events.failed(pending)
+      this.#events.failed(pending, FAILURE_NETWORK)
     }
   }
 
