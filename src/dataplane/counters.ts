@@ -59,6 +59,8 @@ export const DROP_SOURCE_PORT = 3
 export const DROP_GONE = 4
 /** The worker stopped with the question still open. */
 export const DROP_STOPPED = 5
+/** It claims to come from an address and port that we listen on. */
+export const DROP_LOOP = 6
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -66,6 +68,7 @@ export const DROP_REASONS = [
   'source_port',
   'client_gone',
   'stopped',
+  'loop',
 ] as const
 
 export const DECISION_BLOCK = 0

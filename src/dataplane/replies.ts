@@ -5,14 +5,8 @@
 import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL } from '../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../wire/header.ts'
 import { PARSE_RESPONSE, PARSE_SHORT, rcodeOfParse, type ParsedQuery } from '../wire/query.ts'
-import {
-  NO_EXTENDED_ERROR,
-  writeHinfo,
-  writeRcode,
-  writeStored,
-  type ExtendedError,
-  type StoredAnswer,
-} from '../wire/reply.ts'
+import { NO_EXTENDED_ERROR, type ExtendedError } from '../wire/opt.ts'
+import { writeHinfo, writeRcode, writeStored, type StoredAnswer } from '../wire/reply.ts'
 import {
   DECISIONS_PASSED,
   DECISION_BLOCK,

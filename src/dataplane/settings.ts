@@ -77,10 +77,18 @@ export interface CacheSettings {
   readonly negativeTtlSecondsMax: number
 }
 
+/** Clients who have a policy of their own. */
+export interface SiteSettings {
+  readonly name: string
+  /** CIDR prefixes in canonical text; of several the longest decides. */
+  readonly from: readonly string[]
+}
+
 export interface DataplaneSettings {
   readonly listen: readonly Endpoint[]
-  /** CIDR prefixes in canonical text; clients outside get no answer. */
+  /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
+  readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
   /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
   readonly upstreamAuthorities: string | undefined

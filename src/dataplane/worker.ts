@@ -50,7 +50,8 @@ export class DataplaneWorker {
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
     this.#pipeline.reload(settings, createPolicy(policy, settings.categories))
-    const access = new ClientAccess(settings.allowFrom)
+    const access = new ClientAccess(settings)
+    for (const { endpoint } of this.#udp) access.addOwn(endpoint)
     for (const listener of this.#udp) listener.access = access
     for (const listener of this.#tcp) {
       listener.access = access
@@ -94,7 +95,7 @@ export async function startWorker(
     upstreamPortsMax: start.upstreamPortsMax,
   })
   const worker = new DataplaneWorker(pipeline)
-  const access = new ClientAccess(settings.allowFrom)
+  const access = new ClientAccess(settings)
   const endpoints = []
   try {
     for (const [index, asked] of settings.listen.entries()) {
@@ -103,6 +104,7 @@ export async function startWorker(
           ? await adoptListeners(index, start.descriptors, libc, start, pipeline, access)
           : await openListeners(asked, start, pipeline, access)
       worker.addListeners(udp, tcp)
+      access.addOwn(udp.endpoint)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }
   } catch (error) {

@@ -5,18 +5,10 @@
 import { OPTION_PADDING, TYPE_OPT } from './codes.ts'
 import { readU16, writeU16 } from './header.ts'
 import { MALFORMED } from './name.ts'
-import {
-  RECORD_FIXED_OCTETS,
-  fixedPart,
-  recordCount,
-  recordEnd,
-  skipQuestions,
-} from './records.ts'
+import { RECORD_FIXED_OCTETS, fixedPart, recordCount, recordEnd, skipQuestions } from './records.ts'
 
 /** Queries fill blocks of this many octets (RFC 8467 4.1). */
 export const QUERY_BLOCK_OCTETS = 128
-/** Replies fill blocks of this many octets (RFC 8467 4.1). */
-export const REPLY_BLOCK_OCTETS = 468
 
 const OPTION_FIXED_OCTETS = 4
 const RDATA_OCTETS_MAX = 0xffff

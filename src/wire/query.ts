@@ -6,6 +6,9 @@ import {
   CLASS_ANY,
   CLASS_IN,
   OPCODE_QUERY,
+  OPTION_COOKIE,
+  OPTION_KEEPALIVE,
+  OPTION_PADDING,
   RCODE_BADVERS,
   RCODE_FORMERR,
   RCODE_NOTAUTH,
@@ -56,12 +59,17 @@ const RECORD_FIXED_OCTETS = 10
 /** Type and class behind the name. */
 export const QUESTION_FIXED_OCTETS = 4
 const OPTION_FIXED_OCTETS = 4
-const OPTION_COOKIE = 10
 const COOKIE_CLIENT_OCTETS = 8
 const COOKIE_OCTETS_MIN = 16
 const COOKIE_OCTETS_MAX = 40
 /** Flag bit DO in OPT's extended TTL (RFC 6891 6.1.4). */
 const FLAG_DO = 0x8000
+/** Bit of `askedOptions`: how long may the connection idle (RFC 7828 3.2.1)? */
+export const ASKED_KEEPALIVE = 1
+/** Bit of `askedOptions`: a cookie came (RFC 7873 4). */
+export const ASKED_COOKIE = 2
+/** Bit of `askedOptions`: the query is padded, the reply shall be as well (RFC 7830 4). */
+export const ASKED_PADDING = 4
 /** The smallest payload that a client is taken to accept (RFC 6891 6.2.3). */
 export const UDP_OCTETS_MIN = 512
 
@@ -92,6 +100,15 @@ export class ParsedQuery {
   dnssecOk = false
   /** Octets of UDP payload that the client accepts: 512 without EDNS. */
   udpOctets = UDP_OCTETS_MIN
+  /** Options of its OPT that a reply may answer: bits `ASKED_*`. */
+  askedOptions = 0
+  /** Options that the reply's OPT will carry: bits `REPLY_*` of opt.ts, set by the pipeline. */
+  replyOptions = 0
+  /** For `REPLY_KEEPALIVE`: tenths of a second. */
+  keepaliveTenths = 0
+  /** The cookie that came; for `REPLY_COOKIE` the one that goes. */
+  readonly cookie = new Uint8Array(COOKIE_OCTETS_MAX)
+  cookieOctets = 0
 
   constructor(message: Uint8Array) {
     this.message = message
@@ -113,6 +130,11 @@ export function copyQuery(from: ParsedQuery, into: ParsedQuery): void {
   into.dnssecOk = from.dnssecOk
   into.udpOctets = from.udpOctets
   into.replyOctetsMax = from.replyOctetsMax
+  into.replyOptions = from.replyOptions
+  if (from.replyOptions !== 0) {
+    into.keepaliveTenths = from.keepaliveTenths
+    into.cookie.set(from.cookie)
+  }
   const source = from.message
   const target = into.message
   for (let at = HEADER_OCTETS; at < from.questionEnd; at++) target[at] = source[at]!
@@ -125,6 +147,8 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   query.hasEdns = false
   query.dnssecOk = false
   query.udpOctets = UDP_OCTETS_MIN
+  query.askedOptions = 0
+  query.replyOptions = 0
   if (octets < HEADER_OCTETS) return PARSE_SHORT
   const flags = readU16(message, OFFSET_FLAGS)
   if ((flags & FLAG_QR) !== 0) return PARSE_RESPONSE
@@ -190,9 +214,17 @@ function parseOpt(message: Uint8Array, fixed: number, end: number, query: Parsed
     if (options === OPTIONS_MAX || at + OPTION_FIXED_OCTETS > end) return PARSE_FORMERR
     const option = readU16(message, at)
     const optionOctets = readU16(message, at + 2)
-    at += OPTION_FIXED_OCTETS + optionOctets
+    const data = at + OPTION_FIXED_OCTETS
+    at = data + optionOctets
     if (at > end) return PARSE_FORMERR
-    if (option === OPTION_COOKIE && !isCookieLength(optionOctets)) return PARSE_FORMERR
+    if (option === OPTION_COOKIE) {
+      if (!isCookieLength(optionOctets)) return PARSE_FORMERR
+      takeCookie(message, data, optionOctets, query)
+    } else if (option === OPTION_KEEPALIVE) {
+      query.askedOptions |= ASKED_KEEPALIVE
+    } else if (option === OPTION_PADDING) {
+      query.askedOptions |= ASKED_PADDING
+    }
   }
   query.hasEdns = true
   query.udpOctets = Math.max(UDP_OCTETS_MIN, readU16(message, fixed + 2))
@@ -205,6 +237,14 @@ function isCookieLength(octets: number): boolean {
   return (
     octets === COOKIE_CLIENT_OCTETS || (octets >= COOKIE_OCTETS_MIN && octets <= COOKIE_OCTETS_MAX)
   )
+}
+
+/** Keeps the first cookie of a query; the buffer of the message may become the reply's. */
+function takeCookie(message: Uint8Array, at: number, octets: number, query: ParsedQuery): void {
+  if ((query.askedOptions & ASKED_COOKIE) !== 0) return
+  query.askedOptions |= ASKED_COOKIE
+  query.cookieOctets = octets
+  for (let i = 0; i < octets; i++) query.cookie[i] = message[at + i]!
 }
 
 /** Returns the rcode that answers a query which `parseQuery` did not take. */

@@ -63,7 +63,14 @@ export class Authority {
     const number = ++this.#made
     const file = (ending: string): string => join(this.folder, `leaf${number}.${ending}`)
     const [from, until] = days
-    await openssl(this.folder, [...newKey(file('key')), '-new', '-subj', '/CN=leaf', '-out', file('csr')])
+    await openssl(this.folder, [
+      ...newKey(file('key')),
+      '-new',
+      '-subj',
+      '/CN=leaf',
+      '-out',
+      file('csr'),
+    ])
     await writeFile(file('ext'), `subjectAltName=${names.join(',')}\n`)
     const dates = ['-startdate', atDay(from), '-enddate', atDay(until)]
     const files = ['-in', file('csr'), '-out', file('pem'), '-extfile', file('ext')]

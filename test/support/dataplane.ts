@@ -31,6 +31,7 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  SiteSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
@@ -55,6 +56,7 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
+  readonly sites?: readonly SiteSettings[]
   readonly udpOctetsMax?: number
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
@@ -125,6 +127,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
     listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
+    sites: options.sites ?? [],
     upstreams: (options.upstreams ?? []).map((upstream) => ({
       address: upstream.address,
       port: upstream.port,

@@ -168,7 +168,12 @@ function parseServer(label: string, target: string, defaultPort: number): Endpoi
 }
 
 /** The form in which equal upstreams are equal texts. */
-export function formatUpstream({ protocol, serverName, path, ...server }: UpstreamSettings): string {
+export function formatUpstream({
+  protocol,
+  serverName,
+  path,
+  ...server
+}: UpstreamSettings): string {
   const address = formatEndpoint(server)
   if (protocol === 'https') return `https://${serverName}${path}#${address}`
   return `${protocol}://${serverName === '' ? '' : `${serverName}@`}${address}`

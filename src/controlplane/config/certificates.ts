@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs'
 import type { Fault } from './addresses.ts'
 import { systemCode } from './plain.ts'
 
-const CERTIFICATE = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g
+const CERTIFICATE =
+  /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g
 
 /** Returns the certificates of a file of authorities as PEM, or what is wrong with it. */
 export function readAuthorities(file: string): string | Fault {

@@ -223,7 +223,12 @@ function checkListNames({ values, report }: Subject): void {
  */
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
-  for (const path of [...lists, ['image'], ['tls', 'caFile'], ...elementsAt(layered, ['essential', 'files'])]) {
+  for (const path of [
+    ...lists,
+    ['image'],
+    ['tls', 'caFile'],
+    ...elementsAt(layered, ['essential', 'files']),
+  ]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue
     const full = resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
@@ -235,7 +240,11 @@ function checkFiles({ layered, surroundings, report }: Subject): void {
 function checkAuthorities({ values, layered, surroundings, report }: Subject): void {
   const { caFile } = values.tls
   if (caFile === undefined) return
-  const full = resolveFrom(caFile, layered.originOf(['tls', 'caFile']), surroundings.workingDirectory)
+  const full = resolveFrom(
+    caFile,
+    layered.originOf(['tls', 'caFile']),
+    surroundings.workingDirectory,
+  )
   if (unreadable(full)) return
   const read = readAuthorities(full)
   if (isFault(read)) report(['tls', 'caFile'], `tls.caFile: ${read.fault}`, read.suggestion)

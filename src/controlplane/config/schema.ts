@@ -255,11 +255,15 @@ const LimitsConfig = z.strictObject({
 })
 
 const TlsConfig = z.strictObject({
-  caFile: z.string().min(1).optional().meta({
-    description:
-      'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
-      'must lead to, instead of the public ones; for a resolver of your own.',
-  }),
+  caFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
+        'must lead to, instead of the public ones; for a resolver of your own.',
+    }),
 })
 
 const LogConfig = z.strictObject({

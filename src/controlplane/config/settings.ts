@@ -71,6 +71,7 @@ export function dataplaneSettings(
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
+    sites: [],
     upstreams: configured ?? systemUpstreams,
     upstreamAuthorities,
     categories: categoriesOf(values),

@@ -4,15 +4,15 @@
  * such upstream do not pay for it.
  */
 import type { TLSSocket } from 'node:tls'
-import type { Client } from 'undici'
+import type { Client, buildConnector } from 'undici'
 import { OFFSET_ID, readU16 } from '../../wire/header.ts'
 import { QUERY_BLOCK_OCTETS, padMessage } from '../../wire/padding.ts'
 import { ageTtls } from '../../wire/records.ts'
 import { FAILURE_HTTP, FAILURE_NETWORK } from '../counters.ts'
 import type { UpstreamSettings } from '../settings.ts'
+import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
 import { HttpsQuery, type HttpsQueryEvents } from './https-query.ts'
-import type { Pending } from './pending.ts'
 import { Redial } from './redial.ts'
 import { ALPN_H2, TlsLink } from './tls-link.ts'
 
@@ -27,60 +27,72 @@ const HEADERS = {
   'content-type': 'application/dns-message',
 }
 
-type ConnectCallback = (error: Error | null, socket: TLSSocket | null) => void
+/** Always the same: the library reads meanings of its own into codes of TLS errors. */
+const NO_CONNECTION = new Error('there is no connection to the upstream')
+
+/** The query as a body of its own, for the try's message is written anew by the next try. */
+function paddedQuery({ message, octets }: Attempt): Buffer {
+  const body = Buffer.alloc(octets + QUERY_BLOCK_OCTETS)
+  body.set(message.subarray(0, octets))
+  return body.subarray(0, padMessage(body, octets, QUERY_BLOCK_OCTETS, body.length))
+}
+
+function destroy(client: Client): void {
+  void client.destroy(null)
+}
 
 /** One upstream over HTTP/2. */
 export class HttpsExchange implements Exchange, HttpsQueryEvents {
   readonly #settings: UpstreamSettings
   readonly #events: ExchangeEvents
   readonly #link: TlsLink
-  readonly #inFlight = new Map<Pending, HttpsQuery>()
+  readonly #inFlight = new Map<Attempt, HttpsQuery>()
   readonly #redial = new Redial()
   #createClient: (() => Client) | null = null
   #loading = false
   #client: Client | null = null
   /** A connection whose handshake goes on. */
   #dialled: TLSSocket | null = null
-  #connected = false
+  /** The connection that questions go over, once its peer is proved. */
+  #connection: TLSSocket | null = null
   #closed = false
   #usedMs = 0
   /** When the question was sent that opened the current connection. */
   #openedMs = 0
   #receivedMs = 0
 
-  constructor(
-    settings: UpstreamSettings,
-    events: ExchangeEvents,
-    authorities: string | undefined,
-  ) {
+  constructor(settings: UpstreamSettings, events: ExchangeEvents, authorities: string | undefined) {
     this.#settings = settings
     this.#events = events
     this.#link = new TlsLink(settings, authorities, ALPN_H2)
   }
 
-  send(pending: Pending): void {
-    if (!this.#connected && this.#redial.isTooEarly(pending.sentMs)) {
-      this.#events.failed(pending, this.#redial.reason)
+  send(attempt: Attempt): void {
+    if (this.#connection === null && this.#redial.isTooEarly(attempt.sentMs)) {
+      this.#events.failed(attempt, this.#redial.reason)
       return
     }
     if (this.#inFlight.size >= IN_FLIGHT_MAX) {
-      this.#events.failed(pending, FAILURE_NETWORK)
+      this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
-    pending.setId(ID)
-    this.#usedMs = pending.sentMs
-    const query = new HttpsQuery(pending, this)
-    this.#inFlight.set(pending, query)
+    attempt.setId(ID)
+    this.#usedMs = attempt.sentMs
+    const query = new HttpsQuery(attempt, paddedQuery(attempt), this)
+    this.#inFlight.set(attempt, query)
     if (this.#createClient !== null) this.#dispatch(query)
-    else if (!this.#loading) this.#openLibrary()
+    else if (!this.#loading) void this.#openLibrary()
   }
 
-  cancel(pending: Pending): void {
-    const query = this.#inFlight.get(pending)
+  cancel(attempt: Attempt): void {
+    const query = this.#inFlight.get(attempt)
     if (query === undefined) return
-    this.#inFlight.delete(pending)
+    this.#inFlight.delete(attempt)
     query.abandon()
-    const silent = pending.sentMs >= this.#openedMs && this.#receivedMs < pending.sentMs
+  }
+
+  overdue(attempt: Attempt): void {
+    const silent = attempt.sentMs >= this.#openedMs && this.#receivedMs < attempt.sentMs
     if (silent) this.#leaveClient()
   }
 
@@ -98,49 +110,45 @@ export class HttpsExchange implements Exchange, HttpsQueryEvents {
   }
 
   /** A response came whole; `ageSeconds` is how long it has lain in an HTTP cache. */
-  completed(pending: Pending, message: Uint8Array, ageSeconds: number): void {
-    this.#inFlight.delete(pending)
+  completed(attempt: Attempt, message: Uint8Array, ageSeconds: number): void {
+    this.#inFlight.delete(attempt)
     this.#usedMs = performance.now()
     this.#receivedMs = this.#usedMs
     const octets = message.length
-    const isReply = octets >= pending.questionEnd && readU16(message, OFFSET_ID) === ID
-    if (!isReply || !matchesQuestion(message, octets, pending)) {
+    const isReply = octets >= attempt.questionEnd && readU16(message, OFFSET_ID) === ID
+    if (!isReply || !matchesQuestion(message, octets, attempt)) {
       this.#events.mismatched()
-      this.#events.failed(pending, FAILURE_HTTP)
+      this.#events.failed(attempt, FAILURE_HTTP)
       return
     }
     if (ageSeconds > 0) ageTtls(message, octets, ageSeconds)
-    this.#events.replied(pending, message, octets)
+    this.#events.replied(attempt, message, octets, this.#receivedMs)
   }
 
   /** The upstream answered, but with no DNS message. */
-  refused(pending: Pending): void {
-    this.#inFlight.delete(pending)
+  refused(attempt: Attempt): void {
+    this.#inFlight.delete(attempt)
     this.#receivedMs = performance.now()
-    this.#events.failed(pending, FAILURE_HTTP)
+    this.#events.failed(attempt, FAILURE_HTTP)
   }
 
   /** The connection broke, or there never was one. */
-  broken(pending: Pending, wasSent: boolean): void {
-    this.#inFlight.delete(pending)
-    this.#events.failed(pending, wasSent ? FAILURE_NETWORK : this.#redial.reason)
+  broken(attempt: Attempt, wasSent: boolean): void {
+    this.#inFlight.delete(attempt)
+    this.#events.failed(attempt, wasSent ? FAILURE_NETWORK : this.#redial.reason)
   }
 
   #dispatch(query: HttpsQuery): void {
     if (this.#client === null) {
-      this.#openedMs = query.pending.sentMs
+      this.#openedMs = query.attempt.sentMs
       this.#client = this.#createClient!()
     }
-    const { message, octets } = query.pending
-    const body = Buffer.alloc(octets + QUERY_BLOCK_OCTETS)
-    body.set(message.subarray(0, octets))
-    const padded = padMessage(body, octets, QUERY_BLOCK_OCTETS, body.length)
     this.#client.dispatch(
       {
         method: 'POST',
         path: this.#settings.path,
         headers: HEADERS,
-        body: body.subarray(0, padded),
+        body: query.body,
         // Asking twice is harmless, and only such requests share a connection.
         idempotent: true,
       },
@@ -150,61 +158,61 @@ export class HttpsExchange implements Exchange, HttpsQueryEvents {
 
   /** The next question gets a new connection; what this one still brings is welcome. */
   #leaveClient(): void {
-    void this.#client?.close()
+    const client = this.#client
+    if (client === null) return
     this.#client = null
-    this.#connected = false
-    const dialled = this.#dialled
-    if (dialled === null) return
-    this.#dialled = null
-    this.#redial.failed(performance.now(), this.#link.reasonOf(dialled))
-    dialled.destroy()
+    this.#connection = null
+    this.#dialled?.destroy()
+    void client.close()
+    // What waits behind a dead connection would keep it for ever.
+    setTimeout(destroy, this.#link.idleMsMax, client).unref()
   }
 
-  #openLibrary(): void {
+  async #openLibrary(): Promise<void> {
     this.#loading = true
-    void import('undici').then((undici) => {
-      const { serverName, port } = this.#settings
-      this.#createClient = () =>
-        new undici.Client(`https://${serverName}:${port}`, {
-          allowH2: true,
-          pipelining: STREAMS_MAX,
-          maxConcurrentStreams: STREAMS_MAX,
-          // The forwarder's deadlines end every question.
-          headersTimeout: 0,
-          bodyTimeout: 0,
-          connect: (_options, callback) => this.#openConnection(callback as ConnectCallback),
-        })
-      if (this.#closed) return
-      for (const query of this.#inFlight.values()) this.#dispatch(query)
-    })
+    const undici = await import('undici')
+    const { serverName, port } = this.#settings
+    const options = {
+      allowH2: true,
+      pipelining: STREAMS_MAX,
+      maxConcurrentStreams: STREAMS_MAX,
+      // The forwarder's deadlines end every question.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: (_options: buildConnector.Options, callback: buildConnector.Callback): void =>
+        this.#openConnection(callback),
+    }
+    this.#createClient = () => new undici.Client(`https://${serverName}:${port}`, options)
+    if (this.#closed) return
+    for (const query of this.#inFlight.values()) this.#dispatch(query)
   }
 
-  #openConnection(callback: ConnectCallback): void {
+  #openConnection(callback: buildConnector.Callback): void {
     const socket = this.#link.open()
     this.#dialled = socket
     let open = true
-    const settle = (error: Error | null): void => {
+    const settle = (connected: boolean): void => {
       if (!open) return
       open = false
       if (this.#dialled === socket) this.#dialled = null
-      if (error === null) {
-        this.#connected = true
+      if (connected) {
+        this.#connection = socket
         this.#redial.succeeded()
         callback(null, socket)
       } else {
         this.#redial.failed(performance.now(), this.#link.reasonOf(socket))
-        // The library reads meanings of its own into codes of TLS errors.
-        callback(new Error(error.message), null)
+        callback(NO_CONNECTION, null)
       }
     }
     socket.once('secureConnect', () => {
-      if (socket.alpnProtocol === ALPN_H2) settle(null)
-      else socket.destroy(new Error('the upstream does not offer HTTP/2'))
+      if (socket.alpnProtocol === ALPN_H2) settle(true)
+      else socket.destroy()
     })
-    socket.on('error', (error) => settle(error))
+    // 'error' is always followed by 'close'.
+    socket.on('error', () => socket.destroy())
     socket.on('close', () => {
-      settle(new Error('the upstream closed the connection'))
-      this.#connected = false
+      settle(false)
+      if (this.#connection === socket) this.#connection = null
     })
     socket.unref()
   }

@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
-import type { Pending } from './pending.ts'
+import type { Attempt } from './attempt.ts'
 
 const STATUS_OK = 200
 const CONTENT_TYPE = 'application/dns-message'
@@ -19,14 +19,16 @@ const BROKEN = 2
 
 /** What an exchange is told, once per question. */
 export interface HttpsQueryEvents {
-  completed(pending: Pending, message: Uint8Array, ageSeconds: number): void
-  refused(pending: Pending): void
-  broken(pending: Pending, wasSent: boolean): void
+  completed(attempt: Attempt, message: Uint8Array, ageSeconds: number): void
+  refused(attempt: Attempt): void
+  broken(attempt: Attempt, wasSent: boolean): void
 }
 
 /** The library's handler of one request. */
 export class HttpsQuery implements Dispatcher.DispatchHandler {
-  readonly pending: Pending
+  readonly attempt: Attempt
+  /** The padded query. */
+  readonly body: Buffer
   readonly #events: HttpsQueryEvents
   #controller: Dispatcher.DispatchController | null = null
   #body: Buffer = NO_OCTETS
@@ -35,8 +37,9 @@ export class HttpsQuery implements Dispatcher.DispatchHandler {
   #abandoned = false
   #result = BROKEN
 
-  constructor(pending: Pending, events: HttpsQueryEvents) {
-    this.pending = pending
+  constructor(attempt: Attempt, body: Buffer, events: HttpsQueryEvents) {
+    this.attempt = attempt
+    this.body = body
     this.#events = events
   }
 
@@ -87,11 +90,11 @@ export class HttpsQuery implements Dispatcher.DispatchHandler {
   report(): void {
     if (this.#abandoned) return
     if (this.#result === COMPLETED) {
-      this.#events.completed(this.pending, this.#body, this.#ageSeconds)
+      this.#events.completed(this.attempt, this.#body, this.#ageSeconds)
     } else if (this.#result === REFUSED) {
-      this.#events.refused(this.pending)
+      this.#events.refused(this.attempt)
     } else {
-      this.#events.broken(this.pending, this.#controller !== null)
+      this.#events.broken(this.attempt, this.#controller !== null)
     }
   }
 

@@ -7,8 +7,8 @@ import { HEADER_OCTETS, OFFSET_ID, readU16, writeU16 } from '../../wire/header.t
 import { QUERY_BLOCK_OCTETS, padMessage } from '../../wire/padding.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
 import { FAILURE_NETWORK } from '../counters.ts'
+import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
-import type { Pending } from './pending.ts'
 import { NO_ID, drawId } from './random.ts'
 import { Redial } from './redial.ts'
 import type { StreamLink } from './stream-link.ts'
@@ -23,9 +23,9 @@ const LENGTH_OCTETS = 2
 export class TcpExchange implements Exchange {
   readonly #link: StreamLink
   readonly #events: ExchangeEvents
-  readonly #inFlight = new Map<number, Pending>()
-  /** Questions that wait for the connection to become ready. */
-  readonly #unsent = new Set<Pending>()
+  readonly #inFlight = new Map<number, Attempt>()
+  /** Framed queries that wait for the connection to become ready. */
+  readonly #unsent = new Map<Attempt, Uint8Array>()
   readonly #redial = new Redial()
   #socket: Socket | null = null
   #ready = false
@@ -40,45 +40,50 @@ export class TcpExchange implements Exchange {
     this.#events = events
   }
 
-  send(pending: Pending): void {
-    if (this.#socket === null && this.#redial.isTooEarly(pending.sentMs)) {
-      this.#events.failed(pending, this.#redial.reason)
+  send(attempt: Attempt): void {
+    if (this.#socket === null && this.#redial.isTooEarly(attempt.sentMs)) {
+      this.#events.failed(attempt, this.#redial.reason)
       return
     }
     const id = this.#inFlight.size >= IN_FLIGHT_MAX ? NO_ID : drawId(this.#inFlight)
     if (id === NO_ID) {
-      this.#events.failed(pending, FAILURE_NETWORK)
+      this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
-    pending.setId(id)
-    this.#inFlight.set(id, pending)
+    attempt.setId(id)
     this.#usedMs = performance.now()
+    const framed = this.#frame(attempt)
     if (this.#socket === null) {
-      this.#openedMs = pending.sentMs
+      this.#openedMs = attempt.sentMs
       this.#socket = this.#openSocket()
     }
-    if (this.#ready) this.#write(this.#socket, pending)
-    else this.#unsent.add(pending)
+    attempt.port = this.#socket
+    this.#inFlight.set(id, attempt)
+    if (this.#ready) this.#socket.write(framed)
+    else this.#unsent.set(attempt, framed)
   }
 
-  cancel(pending: Pending): void {
-    if (this.#inFlight.get(pending.id) === pending) this.#inFlight.delete(pending.id)
-    this.#unsent.delete(pending)
-    const silent = pending.sentMs >= this.#openedMs && this.#receivedMs < pending.sentMs
+  cancel(attempt: Attempt): void {
+    if (this.#inFlight.get(attempt.id) === attempt) this.#inFlight.delete(attempt.id)
+    this.#unsent.delete(attempt)
+  }
+
+  overdue(attempt: Attempt): void {
+    const silent = attempt.sentMs >= this.#openedMs && this.#receivedMs < attempt.sentMs
     if (silent) this.#leaveSocket()
   }
 
   sweep(nowMs: number): void {
-    const idle = this.#inFlight.size === 0 && nowMs - this.#usedMs > this.#link.idleMsMax
-    if (idle) this.#leaveSocket()
+    if (this.#inFlight.size > 0 || nowMs - this.#usedMs <= this.#link.idleMsMax) return
+    this.#socket?.end()
+    this.#leaveSocket()
   }
 
   close(): void {
     this.#inFlight.clear()
     this.#unsent.clear()
-    const socket = this.#socket
+    this.#socket?.destroy()
     this.#socket = null
-    socket?.destroy()
   }
 
   /** The next question gets a new connection; what this one still brings is welcome. */
@@ -86,22 +91,21 @@ export class TcpExchange implements Exchange {
     const socket = this.#socket
     if (socket === null) return
     this.#socket = null
-    this.#unsent.clear()
-    if (this.#ready) {
-      socket.end()
-      socket.setTimeout(this.#link.idleMsMax)
-    } else {
-      this.#redial.failed(performance.now(), this.#link.reasonOf(socket))
-      socket.destroy()
-    }
-    this.#ready = false
+    // No FIN yet: some servers answer nothing that they still owe once they have seen it.
+    if (this.#ready) socket.setTimeout(this.#link.idleMsMax)
+    else socket.destroy()
   }
 
   #openSocket(): Socket {
     const socket = this.#link.open()
     const reader = new StreamReader()
+    let wasReady = false
     this.#ready = false
-    socket.once(this.#link.readyEvent, () => this.#becomeReady(socket))
+    socket.once(this.#link.readyEvent, () => {
+      wasReady = true
+      this.#redial.succeeded()
+      if (this.#socket === socket) this.#becomeReady(socket)
+    })
     socket.on('data', (chunk) => {
       this.#receivedMs = performance.now()
       reader.push(chunk)
@@ -112,56 +116,55 @@ export class TcpExchange implements Exchange {
     // 'error' is always followed by 'close', where the open questions fail over.
     socket.on('error', () => socket.destroy())
     socket.on('timeout', () => socket.destroy())
-    socket.on('close', () => this.#closeSocket(socket))
+    socket.on('close', () => this.#closeSocket(socket, wasReady))
     socket.unref()
     return socket
   }
 
   #becomeReady(socket: Socket): void {
-    if (this.#socket !== socket) return
     this.#ready = true
-    this.#redial.succeeded()
-    for (const pending of this.#unsent) this.#write(socket, pending)
+    for (const framed of this.#unsent.values()) socket.write(framed)
     this.#unsent.clear()
   }
 
-  #write(socket: Socket, pending: Pending): void {
-    const room = pending.octets + (this.#link.pads ? QUERY_BLOCK_OCTETS : 0)
+  /** Returns the query behind its length: the try's message is written anew by the next try. */
+  #frame(attempt: Attempt): Uint8Array {
+    const pads = this.#link.pads
+    const room = attempt.octets + (pads ? QUERY_BLOCK_OCTETS : 0)
     const framed = new Uint8Array(LENGTH_OCTETS + room)
     const message = framed.subarray(LENGTH_OCTETS)
-    message.set(pending.message.subarray(0, pending.octets))
-    let octets = pending.octets
-    if (this.#link.pads) octets = padMessage(message, octets, QUERY_BLOCK_OCTETS, room)
+    message.set(attempt.message.subarray(0, attempt.octets))
+    const octets = pads
+      ? padMessage(message, attempt.octets, QUERY_BLOCK_OCTETS, room)
+      : attempt.octets
     writeU16(framed, 0, octets)
-    socket.write(framed.subarray(0, LENGTH_OCTETS + octets))
+    return framed.subarray(0, LENGTH_OCTETS + octets)
   }
 
   #received(message: Uint8Array): void {
     const octets = message.length
-    const pending =
+    const attempt =
       octets < HEADER_OCTETS ? undefined : this.#inFlight.get(readU16(message, OFFSET_ID))
-    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+    if (attempt === undefined || !matchesQuestion(message, octets, attempt)) {
       this.#events.mismatched()
       return
     }
-    this.#inFlight.delete(pending.id)
-    this.#usedMs = performance.now()
-    this.#events.replied(pending, message, octets)
+    this.#inFlight.delete(attempt.id)
+    this.#usedMs = this.#receivedMs
+    this.#events.replied(attempt, message, octets, this.#receivedMs)
   }
 
   /** The connection is gone: what it had not answered fails over. */
-  #closeSocket(socket: Socket): void {
-    if (this.#socket !== socket) return
-    this.#socket = null
-    let reason = FAILURE_NETWORK
-    if (!this.#ready) {
-      reason = this.#link.reasonOf(socket)
-      this.#redial.failed(performance.now(), reason)
+  #closeSocket(socket: Socket, wasReady: boolean): void {
+    const reason = wasReady ? FAILURE_NETWORK : this.#link.reasonOf(socket)
+    if (!wasReady) this.#redial.failed(performance.now(), reason)
+    if (this.#socket === socket) this.#socket = null
+    for (const attempt of Array.from(this.#inFlight.values())) {
+      // One failure may close a question, and with it other tries of this list.
+      if (attempt.port !== socket || this.#inFlight.get(attempt.id) !== attempt) continue
+      this.#inFlight.delete(attempt.id)
+      this.#unsent.delete(attempt)
+      this.#events.failed(attempt, reason)
     }
-    this.#ready = false
-    this.#unsent.clear()
-    const lost = [...this.#inFlight.values()]
-    this.#inFlight.clear()
-    for (const pending of lost) this.#events.failed(pending, reason)
   }
 }
