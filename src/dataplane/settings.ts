@@ -29,8 +29,15 @@ export interface Endpoint {
 }
 
 export interface UpstreamSettings extends Endpoint {
-  /** `udp` asks over UDP first and over TCP on truncation; `tcp` asks over TCP only. */
-  readonly protocol: 'udp' | 'tcp'
+  /**
+   * `udp` asks over UDP first and over TCP on truncation; `tcp`, `tls` (RFC 7858) and `https` (RFC
+   * 8484) ask that way only: nothing falls back to clear text.
+   */
+  readonly protocol: 'udp' | 'tcp' | 'tls' | 'https'
+  /** The name that the certificate must be for; empty for `udp` and `tcp`. */
+  readonly serverName: string
+  /** Path and query of a DNS-over-HTTPS resource; empty for the others. */
+  readonly path: string
   /** As the operator wrote it, for metrics and messages. */
   readonly label: string
 }
@@ -91,6 +98,8 @@ export interface DataplaneSettings {
   readonly allowFrom: readonly string[]
   readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
+  /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
+  readonly upstreamAuthorities: string | undefined
   readonly categories: readonly CategorySettings[]
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */

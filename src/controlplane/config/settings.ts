@@ -11,6 +11,7 @@ import type {
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
 import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
@@ -66,6 +67,7 @@ export function listenOf(values: ConfigValues): readonly Endpoint[] {
 export function dataplaneSettings(
   values: ConfigValues,
   systemUpstreams: readonly UpstreamSettings[],
+  upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
@@ -74,6 +76,7 @@ export function dataplaneSettings(
     allowFrom: [...new Set(prefixes)],
     sites: [],
     upstreams: configured ?? systemUpstreams,
+    upstreamAuthorities,
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
@@ -82,6 +85,18 @@ export function dataplaneSettings(
     forward: values.forward,
     cache: values.cache,
   }
+}
+
+/** Returns the certificates of `tls.caFile`, which has been looked at by then. */
+export function authoritiesOf(
+  values: ConfigValues,
+  layered: Layered,
+  workingDirectory: string,
+): string | undefined {
+  const { caFile } = values.tls
+  if (caFile === undefined) return undefined
+  const origin = layered.originOf(['tls', 'caFile'])
+  return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
