@@ -42,7 +42,7 @@ import { judgeAnswer } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
-import { setReplyOptions } from './reply-options.ts'
+import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import { sitesAlike, type DataplaneSettings } from './settings.ts'
 import {
@@ -73,6 +73,7 @@ export class Pipeline implements ForwardEvents {
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
@@ -90,6 +91,7 @@ export class Pipeline implements ForwardEvents {
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#replies = new Replies(settings, policy, counters, this.#reply)
+    this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, system)
   }
@@ -128,8 +130,7 @@ export class Pipeline implements ForwardEvents {
       client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
-    if (query.askedOptions !== 0)
-      setReplyOptions(query, client.proto, this.#settings.limits.tcpIdleMs)
+    if (query.askedOptions !== 0) this.#options.set(query, client)
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
@@ -195,6 +196,7 @@ export class Pipeline implements ForwardEvents {
     this.#policy = policy
     this.#replies.settings = settings
     this.#replies.policy = policy
+    this.#options.reload(settings)
     if (!sitesAlike(before, settings)) clearSites(this.#counters)
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()

@@ -28,12 +28,6 @@ import {
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
-  SITE_BLOCKED,
-  SITE_QUERIES,
-  TCP_ACCEPTED,
-  TCP_CLOSED_IDLE,
-  TCP_CONNECTIONS,
-  TCP_REJECTED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -42,6 +36,16 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
+import { CLIENT_METRICS } from './client-metrics.ts'
+import {
+  define,
+  labelled,
+  single,
+  slotMetric,
+  type Definition,
+  type Sample,
+  type Slots,
+} from './metric-definition.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -74,23 +78,6 @@ const RCODE_NAMES = [
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
-
-type Labels = Readonly<Record<string, string>>
-
-interface Sample {
-  readonly labels: Labels
-  readonly value: number
-  readonly metricName?: string
-}
-
-type Slots = Float64Array
-
-interface Definition {
-  readonly name: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly help: string
-  samples(slots: Slots, facts: ServerFacts): readonly Sample[]
-}
 
 /** A metric whose samples are made when it is scraped; prom-client does the formatting. */
 class ScrapedMetric {
@@ -158,10 +145,6 @@ function register(
   Reflect.apply(registry.registerMetric, registry, [metric])
 }
 
-function single(value: number): readonly Sample[] {
-  return [{ labels: {}, value }]
-}
-
 function perUpstream(offset: number) {
   return (slots: Slots, facts: ServerFacts): readonly Sample[] =>
     facts.upstreams.map((upstream, index) => ({
@@ -170,22 +153,8 @@ function perUpstream(offset: number) {
     }))
 }
 
-function perSite(offset: number) {
-  return (slots: Slots, facts: ServerFacts): readonly Sample[] =>
-    facts.sites.map((site, index) => ({ labels: { site }, value: slots[offset + index]! }))
-}
-
 function perFilter(read: (filter: FilterFacts) => number) {
   return (_slots: Slots, facts: ServerFacts): readonly Sample[] => single(read(facts.filter))
-}
-
-function slotMetric(offset: number) {
-  return (slots: Slots): readonly Sample[] => single(slots[offset]!)
-}
-
-function labelled(offset: number, label: string, values: readonly string[]) {
-  return (slots: Slots): readonly Sample[] =>
-    values.map((value, index) => ({ labels: { [label]: value }, value: slots[offset + index]! }))
 }
 
 function queries(slots: Slots): readonly Sample[] {
@@ -268,15 +237,6 @@ function cacheLookups(slots: Slots): readonly Sample[] {
   }))
 }
 
-function define(
-  name: string,
-  type: Definition['type'],
-  help: string,
-  samples: Definition['samples'],
-): Definition {
-  return { name, type, help, samples }
-}
-
 const DEFINITIONS: readonly Definition[] = [
   define('build_info', 'gauge', 'Always 1; the version that runs.', (_slots, facts) => [
     { labels: { version: facts.version, node: process.versions.node }, value: 1 },
@@ -314,38 +274,8 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the system would not send.',
     slotMetric(UDP_SEND_ERRORS),
   ),
-  define('tcp_connections', 'gauge', 'Open client connections.', slotMetric(TCP_CONNECTIONS)),
-  define(
-    'tcp_connections_accepted_total',
-    'counter',
-    'Client connections accepted.',
-    slotMetric(TCP_ACCEPTED),
-  ),
-  define(
-    'tcp_connections_rejected_total',
-    'counter',
-    'Client connections over a limit.',
-    slotMetric(TCP_REJECTED),
-  ),
-  define(
-    'tcp_connections_timed_out_total',
-    'counter',
-    'Client connections closed because they were idle, slow or in the way.',
-    slotMetric(TCP_CLOSED_IDLE),
-  ),
+  ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
-  define(
-    'site_queries_total',
-    'counter',
-    'Messages received, by the site of the client.',
-    perSite(SITE_QUERIES),
-  ),
-  define(
-    'site_blocked_total',
-    'counter',
-    'Blocks answered, by the site of the client.',
-    perSite(SITE_BLOCKED),
-  ),
   define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
     facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
   ),

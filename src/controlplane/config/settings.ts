@@ -3,8 +3,10 @@
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import type { DataplaneSettings, Endpoint, UpstreamSettings } from '../../dataplane/settings.ts'
+import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
 import { accepted, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import {
@@ -34,6 +36,8 @@ export interface ControlSettings {
   readonly image: string | undefined
   /** Absolute paths; the file that ships is always the first. */
   readonly essentialFiles: readonly string[]
+  /** Undefined when server cookies are off. */
+  readonly cookies: CookieSource | undefined
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
@@ -68,6 +72,7 @@ export function listenOf(values: ConfigValues): readonly Endpoint[] {
 export function dataplaneSettings(
   values: ConfigValues,
   systemUpstreams: readonly UpstreamSettings[],
+  upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
   const categories = categoriesOf(values)
@@ -77,14 +82,28 @@ export function dataplaneSettings(
     allowFrom: [...new Set(prefixes)],
     sites: sitesOf(values, categories),
     upstreams: configured ?? systemUpstreams,
+    upstreamAuthorities,
     categories: categories.map(([name, category]) => categorySettings(name, category)),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
+    cookies: undefined,
     limits: values.limits,
     rate: rateSettings(values),
     forward: values.forward,
     cache: values.cache,
   }
+}
+
+/** Returns the certificates of `tls.caFile`, which has been looked at by then. */
+export function authoritiesOf(
+  values: ConfigValues,
+  layered: Layered,
+  workingDirectory: string,
+): string | undefined {
+  const { caFile } = values.tls
+  if (caFile === undefined) return undefined
+  const origin = layered.originOf(['tls', 'caFile'])
+  return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
@@ -122,12 +141,22 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     siteNames: siteNamesOf(values),
     siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
+}
+
+function cookiesOf(
+  { edns }: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CookieSource | undefined {
+  if (!edns.cookies) return undefined
+  const file = edns.cookieSecretFile
+  return { secretFile: file && locate(file, ['edns', 'cookieSecretFile']) }
 }
 
 function listsOf(
