@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ClientAccess, isReflectorPort } from '../../src/dataplane/transport/client-access.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const access = new ClientAccess([
   '127.0.0.0/8',
@@ -52,6 +53,7 @@ describe('the access list', () => {
 })
 
 test('the ports of reflectors, and port 0, get no answer', () => {
+  conforms('loop-dos', 'source-port-0')
   const refused = Array.from({ length: 65_536 }, (_, port) => port).filter(isReflectorPort)
   expect(refused).toEqual([0, 7, 13, 17, 19, 37])
 })

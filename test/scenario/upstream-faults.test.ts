@@ -25,6 +25,7 @@ import {
   wrongQuestion,
   type ReceivedQuery,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const QUICK = { tryTimeoutMs: 80, totalTimeoutMs: 400, triesMax: 3 }
 
@@ -77,6 +78,7 @@ describe('a reply that answers another question', () => {
       },
     },
   ])('($what) is ignored, and the right one that follows wins', async ({ bad }) => {
+    conforms('reply-match', 'blind-spoofing', 'first-malformed')
     const upstream = await startScriptedUpstream((query) => [bad(query), bad(query), right(query)])
     const server = await startDataplane({ upstreams: [upstream] })
     for (const ask of [askUdp, askTcp]) {
@@ -99,6 +101,7 @@ describe('a reply that answers another question', () => {
   })
 
   test('is ignored when it comes from another port', async () => {
+    conforms('reply-match')
     const upstream = await startScriptedUpstream((query) => [
       { octets: wrong(query), as: 'spoofed' },
     ])
@@ -107,6 +110,7 @@ describe('a reply that answers another question', () => {
   })
 
   test('does not win by number: 200 wrong ids lose against one right reply', async () => {
+    conforms('blind-spoofing')
     const upstream = await startScriptedUpstream((query) => {
       const guesses = Array.from({ length: 200 }, (_, index) => {
         const guess = wrong(query)
@@ -145,6 +149,7 @@ describe('when an upstream fails, the next one is asked', () => {
   })
 
   test('at once when its port is closed', async () => {
+    conforms('dead-upstream')
     const closed = { address: '127.0.0.1', port: await freePort() }
     const server = await startDataplane({ upstreams: [closed, await startScriptedUpstream()] })
     const startMs = Date.now()

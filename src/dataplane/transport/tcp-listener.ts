@@ -25,6 +25,7 @@ import { StreamReader } from '../../wire/stream-reader.ts'
 import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
+import { ReplyGather } from './reply-gather.ts'
 
 /** How often idle connections are looked for, at most. */
 const SWEEP_MS_MAX = 1000
@@ -45,8 +46,11 @@ class TcpConnection implements ReplySink {
   partialSinceMs: number
   #awaitsMessage = true
   #paused = false
-  #answering = false
   #ended = false
+  /** Late answers wait for the end of the turn. */
+  #corked = false
+  readonly #uncork: () => void
+  readonly #onTick: () => void
 
   constructor(socket: Socket, address: string, listener: TcpListener) {
     this.socket = socket
@@ -54,6 +58,11 @@ class TcpConnection implements ReplySink {
     this.#listener = listener
     this.activeMs = performance.now()
     this.partialSinceMs = this.activeMs
+    this.#uncork = () => {
+      this.#corked = false
+      socket.uncork()
+    }
+    this.#onTick = () => this.#readOn()
     socket.on('data', (chunk) => this.#received(chunk))
     socket.on('drain', () => this.#moved())
     socket.on('end', () => this.#halfClosed())
@@ -69,10 +78,19 @@ class TcpConnection implements ReplySink {
   /** A connection is its own address. */
   hold(): void {}
 
-  /** An answer that had to be waited for. */
+  /** An answer that had to be waited for; those of one turn leave together. */
   send(reply: Uint8Array, octets: number): boolean {
     this.inFlight--
-    const sent = this.#write(reply, octets)
+    const socket = this.socket
+    const sent = socket.writable
+    if (sent) {
+      if (!this.#corked) {
+        this.#corked = true
+        socket.cork()
+        process.nextTick(this.#uncork)
+      }
+      socket.write(framed(reply, octets))
+    }
     this.#moved()
     return sent
   }
@@ -92,7 +110,7 @@ class TcpConnection implements ReplySink {
   /** Something was sent: read on where reading had stopped. */
   #moved(): void {
     this.activeMs = performance.now()
-    if (this.#paused && !this.#answering && this.#mayRead()) this.#answerAll()
+    this.#readOn()
     this.#endIfDone()
   }
 
@@ -106,19 +124,27 @@ class TcpConnection implements ReplySink {
     if (this.#ended && this.inFlight === 0 && !this.socket.writableEnded) this.socket.end()
   }
 
+  #readOn(): void {
+    if (!this.#paused || this.socket.destroyed || !this.#mayRead()) return
+    // In the middle of an answer, perhaps to another connection: its replies are being gathered.
+    if (this.#listener.isGathering) process.nextTick(this.#onTick)
+    else this.#answerAll()
+  }
+
+  /** False when the client reads too slowly or waits for too much. */
   #mayRead(): boolean {
-    const limits = this.#listener.limits
+    const listener = this.#listener
+    const limits = listener.limits
     return (
       this.inFlight < limits.tcpInFlightMax &&
-      this.socket.writableLength < limits.tcpUnsentOctetsMax
+      this.socket.writableLength + listener.gather.length < limits.tcpUnsentOctetsMax
     )
   }
 
   /** Handles every complete message; their answers leave in one write. */
   #answerAll(): void {
     const socket = this.socket
-    socket.cork()
-    this.#answering = true
+    this.#listener.isGathering = true
     let mayRead = this.#mayRead()
     let message = mayRead ? this.#reader.next() : null
     while (message !== null) {
@@ -126,8 +152,8 @@ class TcpConnection implements ReplySink {
       mayRead = this.#mayRead()
       message = mayRead ? this.#reader.next() : null
     }
-    this.#answering = false
-    socket.uncork()
+    this.#writeGathered()
+    this.#listener.isGathering = false
     if (mayRead && this.#reader.partialOctets > 0 && !this.#awaitsMessage) {
       this.#awaitsMessage = true
       this.partialSinceMs = this.activeMs
@@ -140,39 +166,47 @@ class TcpConnection implements ReplySink {
   }
 
   #handle(message: Uint8Array): void {
-    const handler = this.#listener.handler
-    const receivedMs = performance.now()
+    const { handler, reply, gather, family } = this.#listener
     this.#awaitsMessage = false
     this.inFlight++
     const octets = handler.handle(
       message,
       message.length,
-      this.#listener.reply,
+      reply,
       PROTO_TCP,
-      this.#listener.family,
+      family,
       this,
-      receivedMs,
+      this.activeMs,
     )
     if (octets < 0) return
     this.inFlight--
     if (octets === 0) return
-    const code = handler.replyCode
-    if (this.#write(this.#listener.reply, octets)) {
-      handler.countSent(code, performance.now() - receivedMs)
-    } else {
-      handler.countUnsent()
-    }
+    if (gather.isFullFor(octets)) this.#writeGathered()
+    gather.add(reply, octets, handler.replyCode)
   }
 
-  #write(reply: Uint8Array, octets: number): boolean {
-    if (!this.socket.writable) return false
-    const framed = Buffer.allocUnsafe(LENGTH_OCTETS + octets)
-    framed[0] = octets >>> 8
-    framed[1] = octets
-    framed.set(reply.subarray(0, octets), LENGTH_OCTETS)
-    this.socket.write(framed)
-    return true
+  /** Writes what is gathered, and counts it. */
+  #writeGathered(): void {
+    const { handler, gather } = this.#listener
+    const replies = gather.replies
+    if (replies === 0) return
+    const sent = this.socket.writable
+    if (sent) this.socket.write(gather.copy())
+    const milliseconds = performance.now() - this.activeMs
+    for (let index = 0; index < replies; index++) {
+      if (sent) handler.countSent(gather.codeOf(index), milliseconds)
+      else handler.countUnsent()
+    }
+    gather.clear()
   }
+}
+
+function framed(reply: Uint8Array, octets: number): Buffer {
+  const message = Buffer.allocUnsafe(LENGTH_OCTETS + octets)
+  message[0] = octets >>> 8
+  message[1] = octets
+  message.set(reply.subarray(0, octets), LENGTH_OCTETS)
+  return message
 }
 
 /** One listen address: accepts connections, keeps them within the limits. */
@@ -182,8 +216,10 @@ export class TcpListener {
   readonly #connections = new Set<TcpConnection>()
   readonly #perClient = new Map<string, number>()
   readonly #sweepTimer: NodeJS.Timeout
-  /** Answers are written here, then copied behind their length. */
+  /** Answers are written here, then gathered behind their length. */
   readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  readonly gather = new ReplyGather()
+  isGathering = false
   readonly handler: QueryHandler
   readonly family: number
   access: ClientAccess

@@ -1,0 +1,62 @@
+/**
+ * Replies to one read of a TCP connection, framed one behind another (RFC 1035 4.2.2), so that they
+ * leave in one write. One per listener: it is empty between two reads.
+ */
+import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
+
+const LENGTH_OCTETS = 2
+/** Room for the largest reply, and for those of an ordinary read. */
+const GATHER_OCTETS = LENGTH_OCTETS + MESSAGE_OCTETS_MAX
+/** Replies kept before they are written: more than a read of small queries brings. */
+const REPLIES_MAX = 1024
+
+/** Framed replies and how each is counted once it is written. */
+export class ReplyGather {
+  readonly #octets = Buffer.allocUnsafeSlow(GATHER_OCTETS)
+  readonly #codes = new Uint16Array(REPLIES_MAX)
+  #length = 0
+  #replies = 0
+
+  /** Octets that are gathered, lengths included. */
+  get length(): number {
+    return this.#length
+  }
+
+  get replies(): number {
+    return this.#replies
+  }
+
+  /** True when a reply of that many octets needs the others to be written first. */
+  isFullFor(octets: number): boolean {
+    return this.#replies === REPLIES_MAX || this.#length + LENGTH_OCTETS + octets > GATHER_OCTETS
+  }
+
+  /** Takes a copy of the first `octets` of `reply`; `isFullFor` has to be false. */
+  add(reply: Uint8Array, octets: number, code: number): void {
+    const into = this.#octets
+    const at = this.#length
+    into[at] = octets >>> 8
+    into[at + 1] = octets
+    const start = at + LENGTH_OCTETS
+    for (let i = 0; i < octets; i++) into[start + i] = reply[i]!
+    this.#length = start + octets
+    this.#codes[this.#replies++] = code
+  }
+
+  /** What `add` was told of the reply at `index`. */
+  codeOf(index: number): number {
+    return this.#codes[index]!
+  }
+
+  /** Returns the gathered octets in a buffer of their own: the socket may keep it. */
+  copy(): Buffer {
+    const copied = Buffer.allocUnsafe(this.#length)
+    this.#octets.copy(copied, 0, 0, this.#length)
+    return copied
+  }
+
+  clear(): void {
+    this.#length = 0
+    this.#replies = 0
+  }
+}
