@@ -93,6 +93,11 @@ export async function startWorker(
     libc,
     upstreamPortsMax: start.upstreamPortsMax,
   })
+  if (start.redis !== undefined) {
+    // ioredis takes memory, so it is loaded only where it is used.
+    const { RedisCache } = await import('./cache/redis-cache.ts')
+    pipeline.shared = new RedisCache(start.redis, counters, pipeline)
+  }
   const worker = new DataplaneWorker(pipeline)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []

@@ -31,6 +31,7 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  RedisSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
@@ -57,6 +58,7 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
+  readonly redis?: RedisSettings
 }
 
 export interface UpstreamOption extends Endpoint {
@@ -241,6 +243,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     shared: false,
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
+    redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
   return new Dataplane(

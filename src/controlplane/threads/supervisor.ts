@@ -9,6 +9,7 @@ import {
   DROPPED,
   DROP_STOPPED,
   IN_FLIGHT,
+  REDIS,
   TCP_CONNECTIONS,
   createCounters,
   type Counters,
@@ -20,7 +21,8 @@ import type {
   ToWorker,
   WorkerStart,
 } from '../../dataplane/messages.ts'
-import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
+import type { DataplaneSettings, Endpoint, RedisSettings } from '../../dataplane/settings.ts'
+import { REDIS_GAUGES } from '../../dataplane/redis-counters.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { descriptorsMax } from './descriptors.ts'
@@ -63,6 +65,7 @@ interface Slot {
 export class Supervisor {
   readonly #slots: Slot[] = []
   readonly #events: SupervisorEvents
+  readonly #redis: RedisSettings | undefined
   #settings: DataplaneSettings
   #policy: PolicyMessage
   #endpoints: readonly BoundEndpoint[] = []
@@ -72,8 +75,15 @@ export class Supervisor {
   #upstreamPortsMax = 0
   #libc: Libc | NoLibc = { why: 'not asked yet' }
 
-  constructor(settings: DataplaneSettings, policy: PolicyMessage, events: SupervisorEvents) {
+  /** @param redis the shared cache, for the life of the supervisor; undefined: none. */
+  constructor(
+    settings: DataplaneSettings,
+    policy: PolicyMessage,
+    redis: RedisSettings | undefined,
+    events: SupervisorEvents,
+  ) {
     this.#settings = settings
+    this.#redis = redis
     this.#policy = policy
     this.#events = events
   }
@@ -175,6 +185,7 @@ export class Supervisor {
       shared: this.#shared,
       upstreamPortsMax: this.#upstreamPortsMax,
       descriptors: bound?.descriptors,
+      redis: this.#redis,
     }
     const thread = new Worker(WORKER_FILE, {
       workerData,
@@ -216,6 +227,7 @@ export class Supervisor {
     counters[dropped] = counters[dropped]! + counters[IN_FLIGHT]!
     counters[IN_FLIGHT] = 0
     counters[TCP_CONNECTIONS] = 0
+    for (const gauge of REDIS_GAUGES) counters[REDIS + gauge] = 0
     for (const answer of slot.answers.splice(0)) {
       answer({ kind: 'failed', code: 'ERR_WORKER', message: `a worker died: ${reason}` })
     }

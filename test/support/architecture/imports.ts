@@ -17,7 +17,7 @@ const RANKS: Readonly<Record<string, number>> = {
 const DATAPLANE_ROOMS = new Set(['transport', 'policy', 'cache', 'upstream'])
 
 /** Files of the data plane that every room of it may import; they import none of the rooms. */
-const DATAPLANE_SHARED = new Set(['query.ts', 'settings.ts', 'counters.ts'])
+const DATAPLANE_SHARED = new Set(['query.ts', 'settings.ts', 'counters.ts', 'redis-counters.ts'])
 
 /** The only files of the data plane that know all its rooms. */
 const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
@@ -35,6 +35,8 @@ const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/transport': ['node:dgram', 'node:net'],
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
+  // HMAC of a question, AES-GCM of an answer.
+  'src/dataplane/cache': ['node:crypto'],
   // The image's checksum, once per start.
   'src/trie/digest.ts': ['node:crypto'],
 }
