@@ -27,6 +27,7 @@ import {
 import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
 import type { SharedValue } from './cache/shared-value.ts'
 import { SOUND } from './cache/value-check.ts'
+import type { Client } from './client.ts'
 import {
   CACHE_HIT,
   CACHE_LOOKUPS,
@@ -51,6 +52,7 @@ import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import { Replies } from './replies.ts'
+import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import {
@@ -58,9 +60,9 @@ import {
   forwardsAlike,
   type ForwardEvents,
   type Forwarder,
-  type SystemSockets,
 } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
+import type { SystemSockets } from './upstream/upstream.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
@@ -81,6 +83,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
@@ -100,6 +103,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#replies = new Replies(settings, policy, counters, this.#reply)
+    this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, system)
   }
@@ -128,8 +132,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     message: Uint8Array,
     octets: number,
     out: Uint8Array,
-    proto: number,
-    family: number,
+    client: Client,
     sink: ReplySink,
     receivedMs: number,
   ): number {
@@ -137,11 +140,12 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
-    count(this.#counters, querySlot(proto, family, hasType ? query.type : 0))
+    count(this.#counters, querySlot(client.proto, client.family, hasType ? query.type : 0))
     query.replyOctetsMax =
-      proto === PROTO_UDP
+      client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
+    if (query.askedOptions !== 0) this.#options.set(query, client)
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
@@ -198,6 +202,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#policy = policy
     this.#replies.settings = settings
     this.#replies.policy = policy
+    this.#options.reload(settings)
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
@@ -216,46 +221,51 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#shared?.close()
   }
 
-  /** An upstream's reply: checked, judged by policy, kept, and given to all who wait. */
-  answered(pending: Pending, message: Uint8Array, octets: number): boolean {
+  /** An upstream's reply is walked once: false when any octet is out of place. */
+  readable(pending: Pending, message: Uint8Array, octets: number): boolean {
     const facts = this.#facts
     if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
     // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
-    if (facts.rcode > 0xf || facts.truncated) return false
-    const entry = this.#createEntry(message, facts, pending, performance.now())
+    return facts.rcode <= 0xf && !facts.truncated
+  }
+
+  /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
+  answered(pending: Pending, message: Uint8Array, nowMs: number): void {
+    const facts = this.#facts
+    const entry = this.#createEntry(message, facts, pending, nowMs)
     if (facts.ttlSeconds > 0) {
       this.#cache.set(pending.key, entry)
       const { ruleStart, list } = this.#policy
       this.#shared?.write(pending, message, facts, entry, this.#alias, ruleStart, list)
     }
-    this.#settle(pending, entry, OUTCOME_FORWARDED)
-    return true
+    this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
   }
 
   /** No upstream answered: SERVFAIL says so to all who wait (RFC 8914 4.23). */
   unanswered(pending: Pending): void {
-    this.#settle(pending, null, OUTCOME_ERROR)
+    this.#settle(pending, null, OUTCOME_ERROR, performance.now())
   }
 
   /** Redis has an answer: it counts as an upstream's would that came when it was stored. */
   sharedFound(pending: Pending, value: SharedValue, facts: AnswerFacts, storedMs: number): number {
     const entry = this.#createEntry(value.message, facts, pending, storedMs)
-    if (performance.now() >= entry.expiresMs) return REJECTED_EXPIRY
+    const nowMs = performance.now()
+    if (nowMs >= entry.expiresMs) return REJECTED_EXPIRY
     const isOurPolicy = value.stamp === this.#policy.stamp
     if (isOurPolicy && value.category !== entry.category) return REJECTED_VERDICT
     this.#cache.set(pending.key, entry)
-    this.#settle(pending, entry, OUTCOME_CACHED)
+    this.#settle(pending, entry, OUTCOME_CACHED, nowMs)
     return SOUND
   }
 
   /** Redis has no answer: the upstream is asked. */
   sharedMissed(pending: Pending): void {
-    this.#forwarder.ask(pending)
+    this.#forwarder.ask(pending, performance.now())
   }
 
   /** Redis takes long: the upstream is asked besides, and the first answer wins. */
   sharedLate(pending: Pending): void {
-    this.#forwarder.ask(pending)
+    this.#forwarder.ask(pending, performance.now())
   }
 
   /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
@@ -302,14 +312,14 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
-      if (this.#shared === null || !this.#shared.read(pending)) this.#forwarder.ask(pending)
+      const isReading = this.#shared !== null && this.#shared.read(pending)
+      if (!isReading) this.#forwarder.ask(pending, receivedMs)
     }
     return PENDING
   }
 
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */
-  #settle(pending: Pending, entry: CacheEntry | null, outcome: number): void {
-    const nowMs = performance.now()
+  #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
     const policyChanged = pending.stamp !== this.#policy.stamp
     this.#shared?.forget(pending)
     // An upstream that was asked besides still works on it: its record stays until it is done.

@@ -2,13 +2,8 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AnswerFacts, inspectAnswer } from '../../src/wire/answer.ts'
 import { ParsedQuery, parseQuery } from '../../src/wire/query.ts'
-import {
-  NO_EXTENDED_ERROR,
-  REPLY_SLACK_OCTETS,
-  writeStored,
-  type ExtendedError,
-  type StoredAnswer,
-} from '../../src/wire/reply.ts'
+import { NO_EXTENDED_ERROR, type ExtendedError } from '../../src/wire/opt.ts'
+import { REPLY_SLACK_OCTETS, writeStored, type StoredAnswer } from '../../src/wire/reply.ts'
 import {
   decodeMessage,
   encodeQuery,

@@ -1,13 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { ParsedQuery, parseQuery } from '../../src/wire/query.ts'
+import { NO_EXTENDED_ERROR, type ExtendedError } from '../../src/wire/opt.ts'
 import {
-  NO_EXTENDED_ERROR,
   REPLY_SLACK_OCTETS,
   writeAddress,
   writeHinfo,
   writeNegative,
   writeRcode,
-  type ExtendedError,
 } from '../../src/wire/reply.ts'
 import {
   decodeMessage,

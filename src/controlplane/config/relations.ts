@@ -2,7 +2,8 @@
 
 import type { Endpoint } from '../../dataplane/settings.ts'
 import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
-import { parseEndpoint, parseUpstream } from './addresses.ts'
+import { formatUpstream, isFault, parseEndpoint, parseUpstream } from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
@@ -48,6 +49,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['lists', 'image'], checkSources],
   [['lists'], checkListNames],
   [[], checkFiles],
+  [['tls'], checkAuthorities],
   [['stateDirectory'], checkStateDirectory],
   [['redis', 'stateDirectory'], checkRedis],
 ]
@@ -115,7 +117,7 @@ function checkUpstreamTwice({ values, report }: Subject): void {
   const seen = new Set<string>()
   for (const [index, text] of (values.upstreams ?? []).entries()) {
     const upstream = accepted(parseUpstream(text))
-    const identity = `${upstream.protocol}://${formatEndpoint(upstream)}`
+    const identity = formatUpstream(upstream)
     if (seen.has(identity)) {
       report(['upstreams', index], `upstreams[${index}]: ${identity} is given twice`)
     }
@@ -224,8 +226,9 @@ function checkListNames({ values, report }: Subject): void {
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
   const redis = REDIS_FILES.map((key) => ['redis', key])
-  const others = [['image'], ...redis, ...elementsAt(layered, ['essential', 'files'])]
-  for (const path of [...lists, ...others]) {
+  const others = [['image'], ['tls', 'caFile'], ...redis]
+  const more = elementsAt(layered, ['essential', 'files'])
+  for (const path of [...lists, ...others, ...more]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue
     const full = resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
@@ -260,6 +263,19 @@ function checkRedis({ values, report, reportKey }: Subject): void {
       'write rediss in redis.url',
     )
   }
+}
+
+function checkAuthorities({ values, layered, surroundings, report }: Subject): void {
+  const { caFile } = values.tls
+  if (caFile === undefined) return
+  const full = resolveFrom(
+    caFile,
+    layered.originOf(['tls', 'caFile']),
+    surroundings.workingDirectory,
+  )
+  if (unreadable(full)) return
+  const read = readAuthorities(full)
+  if (isFault(read)) report(['tls', 'caFile'], `tls.caFile: ${read.fault}`, read.suggestion)
 }
 
 function elementsAt({ tree }: Layered, path: KeyPath): readonly KeyPath[] {
