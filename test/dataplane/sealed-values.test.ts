@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { NO_SEAL, NO_VERSION, OPENED, SEAL_OCTETS, Seal } from '../../src/dataplane/cache/seal.ts'
 import { SharedKeys } from '../../src/dataplane/cache/shared-keys.ts'
