@@ -34,6 +34,7 @@ import type {
   LimitSettings,
   RateLimit,
   RateSettings,
+  RedisSettings,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
@@ -66,6 +67,7 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
+  readonly redis?: RedisSettings
 }
 
 /** A site; categories that it does not name are as everywhere. */
@@ -293,6 +295,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     shared: false,
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
+    redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
   return new Dataplane(

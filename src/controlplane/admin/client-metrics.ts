@@ -7,13 +7,7 @@ import {
   TCP_CONNECTIONS,
   TCP_REJECTED,
 } from '../../dataplane/counters.ts'
-import {
-  define,
-  slotMetric,
-  type Definition,
-  type Sample,
-  type Slots,
-} from './metric-definition.ts'
+import { define, slotMetric, type Definition, type Sample, type Slots } from './definition.ts'
 import type { ServerFacts } from './server-facts.ts'
 
 function perSite(offset: number) {

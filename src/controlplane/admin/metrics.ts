@@ -45,7 +45,8 @@ import {
   type Definition,
   type Sample,
   type Slots,
-} from './metric-definition.ts'
+} from './definition.ts'
+import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -231,10 +232,11 @@ function upstreamUp(slots: Slots, facts: ServerFacts): readonly Sample[] {
 }
 
 function cacheLookups(slots: Slots): readonly Sample[] {
-  return CACHE_RESULTS.map((result, index) => ({
+  const memory = CACHE_RESULTS.map((result, index) => ({
     labels: { tier: 'memory', result },
     value: slots[CACHE_LOOKUPS + index]!,
   }))
+  return [...memory, ...redisLookups(slots)]
 }
 
 const DEFINITIONS: readonly Definition[] = [
@@ -316,9 +318,7 @@ const DEFINITIONS: readonly Definition[] = [
     'Answers that had to leave for others.',
     slotMetric(CACHE_EVICTIONS),
   ),
-  define('redis_up', 'gauge', '1 when a shared cache is configured and reachable.', () =>
-    single(0),
-  ),
+  ...REDIS_METRICS,
   define('upstream_up', 'gauge', '0 while an upstream is passed over.', upstreamUp),
   define('upstream_queries_total', 'counter', 'Tries.', perUpstream(UPSTREAM_QUERIES)),
   define('upstream_responses_total', 'counter', 'Replies.', perUpstream(UPSTREAM_RESPONSES)),

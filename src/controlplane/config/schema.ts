@@ -9,6 +9,7 @@
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { parseEndpoint, parsePrefix, parseUpstream, PRIVATE_PREFIXES } from './addresses.ts'
+import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import {
   NAME_CHARS_MAX,
@@ -295,6 +296,9 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  redis: RedisConfig.prefault({}).meta({
+    description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

@@ -59,6 +59,16 @@ export class CacheEntry implements StoredAnswer {
     this.storedMs = nowMs
     this.expiresMs = nowMs + facts.ttlSeconds * 1000
   }
+
+  /**
+   * The verdict in one number, as it is shared under its policy stamp: bit of the first category
+   * that matched, -1 when none did, -2 for an answer that nobody may have.
+   */
+  get category(): number {
+    const { matched } = this
+    if (matched !== 0) return 31 - Math.clz32(matched & -matched)
+    return this.bar === 0 ? -1 : -2
+  }
 }
 
 const NO_NAMES = new Uint8Array(0)

@@ -28,7 +28,8 @@ export interface JudgedAnswer {
  * Derives `matched` and `bar`. An essential name passes wherever it leads: a hospital behind a
  * listed host of a content network stays a hospital.
  *
- * @param asked is filled with each name in turn.
+ * @param asked is filled with each name in turn; in the end, when a category matched, with the name
+ *   of the first such category, and the policy's fields speak of that name.
  */
 export function judgeAnswer(
   answer: JudgedAnswer,
@@ -43,10 +44,20 @@ export function judgeAnswer(
   asked.take(answer.message, HEADER_OCTETS)
   if (policy.isEssential(asked)) return
   let at = 0
+  let decidedAt = 0
   while (at < names.length) {
     asked.take(names, at)
     if (special.find(asked) !== SPECIAL_NONE) answer.bar = LEADS_TO_SPECIAL
-    answer.matched |= policy.match(asked)
+    const before = answer.matched
+    answer.matched = before | policy.match(asked)
+    if (firstBit(answer.matched) !== firstBit(before)) decidedAt = at
     at = skipPlainName(names, at, names.length)
   }
+  if (answer.matched === 0) return
+  asked.take(names, decidedAt)
+  policy.match(asked)
+}
+
+function firstBit(bits: number): number {
+  return bits & -bits
 }

@@ -68,6 +68,11 @@ export class Policy {
     this.#anyMask = this.#masks.reduce((any, mask) => any | mask, 0)
   }
 
+  /** After `match`: the list that decided, by its place in the image. */
+  get list(): number {
+    return this.#matcher.list
+  }
+
   /** True when no list may block the asked name. */
   isEssential(asked: AskedName): boolean {
     return this.#essential.covers(asked)
