@@ -40,7 +40,7 @@ import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
-import { setReplyOptions } from './reply-options.ts'
+import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import {
@@ -71,6 +71,7 @@ export class Pipeline implements ForwardEvents {
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
@@ -88,6 +89,7 @@ export class Pipeline implements ForwardEvents {
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#replies = new Replies(settings, policy, counters, this.#reply)
+    this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, system)
   }
@@ -124,8 +126,7 @@ export class Pipeline implements ForwardEvents {
       client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
-    if (query.askedOptions !== 0)
-      setReplyOptions(query, client.proto, this.#settings.limits.tcpIdleMs)
+    if (query.askedOptions !== 0) this.#options.set(query, client)
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
@@ -182,6 +183,7 @@ export class Pipeline implements ForwardEvents {
     this.#policy = policy
     this.#replies.settings = settings
     this.#replies.policy = policy
+    this.#options.reload(settings)
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
