@@ -1,4 +1,4 @@
-/** What the kernel says about UDP sockets of this machine, and datagrams that no socket API makes. */
+/** What the kernel says about UDP sockets, and datagrams that no socket of Node can send. */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import koffi from 'koffi'
 

@@ -130,43 +130,43 @@ describe('a batch of datagrams', () => {
   })
 })
 
-describe('a system that does not send all at once', () => {
-  /** Queues that many replies to the peer: "reply 0", "reply 1", and so on. */
-  function queueReplies(batch: DatagramBatch, replies: number): void {
-    for (let slot = 0; slot < replies; slot++) {
-      const address = batch.addresses.subarray(slot * ADDRESS_STRIDE)
-      const octets = writeSocketAddress(address, '127.0.0.1', peer.address().port)
-      batch.messages[slot]!.set(Buffer.from(`reply ${slot}`))
-      batch.queue(slot, 7, octets)
-    }
+/** Queues that many replies to the peer: "reply 0", "reply 1", and so on. */
+function queueReplies(batch: DatagramBatch, replies: number): void {
+  for (let slot = 0; slot < replies; slot++) {
+    const address = batch.addresses.subarray(slot * ADDRESS_STRIDE)
+    const octets = writeSocketAddress(address, '127.0.0.1', peer.address().port)
+    batch.messages[slot]!.set(Buffer.from(`reply ${slot}`))
+    batch.queue(slot, 7, octets)
   }
+}
 
-  /** The real calls, except that sendmmsg does as `answer` says: send so many, or fail with errno. */
-  function libcThat(answer: (call: number) => { sends: number } | { fails: number }): Libc {
-    let calls = 0
-    let failedWith = 0
-    return {
-      ...libc,
-      sendmmsg: (to, vector, count, flags) => {
-        const told = answer(calls++)
-        if ('sends' in told) return libc.sendmmsg(to, vector, Math.min(count, told.sends), flags)
-        failedWith = told.fails
-        return -1
-      },
-      errno: () => failedWith,
-    }
+/** The real calls, but sendmmsg does as `answer` says: it sends so many, or fails with errno. */
+function libcThat(answer: (call: number) => { sends: number } | { fails: number }): Libc {
+  let calls = 0
+  let failedWith = 0
+  return {
+    ...libc,
+    sendmmsg: (to, vector, count, flags) => {
+      const told = answer(calls++)
+      if ('sends' in told) return libc.sendmmsg(to, vector, Math.min(count, told.sends), flags)
+      failedWith = told.fails
+      return -1
+    },
+    errno: () => failedWith,
   }
+}
 
-  async function repliesOf(count: number): Promise<string[]> {
-    const received: string[] = []
-    await new Promise<void>((resolve) => {
-      peer.on('message', (message) => {
-        if (received.push(message.toString()) === count) resolve()
-      })
+async function repliesOf(count: number): Promise<string[]> {
+  const received: string[] = []
+  await new Promise<void>((resolve) => {
+    peer.on('message', (message) => {
+      if (received.push(message.toString()) === count) resolve()
     })
-    return received
-  }
+  })
+  return received
+}
 
+describe('a system that does not send all at once', () => {
   test('sends the rest of a burst that it took in part, each once and in order', async () => {
     const batch = new DatagramBatch(
       libcThat(() => ({ sends: 3 })),
