@@ -11,6 +11,7 @@ import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.t
 import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, type Fault } from './addresses.ts'
 import { formatOctets, parseOctets } from './quantities.ts'
+import { RedisConfig } from './redis-schema.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
@@ -377,6 +378,9 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  redis: RedisConfig.prefault({}).meta({
+    description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

@@ -31,6 +31,9 @@ export class Pending {
   keyFlags = 0
   /** The policy stamp under which its name was let through. */
   stamp = ''
+  /** Its place in the shared cache, and the number of the look-up it waits for; 0: none. */
+  sharedId = ''
+  sharedRead = 0
 
   /** Clients that wait, last come first. */
   waiters: Waiter | null = null
@@ -71,6 +74,8 @@ export class Pending {
     this.octets = at + OPT_OCTETS
     this.waiters = null
     this.waiterCount = 0
+    this.sharedId = ''
+    this.sharedRead = 0
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true
