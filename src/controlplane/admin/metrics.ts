@@ -276,6 +276,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the system would not send.',
     slotMetric(UDP_SEND_ERRORS),
   ),
+  define(
+    'udp_receive_buffer_drops_total',
+    'counter',
+    'Datagrams that the kernel dropped unread because too many waited (Linux).',
+    (_slots, facts) => single(facts.receiveDrops()),
+  ),
   ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>

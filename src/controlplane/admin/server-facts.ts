@@ -26,6 +26,8 @@ export interface ServerFacts {
   /** Names of the sites by number, the default first. */
   readonly sites: readonly string[]
   readonly workersAlive: number
+  /** Asks the kernel, so only for those who want to know. */
+  readonly receiveDrops: () => number
   readonly lastReloadOk: boolean
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]

@@ -2,10 +2,23 @@
 
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
-import type { DataplaneSettings, Endpoint, UpstreamSettings } from '../../dataplane/settings.ts'
+import type {
+  DataplaneSettings,
+  Endpoint,
+  ForwardSettings,
+  UpstreamSettings,
+} from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import {
+  accepted,
+  addressOctets,
+  formatUpstream,
+  isLoopback,
+  parseEndpoint,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
@@ -79,13 +92,14 @@ export function dataplaneSettings(
   upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const upstreams = configured ?? systemUpstreams
   const categories = categoriesOf(values)
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
     sites: sitesOf(values, categories),
-    upstreams: configured ?? systemUpstreams,
+    upstreams,
     upstreamAuthorities,
     categories: categories.map(([name, category]) => categorySettings(name, category)),
     blockTtlSeconds: values.block.ttlSeconds,
@@ -93,7 +107,7 @@ export function dataplaneSettings(
     cookies: undefined,
     limits: values.limits,
     rate: rateSettings(values),
-    forward: values.forward,
+    forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
 }
@@ -108,6 +122,32 @@ export function authoritiesOf(
   if (caFile === undefined) return undefined
   const origin = layered.originOf(['tls', 'caFile'])
   return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
+}
+
+function forwardSettings(
+  { forward, edns }: ConfigValues,
+  upstreams: readonly UpstreamSettings[],
+): ForwardSettings {
+  const { trustAdFrom, ...rest } = forward
+  const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
+  return {
+    ...rest,
+    trustsAd: upstreams.map(
+      (upstream) =>
+        isLoopback(upstream.address) ||
+        upstream.serverName !== '' ||
+        trusted.has(formatUpstream(upstream)),
+    ),
+    clientSubnet: edns.clientSubnet === 'off' ? new Uint8Array(0) : subnetOption(edns.clientSubnet),
+  }
+}
+
+/** Code, length, family, source prefix length, scope 0, and as many octets as the prefix fills. */
+function subnetOption(prefix: string): Uint8Array {
+  const [address, bits] = accepted(parsePrefix(prefix)).split('/')
+  const octets = addressOctets(address!).subarray(0, Math.ceil(Number(bits) / 8))
+  const family = address!.includes(':') ? 2 : 1
+  return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
