@@ -123,5 +123,5 @@ function optionsOf(random: SeededRandom): AskOptions {
 }
 
 function mixCase(name: string, random: SeededRandom): string {
-  return [...name].map((letter) => (random.percent(50) ? letter.toUpperCase() : letter)).join('')
+  return Array.from(name, (letter) => (random.percent(50) ? letter.toUpperCase() : letter)).join('')
 }
