@@ -8,10 +8,11 @@
  *                after a reload no answer that was cached earlier can pass a new block
  *   4 any        ANY gets its small answer only when the name is not blocked (RFC 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
+ *     (failed)   what nobody could answer a moment ago is not asked again yet (RFC 9520)
  *   6 upstream   one question for all who ask the same; policy looks at the names it led through
  */
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
-import { TYPE_ANY } from '../wire/codes.ts'
+import { RCODE_SERVFAIL, TYPE_ANY } from '../wire/codes.ts'
 import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
 import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.ts'
 import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
@@ -19,6 +20,8 @@ import { HotTable } from './cache/hot-table.ts'
 import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
 import {
+  CACHE_EXPIRED,
+  CACHE_FAILURE,
   CACHE_HIT,
   CACHE_LOOKUPS,
   CACHE_MISS,
@@ -27,6 +30,8 @@ import {
   DROP_GONE,
   OUTCOME_CACHED,
   OUTCOME_FORWARDED,
+  OUTCOME_STALE,
+  PREFETCHED,
   PROTO_UDP,
   clearUpstreams,
   count,
@@ -43,9 +48,12 @@ import { Replies } from './replies.ts'
 import { setReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
+import { NO_FAILURE } from './upstream/failure-cache.ts'
 import {
   createForwarder,
   forwardsAlike,
+  isFailure,
+  NO_WAIT,
   type ForwardEvents,
   type Forwarder,
 } from './upstream/forwarder.ts'
@@ -55,6 +63,9 @@ import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
 export const PENDING = -1
+
+/** Share of the open questions up to which answers are fetched before their time. */
+const PREFETCH_SHARE_MAX = 0.25
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
 export class Pipeline implements ForwardEvents {
@@ -87,6 +98,7 @@ export class Pipeline implements ForwardEvents {
     this.#policy = policy
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
+    this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies = new Replies(settings, policy, counters, this.#reply)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, system)
@@ -134,6 +146,8 @@ export class Pipeline implements ForwardEvents {
     const hot = this.#hot.answer(asked, query)
     if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
       if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
+      if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
+      if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
     }
     const known = this.#hot.block(asked, stamp)
@@ -157,12 +171,19 @@ export class Pipeline implements ForwardEvents {
     if (query.type === TYPE_ANY) return this.#replies.any(query)
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
-    if (entry !== undefined) {
+    if (entry !== undefined && receivedMs < entry.expiresMs) {
       if (this.#policy.exempted === NOT_BLOCKED) this.#hot.putAnswer(asked, query, entry)
+      if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
     }
+    if (entry !== undefined) return this.#answerExpired(key, query, entry, client, sink, receivedMs)
+    const rcode = this.#forwarder.failures.find(key, asked.questionHash(query), receivedMs)
+    if (rcode !== NO_FAILURE) {
+      count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
+      return this.#replies.failedBefore(query, rcode)
+    }
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, sink, receivedMs)
+    return this.#forward(key, query, client, sink, receivedMs, false)
   }
 
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
@@ -180,6 +201,7 @@ export class Pipeline implements ForwardEvents {
     const before = this.#settings
     this.#settings = settings
     this.#policy = policy
+    this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies.settings = settings
     this.#replies.policy = policy
     if (forwardsAlike(before, settings)) return
@@ -210,18 +232,38 @@ export class Pipeline implements ForwardEvents {
   /** The reply that was just found readable: judged, kept, and given to all who wait. */
   answered(pending: Pending, message: Uint8Array, nowMs: number): void {
     const facts = this.#facts
+    const { failures } = this.#forwarder
+    if (isFailure(facts.rcode)) {
+      failures.note(pending.key, pending.hash, facts.rcode, true, nowMs)
+      const stale = this.#staleFor(pending, nowMs)
+      if (stale !== null) {
+        this.#settle(pending, stale, OUTCOME_STALE, nowMs)
+        return
+      }
+    } else {
+      failures.forget(pending.key, pending.hash)
+    }
     const limits = this.#settings.cache
     const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
     const entry = new CacheEntry(message, facts, pending, nowMs)
     this.#judge(entry)
     if (facts.ttlSeconds > 0) this.#cache.set(pending.key, entry)
-    this.#settle(pending, entry, nowMs)
+    this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
   }
 
-  /** No upstream answered: SERVFAIL says so to all who wait (RFC 8914 4.23). */
-  unanswered(pending: Pending): void {
-    this.#settle(pending, null, performance.now())
+  /** No upstream answered: what is stale, else SERVFAIL, says so to all who wait. */
+  unanswered(pending: Pending, nowMs: number): void {
+    this.#forwarder.failures.note(pending.key, pending.hash, RCODE_SERVFAIL, false, nowMs)
+    this.#settle(pending, this.#staleFor(pending, nowMs), OUTCOME_STALE, nowMs)
+  }
+
+  /** Clients have waited long enough: they get the stale answer, the question goes on (RFC 8767). */
+  outwaited(pending: Pending, nowMs: number): void {
+    const stale = this.#staleFor(pending, nowMs)
+    if (stale === null) return
+    pending.servedStale = true
+    this.#giveToAll(this.#waiting.takeWaiters(pending), pending, stale, OUTCOME_STALE, nowMs)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -236,34 +278,103 @@ export class Pipeline implements ForwardEvents {
     entry.category = judgeNames(entry, this.#alias, this.#special, this.#policy)
   }
 
-  #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
+  /**
+   * The answer's time is over: a fresh one is asked for, unless that was tried a moment ago. Then,
+   * and where nothing can be asked, the stale one has to do.
+   */
+  #answerExpired(
+    key: string,
+    query: ParsedQuery,
+    entry: CacheEntry,
+    client: Client,
+    sink: ReplySink,
+    receivedMs: number,
+  ): number {
+    count(this.#counters, CACHE_LOOKUPS + CACHE_EXPIRED)
+    const open = this.#waiting.find(key)
+    const tried = open === undefined ? receivedMs < entry.refreshMs : open.servedStale
+    if (!tried && this.#mayForward) {
+      if (this.#settings.cache.staleWaitMs > 0) {
+        return this.#forward(key, query, client, sink, receivedMs, true)
+      }
+      this.#refresh(key, entry, receivedMs)
+    }
+    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
+    return this.#replies.entry(query, entry, OUTCOME_STALE, receivedMs)
+  }
+
+  /** A hit near the end of an answer's life asks for the next one before it is needed. */
+  #prefetch(key: string, entry: CacheEntry, nowMs: number): void {
+    const { cache, limits } = this.#settings
+    const crowded = this.#waiting.questions >= limits.pendingMax * PREFETCH_SHARE_MAX
+    if (cache.prefetch && !crowded && this.#mayForward) this.#refresh(key, entry, nowMs)
+    else entry.refreshMs = entry.expiresMs
+  }
+
+  /** Asks a question for which nobody waits, unless it is open already. */
+  #refresh(key: string, entry: CacheEntry, nowMs: number): void {
+    const settings = this.#settings
+    entry.refreshMs = nowMs + settings.cache.staleRefreshSeconds * 1000
+    if (this.#waiting.find(key) !== undefined) return
+    const pending = this.#waiting.open(key, this.#asked, this.#query, settings)
+    if (pending === null) return
+    count(this.#counters, PREFETCHED)
+    pending.stamp = this.#policy.stamp
+    pending.servedStale = nowMs >= entry.expiresMs
+    this.#forwarder.askLater(pending, nowMs)
+  }
+
+  get #mayForward(): boolean {
+    return !this.#stopping && this.#settings.upstreams.length > 0
+  }
+
+  /** @param expired a stale answer is there for clients who wait too long. */
+  #forward(
+    key: string,
+    query: ParsedQuery,
+    client: Client,
+    sink: ReplySink,
+    receivedMs: number,
+    expired: boolean,
+  ): number {
     const settings = this.#settings
     if (this.#stopping) return this.#replies.fail(query, STOPPING)
     if (settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
     const waiting = this.#waiting
-    const pending = waiting.join(
-      key,
-      this.#asked,
-      query,
-      sink,
-      receivedMs,
-      settings.limits,
-      settings.udpOctetsMax,
-    )
+    const pending = waiting.join(key, this.#asked, query, client, sink, receivedMs, settings)
     if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
-      this.#forwarder.ask(pending, receivedMs)
+      this.#forwarder.ask(pending, receivedMs, expired ? settings.cache.staleWaitMs : NO_WAIT)
     }
     return PENDING
   }
 
-  /** Answers all who wait for one question; `entry` is null when no upstream answered. */
-  #settle(pending: Pending, entry: CacheEntry | null, nowMs: number): void {
+  /** The stale answer to a question that finds no fresh one now, or null. */
+  #staleFor(pending: Pending, nowMs: number): CacheEntry | null {
+    const entry = this.#cache.get(pending.key, nowMs)
+    if (entry === undefined) return null
+    entry.refreshMs = nowMs + this.#settings.cache.staleRefreshSeconds * 1000
+    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
+    return entry
+  }
+
+  /** Closes a question; `entry` is null when nothing can be given to those who wait. */
+  #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
+    this.#giveToAll(this.#waiting.take(pending), pending, entry, outcome, nowMs)
+  }
+
+  #giveToAll(
+    waiters: Waiter | null,
+    pending: Pending,
+    entry: CacheEntry | null,
+    outcome: number,
+    nowMs: number,
+  ): void {
     const policyChanged = pending.stamp !== this.#policy.stamp
-    let waiter = this.#waiting.take(pending)
+    let waiter = waiters
     while (waiter !== null) {
-      this.#settleWaiter(waiter, entry, policyChanged, nowMs)
+      this.#settleWaiter(waiter, entry, outcome, policyChanged, nowMs)
       waiter = this.#waiting.release(waiter)
     }
   }
@@ -271,6 +382,7 @@ export class Pipeline implements ForwardEvents {
   #settleWaiter(
     waiter: Waiter,
     entry: CacheEntry | null,
+    outcome: number,
     policyChanged: boolean,
     nowMs: number,
   ): void {
@@ -281,7 +393,7 @@ export class Pipeline implements ForwardEvents {
       octets =
         entry === null
           ? this.#replies.fail(query, UNREACHABLE)
-          : this.#replies.entry(query, entry, OUTCOME_FORWARDED, nowMs)
+          : this.#replies.entry(query, entry, outcome, nowMs)
     }
     // A TCP sink may read on and answer its next queries before `send` returns.
     const code = this.#replies.code

@@ -84,6 +84,7 @@ const LIMITS: LimitSettings = {
   tcpUnsentOctetsMax: 256 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
+  pendingPerClientMax: 1000,
 }
 const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
 const CACHE: CacheSettings = {
@@ -91,6 +92,12 @@ const CACHE: CacheSettings = {
   ttlSecondsMin: 0,
   ttlSecondsMax: 86_400,
   negativeTtlSecondsMax: 10_800,
+  staleSecondsMax: 86_400,
+  staleTtlSeconds: 30,
+  staleWaitMs: 1800,
+  staleRefreshSeconds: 30,
+  prefetch: true,
+  failureSecondsMax: 30,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
 const SETTLE_MS_MAX = 5000

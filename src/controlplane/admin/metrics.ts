@@ -22,7 +22,10 @@ import {
   FAILURE_REASONS,
   FAMILIES,
   IN_FLIGHT,
+  LIMITED,
+  LIMITS,
   OUTCOMES,
+  PREFETCHED,
   PROTOS,
   QUERIES,
   QUESTION_TYPES,
@@ -294,6 +297,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Queries that wait for an upstream.',
     slotMetric(IN_FLIGHT),
   ),
+  define(
+    'limited_queries_total',
+    'counter',
+    'Queries answered SERVFAIL, and tries not made, because too many were waiting.',
+    labelled(LIMITED, 'limit', LIMITS),
+  ),
   define('dns_response_duration_seconds', 'histogram', 'From receiving to sending.', durations),
   define(
     'dns_truncated_responses_total',
@@ -359,6 +368,12 @@ const DEFINITIONS: readonly Definition[] = [
     (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
   ),
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
+  define(
+    'cache_prefetches_total',
+    'counter',
+    'Answers asked for again shortly before their end.',
+    slotMetric(PREFETCHED),
+  ),
   define('cache_entries', 'gauge', 'Answers kept in memory.', slotMetric(CACHE_ENTRIES)),
   define('cache_bytes', 'gauge', 'Octets that they take.', slotMetric(CACHE_OCTETS)),
   define(

@@ -23,10 +23,13 @@ import {
 import type { DataplaneSettings, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
-import { NO_UPSTREAM, type Pending } from './pending.ts'
-import { NEVER, TimerWheel } from './timer-wheel.ts'
+import { FailureCache } from './failure-cache.ts'
+import { NO_UPSTREAM, Pending } from './pending.ts'
+import { NEVER, TimerWheel, type Timed } from './timer-wheel.ts'
 import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 
+/** Clients of the question wait as long as it takes. */
+export const NO_WAIT = -1
 const SWEEP_MS = 5000
 /** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
 const TIMER_SLACK_MS = 250
@@ -40,17 +43,24 @@ export interface ForwardEvents {
   /** Takes the reply that was found readable just before; the buffer is free after the call. */
   answered(pending: Pending, message: Uint8Array, nowMs: number): void
   /** No upstream gave an answer within the time and the tries. */
-  unanswered(pending: Pending): void
+  unanswered(pending: Pending, nowMs: number): void
+  /** The question has taken longer than its clients want to wait; it stays open. */
+  outwaited(pending: Pending, nowMs: number): void
 }
 
 /** All upstreams of one worker, and the questions that are on their way to them. */
 export class Forwarder implements UpstreamEvents {
+  /** What could not be answered lately; it goes with the upstreams that could not. */
+  readonly failures: FailureCache
   readonly #upstreams: Upstream[] = []
   readonly #settings: ForwardSettings
   #counters: Counters
   readonly #events: ForwardEvents
   readonly #wheel = new TimerWheel()
   readonly #spare: Attempt[] = []
+  /** Asked at the end of the turn. */
+  readonly #later: Pending[] = []
+  readonly #onTick: () => void
   readonly #onTimer: () => void
   readonly #sweepTimer: NodeJS.Timeout
   #timer: NodeJS.Timeout | null = null
@@ -63,6 +73,7 @@ export class Forwarder implements UpstreamEvents {
   constructor(
     upstreams: readonly UpstreamSettings[],
     settings: ForwardSettings,
+    failureSecondsMax: number,
     counters: Counters,
     events: ForwardEvents,
     system: SystemSockets,
@@ -76,16 +87,31 @@ export class Forwarder implements UpstreamEvents {
       this.#upstreams.push(new Upstream(upstream, index, this, share))
       counters[UPSTREAM_UP + index] = 1
     }
+    this.failures = new FailureCache(failureSecondsMax)
     this.#onTimer = () => this.#expire()
+    this.#onTick = () => this.#askDeferred()
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS)
     this.#sweepTimer.unref()
   }
 
-  /** Starts the first try. The events may fire before this returns. */
-  ask(pending: Pending, nowMs: number): void {
+  /**
+   * Starts the first try. The events may fire before this returns.
+   *
+   * @param waitMs after which `outwaited` is called, or `NO_WAIT`.
+   */
+  ask(pending: Pending, nowMs: number, waitMs: number): void {
     pending.startedMs = nowMs
     this.#open++
+    if (waitMs !== NO_WAIT) this.#wait(pending, nowMs, waitMs)
     this.#tryNext(pending, nowMs)
+  }
+
+  /** As `ask`, but not before the end of this turn: the query of the moment is answered first. */
+  askLater(pending: Pending, nowMs: number): void {
+    pending.startedMs = nowMs
+    this.#open++
+    if (this.#later.length === 0) process.nextTick(this.#onTick)
+    this.#later.push(pending)
   }
 
   /** An exchange's reply that has passed the question check. */
@@ -155,7 +181,7 @@ export class Forwarder implements UpstreamEvents {
       this.#start(upstream, pending, upstream.primary, nowMs)
     } else if (!hasTimelyTry(pending)) {
       this.#close(pending)
-      this.#events.unanswered(pending)
+      this.#events.unanswered(pending, nowMs)
     }
   }
 
@@ -163,9 +189,19 @@ export class Forwarder implements UpstreamEvents {
     const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
     attempt.begin(pending, upstream, exchange, nowMs)
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
-    this.#wheel.add(attempt, nowMs + this.#settings.tryTimeoutMs)
-    if (attempt.deadlineMs < this.#wakeMs) this.#arm(nowMs)
+    this.#wait(attempt, nowMs, this.#settings.tryTimeoutMs)
     exchange.send(attempt)
+  }
+
+  #wait(item: Timed, nowMs: number, waitMs: number): void {
+    this.#wheel.add(item, nowMs + waitMs)
+    if (item.deadlineMs < this.#wakeMs) this.#arm(nowMs)
+  }
+
+  #askDeferred(): void {
+    if (this.#closed) return
+    for (const pending of this.#later) this.#tryNext(pending, pending.startedMs)
+    this.#later.length = 0
   }
 
   /** The question is over: replies to its tries answer nothing any more. */
@@ -175,6 +211,7 @@ export class Forwarder implements UpstreamEvents {
       attempt.exchange.cancel(attempt)
       this.#release(attempt)
     }
+    this.#wheel.remove(pending)
     this.#open--
     pending.open = false
   }
@@ -236,6 +273,7 @@ export class Forwarder implements UpstreamEvents {
     let due = this.#wheel.take(nowMs)
     while (due !== null) {
       if (due instanceof Attempt) this.#expireAttempt(due, nowMs)
+      else if (due instanceof Pending) this.#events.outwaited(due, nowMs)
       due = this.#wheel.take(nowMs)
     }
     this.#arm(nowMs)
@@ -270,8 +308,8 @@ function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange)
   return new Attempt(pending, upstream, exchange)
 }
 
-/** Rcodes that another upstream may do better than (RFC 9520 2). */
-function isFailure(rcode: number): boolean {
+/** True for rcodes that another upstream may do better than (RFC 9520 2). */
+export function isFailure(rcode: number): boolean {
   return (
     rcode === RCODE_SERVFAIL ||
     rcode === RCODE_REFUSED ||
@@ -282,8 +320,9 @@ function isFailure(rcode: number): boolean {
 
 /** True when both settings ask the same upstreams in the same way. */
 export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  const what = JSON.stringify([left.upstreams, left.forward])
-  return what === JSON.stringify([right.upstreams, right.forward])
+  const what = JSON.stringify([left.upstreams, left.forward, left.cache.failureSecondsMax])
+  const other = JSON.stringify([right.upstreams, right.forward, right.cache.failureSecondsMax])
+  return what === other
 }
 
 /** Makes the forwarder that the settings describe. */
@@ -293,5 +332,6 @@ export function createForwarder(
   events: ForwardEvents,
   system: SystemSockets,
 ): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events, system)
+  const { upstreams, forward, cache } = settings
+  return new Forwarder(upstreams, forward, cache.failureSecondsMax, counters, events, system)
 }

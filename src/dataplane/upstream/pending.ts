@@ -8,15 +8,21 @@ import { CLASS_IN, TYPE_OPT } from '../../wire/codes.ts'
 import { QUESTION_END_MAX, type ParsedQuery } from '../../wire/query.ts'
 import type { AskedName, Waiter } from '../query.ts'
 import type { Attempt } from './attempt.ts'
+import { Timed } from './timer-wheel.ts'
 
 const OPT_OCTETS = 11
 const FLAG_DO = 0x8000
 /** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
 
-/** One question that waits for an upstream. Reused. */
-export class Pending {
+/**
+ * One question that waits for an upstream. Reused. It waits in the wheel while clients have the
+ * patience to wait for it.
+ */
+export class Pending extends Timed {
   key = ''
+  /** Hash of name, type and flags, for tables that compare the key afterwards. */
+  hash = 0
   /**
    * The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625
    * 4).
@@ -43,6 +49,8 @@ export class Pending {
   tries = 0
   /** True from the first send until it is answered or has failed. */
   open = false
+  /** Its clients got a stale answer, and so do those who come now: it is a refresh. */
+  servedStale = false
 
   /** Writes the outgoing query for a client's question. */
   fill(key: string, asked: AskedName, query: ParsedQuery, udpOctetsMax: number): void {
@@ -50,6 +58,7 @@ export class Pending {
     this.key = key
     this.type = query.type
     this.keyFlags = asked.keyFlags(query)
+    this.hash = asked.questionHash(query)
     writeU16(message, OFFSET_FLAGS, FLAG_RD | (query.rdAndCd & FLAG_CD))
     message.fill(0, OFFSET_QDCOUNT, HEADER_OCTETS)
     writeU16(message, OFFSET_QDCOUNT, 1)
@@ -72,6 +81,7 @@ export class Pending {
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true
+    this.servedStale = false
   }
 
   addWaiter(waiter: Waiter): void {
