@@ -5,7 +5,6 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
-import type { BoundEndpoint } from '../dataplane/messages.ts'
 import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
@@ -63,6 +62,20 @@ export class Niveau3Server {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
+      addressesChanged: ({ appeared, vanished }) => {
+        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        options.log.info(
+          { event: 'addresses_changed', ...facts },
+          'listening where the wildcard says',
+        )
+      },
+      addressFailed: (endpoint, reason) => {
+        const facts = { listen: textOf(endpoint), reason }
+        options.log.warn(
+          { event: 'address_failed', ...facts },
+          `cannot listen there yet: ${reason}`,
+        )
+      },
       gaveUp: options.onFatal,
     })
     this.#admin = new AdminServer({
@@ -71,7 +84,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly BoundEndpoint[] {
+  get endpoints(): readonly Endpoint[] {
     return this.#supervisor.endpoints
   }
 
@@ -109,7 +122,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(({ udp }) => textOf(udp)),
+        listen: this.endpoints.map(textOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,

@@ -138,7 +138,12 @@ export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
 export const TCP_CLOSED_IDLE = TCP_REJECTED + 1
 export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
-export const UPSTREAM_QUERIES = UDP_SEND_ERRORS + 1
+/**
+ * Two slots, by family: datagrams that a batch has read. What a worker had read and not yet counted
+ * as received is lost with it when it dies, and counted then.
+ */
+export const UDP_READ = UDP_SEND_ERRORS + 1
+export const UPSTREAM_QUERIES = UDP_READ + FAMILIES.length
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length

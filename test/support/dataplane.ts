@@ -22,7 +22,7 @@ import {
   createCounters,
   type Counters,
 } from '../../src/dataplane/counters.ts'
-import type { PolicyMessage } from '../../src/dataplane/messages.ts'
+import type { Descriptors, PolicyMessage } from '../../src/dataplane/messages.ts'
 import type {
   BlockResponseSettings,
   CacheSettings,
@@ -33,7 +33,7 @@ import type {
   LimitSettings,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
-import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
+import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
@@ -262,8 +262,14 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
 }
 
 /** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
-async function bindBatched(listen: readonly Endpoint[]): Promise<BoundSockets> {
+async function bindBatched(
+  listen: readonly Endpoint[],
+): Promise<{ endpoints: Endpoint[]; descriptors: Descriptors }> {
   const libc = await openLibc()
   if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
-  return bindSockets(libc, listen, false)
+  const bound = listen.map((asked) => bindPair(libc, asked, false))
+  return {
+    endpoints: bound.map(({ endpoint }) => endpoint),
+    descriptors: createDescriptors(bound.map(({ pair }) => pair)),
+  }
 }

@@ -13,6 +13,7 @@ import {
   FAMILY_IPV4,
   FAMILY_IPV6,
   PROTO_UDP,
+  UDP_READ,
   UDP_SEND_ERRORS,
   count,
   querySlot,
@@ -149,6 +150,8 @@ export class UdpBatchListener implements ReplySink {
     const handler = this.#handler
     const client = this.#client
     const codes = this.#codes
+    const read = UDP_READ + client.family
+    this.#counters[read] = this.#counters[read]! + end
     const receivedMs = performance.now()
     for (let slot = 0; slot < end; slot++) {
       const refusal = this.access.admit(batch.addresses, slot * ADDRESS_STRIDE, client)

@@ -25,6 +25,10 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
     reason: 'makes tables of addresses, once per start or reload',
   },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
+  {
+    path: 'src/dataplane/listeners.ts',
+    reason: 'opens and closes listeners, once per address',
+  },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
