@@ -14,8 +14,13 @@
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_SERVFAIL, TYPE_ANY } from '../wire/codes.ts'
 import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
-import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.ts'
-import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
+import {
+  PARSE_FORMERR,
+  PARSE_OK,
+  ParsedQuery,
+  QUESTION_END_MAX,
+  parseQuery,
+} from '../wire/query.ts'
 import { HotTable } from './cache/hot-table.ts'
 import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
@@ -46,8 +51,9 @@ import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
 import { setReplyOptions } from './reply-options.ts'
-import { AskedName, type ReplySink, type Waiter } from './query.ts'
+import { AskedName, type ReplySink } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
+import { Settlement } from './settlement.ts'
 import { NO_FAILURE } from './upstream/failure-cache.ts'
 import {
   createForwarder,
@@ -69,11 +75,9 @@ const PREFETCH_SHARE_MAX = 0.25
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
 export class Pipeline implements ForwardEvents {
-  /** Where answers are written that had to be waited for. */
-  readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly #counters: Counters
   readonly #system: SystemSockets
-  readonly #query = new ParsedQuery(this.#reply)
+  readonly #query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   readonly #asked = new AskedName()
   readonly #alias = new AskedName()
   readonly #facts = new AnswerFacts()
@@ -82,6 +86,7 @@ export class Pipeline implements ForwardEvents {
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  readonly #settlement: Settlement
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
@@ -99,8 +104,9 @@ export class Pipeline implements ForwardEvents {
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
-    this.#replies = new Replies(settings, policy, counters, this.#reply)
+    this.#replies = new Replies(settings, policy, counters, this.#query.message)
     this.#waiting = new WaitingQueries(counters)
+    this.#settlement = new Settlement(counters, this.#replies, this.#waiting, policy)
     this.#forwarder = createForwarder(settings, counters, this, system)
   }
 
@@ -176,7 +182,9 @@ export class Pipeline implements ForwardEvents {
       if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
     }
-    if (entry !== undefined) return this.#answerExpired(key, query, entry, client, sink, receivedMs)
+    if (entry !== undefined) {
+      return this.#answerExpired(key, query, entry, client, sink, receivedMs)
+    }
     const rcode = this.#forwarder.failures.find(key, asked.questionHash(query), receivedMs)
     if (rcode !== NO_FAILURE) {
       count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
@@ -204,6 +212,7 @@ export class Pipeline implements ForwardEvents {
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies.settings = settings
     this.#replies.policy = policy
+    this.#settlement.policy = policy
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
@@ -258,12 +267,13 @@ export class Pipeline implements ForwardEvents {
     this.#settle(pending, this.#staleFor(pending, nowMs), OUTCOME_STALE, nowMs)
   }
 
-  /** Clients have waited long enough: they get the stale answer, the question goes on (RFC 8767). */
+  /** Clients have waited long enough: they get what is stale, the question goes on (RFC 8767). */
   outwaited(pending: Pending, nowMs: number): void {
     const stale = this.#staleFor(pending, nowMs)
     if (stale === null) return
     pending.servedStale = true
-    this.#giveToAll(this.#waiting.takeWaiters(pending), pending, stale, OUTCOME_STALE, nowMs)
+    const waiters = this.#waiting.takeWaiters(pending)
+    this.#settlement.give(waiters, pending.stamp, stale, OUTCOME_STALE, nowMs)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -361,53 +371,7 @@ export class Pipeline implements ForwardEvents {
 
   /** Closes a question; `entry` is null when nothing can be given to those who wait. */
   #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
-    this.#giveToAll(this.#waiting.take(pending), pending, entry, outcome, nowMs)
-  }
-
-  #giveToAll(
-    waiters: Waiter | null,
-    pending: Pending,
-    entry: CacheEntry | null,
-    outcome: number,
-    nowMs: number,
-  ): void {
-    const policyChanged = pending.stamp !== this.#policy.stamp
-    let waiter = waiters
-    while (waiter !== null) {
-      this.#settleWaiter(waiter, entry, outcome, policyChanged, nowMs)
-      waiter = this.#waiting.release(waiter)
-    }
-  }
-
-  #settleWaiter(
-    waiter: Waiter,
-    entry: CacheEntry | null,
-    outcome: number,
-    policyChanged: boolean,
-    nowMs: number,
-  ): void {
-    const query = waiter.query
-    this.#replies.out = this.#reply
-    let octets = policyChanged ? this.#blockIfNowBlocked(query) : 0
-    if (octets === 0) {
-      octets =
-        entry === null
-          ? this.#replies.fail(query, UNREACHABLE)
-          : this.#replies.entry(query, entry, outcome, nowMs)
-    }
-    // A TCP sink may read on and answer its next queries before `send` returns.
-    const code = this.#replies.code
-    const sent = waiter.sink?.send(this.#reply, octets, waiter) ?? false
-    if (sent) this.countSent(code, nowMs - waiter.receivedMs)
-    else this.countUnsent()
-  }
-
-  /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
-  #blockIfNowBlocked(query: ParsedQuery): number {
-    const asked = this.#alias
-    asked.take(query.message, HEADER_OCTETS)
-    const category = this.#policy.decide(asked)
-    if (category === NOT_BLOCKED) return 0
-    return this.#replies.blocked(query, category, this.#policy.ruleStart, this.#policy.whole)
+    const { stamp } = pending
+    this.#settlement.give(this.#waiting.take(pending), stamp, entry, outcome, nowMs)
   }
 }

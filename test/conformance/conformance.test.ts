@@ -13,8 +13,6 @@ const evidence = sourcesBelow(ROOT, 'test')
 const AWAITED: readonly RowId[] = [
   'fragments',
   'same-address',
-  'failure-cache',
-  'stale',
   'wildcards',
   'no-synthesis',
   'dnssec-bits',

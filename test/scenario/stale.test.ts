@@ -22,6 +22,8 @@ import {
 } from '../support/scripted-upstream.ts'
 
 const QUICK = { tryTimeoutMs: 80, totalTimeoutMs: 400, triesMax: 3 }
+/** No second try, however busy the machine. */
+const PATIENT = { tryTimeoutMs: 20_000, totalTimeoutMs: 20_000, triesMax: 1 }
 const EDNS = { edns: {} }
 
 function withTtl(ttl: number, data = '192.0.2.1') {
@@ -85,7 +87,7 @@ describe('a stale answer (RFC 8767)', () => {
     const gate = new Gate()
     const upstream = await startScriptedUpstream(withTtl(60))
     const cache = { staleWaitMs: 100 }
-    const server = await startDataplane({ upstreams: [upstream], cache })
+    const server = await startDataplane({ upstreams: [upstream], cache, forward: PATIENT })
     await askUdp(server, 'www.example')
     upstream.follow(async (query) => {
       await gate.opened
@@ -209,7 +211,7 @@ describe('a stale answer is judged by the lists of today', () => {
   test('it is blocked while clients wait for it', async () => {
     const upstream = await startScriptedUpstream(withTtl(60))
     const cache = { staleWaitMs: 300 }
-    const server = await startDataplane({ upstreams: [upstream], cache })
+    const server = await startDataplane({ upstreams: [upstream], cache, forward: PATIENT })
     await askUdp(server, 'www.example')
     advanceClock(61_000)
     upstream.follow(silence)
@@ -261,7 +263,7 @@ describe('a hot name is fetched before its answer ends', () => {
     { why: 'its life is short', ttl: 9, cache: {} },
   ])('but not when $why', async ({ ttl, cache }) => {
     const upstream = await startScriptedUpstream(withTtl(ttl))
-    const server = await startDataplane({ upstreams: [upstream], cache })
+    const server = await startDataplane({ upstreams: [upstream], cache, forward: PATIENT })
     await askUdp(server, 'www.example')
     advanceClock(ttl * 950)
     await askUdp(server, 'www.example')

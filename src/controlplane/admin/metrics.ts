@@ -43,6 +43,7 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
+import { RCODE_NAMES } from './rcode-names.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -51,27 +52,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
-]
-/** Header rcodes and BADVERS by number; the last slot takes what no RFC names. */
-const RCODE_NAMES = [
-  'NOERROR',
-  'FORMERR',
-  'SERVFAIL',
-  'NXDOMAIN',
-  'NOTIMP',
-  'REFUSED',
-  'YXDOMAIN',
-  'YXRRSET',
-  'NXRRSET',
-  'NOTAUTH',
-  'NOTZONE',
-  'DSOTYPENI',
-  'RCODE12',
-  'RCODE13',
-  'RCODE14',
-  'RCODE15',
-  'BADVERS',
-  'other',
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6

@@ -111,8 +111,9 @@ export class MemoryCache {
   }
 
   /**
-   * Returns the entry as long as it is kept, or undefined; from `expiresMs` on it is stale. `nowMs` is
-   * the monotonic clock.
+   * Returns the entry as long as it is kept, or undefined; from `expiresMs` on it is stale.
+   *
+   * @param nowMs the monotonic clock.
    */
   get(key: string, nowMs: number): CacheEntry | undefined {
     const entry = this.#entries.get(key)
