@@ -12,6 +12,7 @@ import { Metrics } from './admin/metrics.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -180,7 +181,7 @@ export class Niveau3Server {
   async #reloadOnce(): Promise<void> {
     const log = this.#options.log
     try {
-      const config = this.#options.reloadConfig()
+      const config = await addCookieSecrets(this.#options.reloadConfig())
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
       const policy = policyOf(filter, config.dataplane.categories)
@@ -271,7 +272,7 @@ export async function startServer(
 ): Promise<Niveau3Server> {
   const filter = await loadFilter(config.control)
   logReports(options.log, filter)
-  const server = new Niveau3Server(config, filter, options)
+  const server = new Niveau3Server(await addCookieSecrets(config), filter, options)
   await server.start()
   return server
 }

@@ -103,7 +103,19 @@ export const FAILURE_MISMATCH = 2
 export const FAILURE_FORMAT = 3
 /** SERVFAIL, REFUSED, NOTIMP or FORMERR from the upstream. */
 export const FAILURE_RCODE = 4
-export const FAILURE_REASONS = ['timeout', 'network', 'mismatch', 'format', 'rcode'] as const
+/** The handshake failed: certificate, name or protocol (RFC 8310 5, strict). */
+export const FAILURE_TLS = 5
+/** DNS over HTTPS: another status than 200, or no DNS message in the body (RFC 8484 4.2.1). */
+export const FAILURE_HTTP = 6
+export const FAILURE_REASONS = [
+  'timeout',
+  'network',
+  'mismatch',
+  'format',
+  'rcode',
+  'tls',
+  'http',
+] as const
 /** Upstreams with counters of their own; configuration allows no more. */
 export const UPSTREAMS_MAX = 16
 

@@ -50,7 +50,7 @@ import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
-import { setReplyOptions } from './reply-options.ts'
+import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
@@ -87,6 +87,7 @@ export class Pipeline implements ForwardEvents {
   readonly #cache: MemoryCache
   readonly #replies: Replies
   readonly #settlement: Settlement
+  readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
@@ -105,6 +106,7 @@ export class Pipeline implements ForwardEvents {
     this.#cache = createCache(settings, counters, this.#hot)
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies = new Replies(settings, policy, counters, this.#query.message)
+    this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
     this.#settlement = new Settlement(counters, this.#replies, this.#waiting, policy)
     this.#forwarder = createForwarder(settings, counters, this, system)
@@ -142,8 +144,7 @@ export class Pipeline implements ForwardEvents {
       client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
-    if (query.askedOptions !== 0)
-      setReplyOptions(query, client.proto, this.#settings.limits.tcpIdleMs)
+    if (query.askedOptions !== 0) this.#options.set(query, client)
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
@@ -213,6 +214,7 @@ export class Pipeline implements ForwardEvents {
     this.#replies.settings = settings
     this.#replies.policy = policy
     this.#settlement.policy = policy
+    this.#options.reload(settings)
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)

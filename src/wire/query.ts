@@ -47,6 +47,8 @@ export const PARSE_NOTIMP = 4
 export const PARSE_BADVERS = 5
 /** Not class IN, a zone transfer or another meta type. */
 export const PARSE_REFUSED = 6
+/** No question, but a cookie: asks for a server cookie alone (RFC 7873 5.4). */
+export const PARSE_COOKIE_ONLY = 8
 /** Signed with a key that we do not have (RFC 8945 5.2.1). */
 export const PARSE_NOTAUTH = 7
 
@@ -59,7 +61,8 @@ const RECORD_FIXED_OCTETS = 10
 /** Type and class behind the name. */
 export const QUESTION_FIXED_OCTETS = 4
 const OPTION_FIXED_OCTETS = 4
-const COOKIE_CLIENT_OCTETS = 8
+/** A client cookie, which comes first in the option (RFC 7873 4). */
+export const COOKIE_CLIENT_OCTETS = 8
 const COOKIE_OCTETS_MIN = 16
 const COOKIE_OCTETS_MAX = 40
 /** Flag bit DO in OPT's extended TTL (RFC 6891 6.1.4). */
@@ -109,6 +112,8 @@ export class ParsedQuery {
   /** The cookie that came; for `REPLY_COOKIE` the one that goes. */
   readonly cookie = new Uint8Array(COOKIE_OCTETS_MAX)
   cookieOctets = 0
+  /** The cookie is one of ours: its client reads what is sent to its address (RFC 7873 5.2.5). */
+  isCookieProof = false
 
   constructor(message: Uint8Array) {
     this.message = message
@@ -149,6 +154,7 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   query.udpOctets = UDP_OCTETS_MIN
   query.askedOptions = 0
   query.replyOptions = 0
+  query.isCookieProof = false
   if (octets < HEADER_OCTETS) return PARSE_SHORT
   const flags = readU16(message, OFFSET_FLAGS)
   if ((flags & FLAG_QR) !== 0) return PARSE_RESPONSE
@@ -156,7 +162,9 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   query.opcode = (flags & MASK_OPCODE) >>> SHIFT_OPCODE
   query.rdAndCd = flags & (FLAG_RD | FLAG_CD)
   if (query.opcode !== OPCODE_QUERY) return PARSE_NOTIMP
-  if (readU16(message, OFFSET_QDCOUNT) !== 1) return PARSE_FORMERR
+  const questions = readU16(message, OFFSET_QDCOUNT)
+  if (questions === 0) return parseCookieOnly(message, octets, query)
+  if (questions !== 1) return PARSE_FORMERR
   const nameEnd = skipPlainName(message, HEADER_OCTETS, octets)
   if (nameEnd === MALFORMED || nameEnd + QUESTION_FIXED_OCTETS > octets) return PARSE_FORMERR
   query.type = readU16(message, nameEnd)
@@ -165,7 +173,7 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   if (readU16(message, OFFSET_ANCOUNT) !== 0 || readU16(message, OFFSET_NSCOUNT) !== 0) {
     return refusedOrFormerr(query)
   }
-  const additional = parseAdditional(message, octets, query)
+  const additional = parseAdditional(message, octets, query.questionEnd, query)
   if (additional !== PARSE_OK) return additional
   return isAnswerable(query.type, query.class) ? PARSE_OK : PARSE_REFUSED
 }
@@ -180,10 +188,25 @@ function isAnswerable(type: number, questionClass: number): boolean {
   return type < TYPE_META_FIRST || type >= TYPE_ANY
 }
 
-function parseAdditional(message: Uint8Array, octets: number, query: ParsedQuery): number {
+/** A message without a question is FORMERR (RFC 9619 4), but for a cookie's sake. */
+function parseCookieOnly(message: Uint8Array, octets: number, query: ParsedQuery): number {
+  if (readU16(message, OFFSET_ANCOUNT) !== 0 || readU16(message, OFFSET_NSCOUNT) !== 0) {
+    return PARSE_FORMERR
+  }
+  const parsed = parseAdditional(message, octets, HEADER_OCTETS, query)
+  if (parsed !== PARSE_OK) return parsed === PARSE_BADVERS ? parsed : PARSE_FORMERR
+  return (query.askedOptions & ASKED_COOKIE) === 0 ? PARSE_FORMERR : PARSE_COOKIE_ONLY
+}
+
+function parseAdditional(
+  message: Uint8Array,
+  octets: number,
+  start: number,
+  query: ParsedQuery,
+): number {
   const count = readU16(message, OFFSET_ARCOUNT)
   if (count > ADDITIONAL_MAX) return PARSE_FORMERR
-  let at = query.questionEnd
+  let at = start
   let result = PARSE_OK
   for (let index = 0; index < count; index++) {
     const fixed = skipName(message, at, octets)
@@ -257,6 +280,7 @@ export function rcodeOfParse(parsed: number): number {
     case PARSE_NOTAUTH:
       return RCODE_NOTAUTH
     case PARSE_FORMERR:
+    case PARSE_COOKIE_ONLY:
       return RCODE_FORMERR
     default:
       return RCODE_REFUSED

@@ -27,6 +27,7 @@ import type {
   BlockResponseSettings,
   CacheSettings,
   CategorySettings,
+  CookieSettings,
   DataplaneSettings,
   Endpoint,
   ForwardSettings,
@@ -52,17 +53,23 @@ export interface DataplaneOptions extends PolicyOptions {
   /** How datagrams travel; default: the project of vitest.config.ts that runs the test. */
   readonly transport?: 'batched' | 'plain'
   readonly upstreams?: readonly UpstreamOption[]
+  /** PEM of the authorities of encrypted upstreams. */
+  readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
   readonly sites?: readonly SiteSettings[]
   readonly udpOctetsMax?: number
+  readonly cookies?: CookieSettings
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
 }
 
 export interface UpstreamOption extends Endpoint {
-  readonly protocol?: 'udp' | 'tcp'
+  readonly protocol?: 'udp' | 'tcp' | 'tls' | 'https'
+  /** The name that the certificate must be for. */
+  readonly serverName?: string
+  readonly path?: string
 }
 
 /** What the counters say about all queries so far. */
@@ -134,11 +141,15 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
       address: upstream.address,
       port: upstream.port,
       protocol: upstream.protocol ?? 'udp',
+      serverName: upstream.serverName ?? '',
+      path: upstream.path ?? '',
       label: `${upstream.address}:${upstream.port}`,
     })),
+    upstreamAuthorities: options.upstreamAuthorities,
     categories: makeCategories(options),
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
+    cookies: options.cookies,
     limits: { ...LIMITS, ...options.limits },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },

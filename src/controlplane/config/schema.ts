@@ -8,9 +8,14 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
-import { formatOctets, parseOctets } from './quantities.ts'
+import {
+  PRIVATE_PREFIXES,
+  parseAddress,
+  parseEndpoint,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
+import { octets, parsedText, report, whole } from './schema-kinds.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
@@ -35,45 +40,6 @@ const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
 const PREFIXES_MAX = 10_000
-
-type Parse = (text: string) => object | string
-
-/** A text that `parse` must accept; its fault becomes the problem's message. */
-function parsedText(parse: Parse) {
-  return z.string().superRefine((text, context) => {
-    const parsed = parse(text)
-    if (isFault(parsed)) report(context, parsed)
-  })
-}
-
-function report(context: z.RefinementCtx, { fault, suggestion }: Fault): void {
-  context.addIssue({ code: 'custom', message: fault, params: { suggestion } })
-}
-
-/** An amount of octets between two limits; the default is written with its unit. */
-function octets(min: number, max: number, defaultText: string) {
-  const accepted = z.union([z.int().min(0), z.string()], { error: 'is not an amount of octets' })
-  return accepted
-    .transform((value, context) => {
-      const parsed = parseOctets(value)
-      if (typeof parsed !== 'number') {
-        report(context, parsed)
-        return z.NEVER
-      }
-      if (parsed < min || parsed > max) {
-        const range = `${formatOctets(min)} to ${formatOctets(max)}`
-        report(context, { fault: `${formatOctets(parsed)} is out of range: ${range}` })
-        return z.NEVER
-      }
-      return parsed
-    })
-    .prefault(defaultText)
-    .meta({ 'x-unit': 'octets', 'x-min': formatOctets(min), 'x-max': formatOctets(max) })
-}
-
-function whole(min: number, max: number, defaultValue: number) {
-  return z.int().min(min).max(max).default(defaultValue)
-}
 
 const CATEGORY_NAME = /^[a-z][a-z0-9-]*$/
 const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
@@ -194,6 +160,24 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  cookies: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        'Answers the cookies of clients with server cookies (RFC 7873, RFC 9018). A client that ' +
+        'sends one back has shown that it reads what is sent to its address.',
+    }),
+  cookieSecretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'File of 1 to 4 lines of 32 hexadecimal digits: secrets that servers on one address share; ' +
+        'the first makes cookies, all are believed. Without it secrets change every day by ' +
+        'themselves, from a seed in `stateDirectory`.',
+    }),
 })
 
 const CacheConfig = z.strictObject({
@@ -291,6 +275,18 @@ const LimitsConfig = z.strictObject({
   }),
 })
 
+const TlsConfig = z.strictObject({
+  caFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
+        'must lead to, instead of the public ones; for a resolver of your own.',
+    }),
+})
+
 const LogConfig = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').meta({
     description: 'No client address and no queried name is logged at `info` or above it.',
@@ -327,8 +323,10 @@ export const ConfigSchema = z.strictObject({
     .meta({
       description:
         'Resolvers that answer what is not blocked: `udp://ADDR[:53]` (a bare address means this; ' +
-        'TCP is used on truncation) or `tcp://ADDR[:53]`. Default: the nameservers of ' +
-        '/etc/resolv.conf, this server left out.',
+        'TCP is used on truncation), `tcp://ADDR[:53]`, `tls://NAME@ADDR[:853]` (DNS over TLS) or ' +
+        '`https://NAME[:443]/dns-query#ADDR` (DNS over HTTPS). The certificate must be for NAME; ' +
+        'ADDR is asked, no name is looked up, and nothing falls back to clear text. Default: the ' +
+        'nameservers of /etc/resolv.conf, this server left out.',
     }),
   workers: z
     .int()
@@ -366,6 +364,7 @@ export const ConfigSchema = z.strictObject({
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
+  tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),

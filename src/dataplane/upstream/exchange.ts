@@ -41,8 +41,8 @@ export interface ExchangeEvents {
    * @param nowMs the monotonic clock, read once for all replies of a burst.
    */
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void
-  /** The try cannot succeed any more: refused, reset, unreachable. It is awaited no more. */
-  failed(attempt: Attempt): void
+  /** The try cannot succeed any more; it is awaited no more. `reason` is one of `FAILURE_*`. */
+  failed(attempt: Attempt, reason: number): void
   /** A message that answers nothing that we asked: ignored, the wait goes on. */
   mismatched(): void
 }

@@ -8,7 +8,6 @@ import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.t
 import {
   FAILURE_FORMAT,
   FAILURE_MISMATCH,
-  FAILURE_NETWORK,
   FAILURE_RCODE,
   FAILURE_TIMEOUT,
   UPSTREAM_DURATION_SUM_MS,
@@ -20,7 +19,7 @@ import {
   failureSlot,
   type Counters,
 } from '../counters.ts'
-import type { DataplaneSettings, ForwardSettings, UpstreamSettings } from '../settings.ts'
+import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
 import { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { FailureCache } from './failure-cache.ts'
@@ -71,23 +70,21 @@ export class Forwarder implements UpstreamEvents {
   #retired = false
 
   constructor(
-    upstreams: readonly UpstreamSettings[],
-    settings: ForwardSettings,
-    failureSecondsMax: number,
+    { upstreams, forward, upstreamAuthorities, cache }: DataplaneSettings,
     counters: Counters,
     events: ForwardEvents,
     system: SystemSockets,
   ) {
     const portsMax = Math.floor(system.upstreamPortsMax / Math.max(1, upstreams.length))
     const share = { ...system, upstreamPortsMax: Math.max(PORTS_MIN, portsMax) }
-    this.#settings = settings
+    this.#settings = forward
     this.#counters = counters
     this.#events = events
     for (const [index, upstream] of upstreams.entries()) {
-      this.#upstreams.push(new Upstream(upstream, index, this, share))
+      this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities))
       counters[UPSTREAM_UP + index] = 1
     }
-    this.failures = new FailureCache(failureSecondsMax)
+    this.failures = new FailureCache(cache.failureSecondsMax)
     this.#onTimer = () => this.#expire()
     this.#onTick = () => this.#askDeferred()
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS)
@@ -144,13 +141,13 @@ export class Forwarder implements UpstreamEvents {
   }
 
   /** A try that an exchange gave up. */
-  failed(attempt: Attempt): void {
+  failed(attempt: Attempt, reason: number): void {
     if (this.#closed) return
     const { pending, upstream, overdue } = attempt
     this.#release(attempt)
     if (overdue) return
     const nowMs = performance.now()
-    this.#noteFailure(upstream, FAILURE_NETWORK, nowMs)
+    this.#noteFailure(upstream, reason, nowMs)
     this.#tryNext(pending, nowMs)
   }
 
@@ -320,9 +317,12 @@ export function isFailure(rcode: number): boolean {
 
 /** True when both settings ask the same upstreams in the same way. */
 export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  const what = JSON.stringify([left.upstreams, left.forward, left.cache.failureSecondsMax])
-  const other = JSON.stringify([right.upstreams, right.forward, right.cache.failureSecondsMax])
-  return what === other
+  return forwardingOf(left) === forwardingOf(right)
+}
+
+function forwardingOf(settings: DataplaneSettings): string {
+  const { upstreams, forward, upstreamAuthorities, cache } = settings
+  return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])
 }
 
 /** Makes the forwarder that the settings describe. */
@@ -332,6 +332,5 @@ export function createForwarder(
   events: ForwardEvents,
   system: SystemSockets,
 ): Forwarder {
-  const { upstreams, forward, cache } = settings
-  return new Forwarder(upstreams, forward, cache.failureSecondsMax, counters, events, system)
+  return new Forwarder(settings, counters, events, system)
 }

@@ -9,6 +9,7 @@ import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
 import { openConnectedSocket } from '../../sys/socket.ts'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
 import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
@@ -76,7 +77,7 @@ export class UdpBatchExchange implements Exchange {
     if (port === null) {
       port = this.#drawPort()
       if (port === null) {
-        this.#events.failed(attempt)
+        this.#events.failed(attempt, FAILURE_NETWORK)
         return
       }
       this.#burst = port
@@ -84,7 +85,7 @@ export class UdpBatchExchange implements Exchange {
     }
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
-      this.#events.failed(attempt)
+      this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
     attempt.setId(id)
@@ -198,7 +199,7 @@ export class UdpBatchExchange implements Exchange {
     this.#retire(port)
     for (const attempt of lost) {
       // One failure may close a question, and with it other tries of this list.
-      if (attempt.port === port) this.#events.failed(attempt)
+      if (attempt.port === port) this.#events.failed(attempt, FAILURE_NETWORK)
     }
   }
 

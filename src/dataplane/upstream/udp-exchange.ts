@@ -5,6 +5,7 @@
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
 import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
@@ -125,7 +126,7 @@ export class UdpExchange implements Exchange {
   #transmit(port: Port, attempt: Attempt): void {
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
-      this.#events.failed(attempt)
+      this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
     attempt.setId(id)
@@ -154,7 +155,7 @@ export class UdpExchange implements Exchange {
     this.#retire(port)
     for (const attempt of lost) {
       // One failure may close a question, and with it other tries of this list.
-      if (attempt.port === port) this.#events.failed(attempt)
+      if (attempt.port === port) this.#events.failed(attempt, FAILURE_NETWORK)
     }
   }
 

@@ -3,7 +3,10 @@ import type { Libc } from '../../sys/libc.ts'
 import type { Endpoint, UpstreamSettings } from '../settings.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
+import { HttpsExchange } from './https-exchange.ts'
+import { TcpLink } from './stream-link.ts'
 import { TcpExchange } from './tcp-exchange.ts'
+import { ALPN_DOT, TlsLink } from './tls-link.ts'
 import { UdpBatchExchange } from './udp-batch-exchange.ts'
 import { UdpExchange } from './udp-exchange.ts'
 
@@ -26,7 +29,7 @@ export interface SystemSockets {
 /** What an upstream tells of its tries. */
 export interface UpstreamEvents {
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void
-  failed(attempt: Attempt): void
+  failed(attempt: Attempt, reason: number): void
   mismatched(upstream: Upstream): void
 }
 
@@ -47,21 +50,22 @@ export class Upstream implements ExchangeEvents {
     index: number,
     events: UpstreamEvents,
     system: SystemSockets,
+    authorities: string | undefined,
   ) {
     this.index = index
     this.#events = events
-    const tcp = new TcpExchange(settings, this)
+    const stream = createStreamExchange(settings, this, authorities)
     const isUdp = settings.protocol === 'udp'
-    this.primary = isUdp ? createUdpExchange(settings, this, system) : tcp
-    this.stream = isUdp ? tcp : null
+    this.primary = isUdp ? createUdpExchange(settings, this, system) : stream
+    this.stream = isUdp ? stream : null
   }
 
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
     this.#events.replied(attempt, message, octets, nowMs)
   }
 
-  failed(attempt: Attempt): void {
-    this.#events.failed(attempt)
+  failed(attempt: Attempt, reason: number): void {
+    this.#events.failed(attempt, reason)
   }
 
   mismatched(): void {
@@ -102,6 +106,22 @@ export class Upstream implements ExchangeEvents {
   close(): void {
     this.primary.close()
     this.stream?.close()
+  }
+}
+
+/** The one way of an encrypted upstream, and of `tcp`; for `udp` the way of long answers. */
+function createStreamExchange(
+  settings: UpstreamSettings,
+  events: ExchangeEvents,
+  authorities: string | undefined,
+): Exchange {
+  switch (settings.protocol) {
+    case 'https':
+      return new HttpsExchange(settings, events, authorities)
+    case 'tls':
+      return new TcpExchange(new TlsLink(settings, authorities, ALPN_DOT), events)
+    default:
+      return new TcpExchange(new TcpLink(settings), events)
   }
 }
 

@@ -53,7 +53,7 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/upstream/forwarder.ts',
-    within: 'forwardsAlike',
+    within: 'forwardingOf',
     rules: ['literal'],
     reason: 'compares settings, once per reload',
   },
@@ -89,8 +89,20 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/upstream/tcp-exchange.ts',
-    within: 'send',
+    within: 'frame',
     rules: ['new'],
     reason: 'the socket keeps the octets until they are sent, so each query has its own',
+  },
+  {
+    path: 'src/dataplane/upstream/https-exchange.ts',
+    within: 'send',
+    rules: ['new'],
+    reason: 'the library reports to one handler per request, which gathers its response',
+  },
+  {
+    path: 'src/dataplane/upstream/https-exchange.ts',
+    within: 'dispatch',
+    rules: ['literal'],
+    reason: 'the library takes the request as an object, and keeps it',
   },
 ]

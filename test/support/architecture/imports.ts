@@ -33,6 +33,7 @@ const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/cache': ['lru-cache', 'ioredis'],
   'src/sys': ['koffi'],
+  'src/dataplane/upstream': ['undici'],
   'src/dataplane/policy': ['ipaddr.js'],
 }
 
@@ -40,7 +41,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/sys': ['node:net', 'node:os'],
   'src/dataplane/transport': ['node:dgram', 'node:net'],
-  'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:crypto'],
+  'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:tls', 'node:http', 'node:crypto'],
   // The seed of clients' keys, once per start.
   'src/dataplane/transport/client-access.ts': ['node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
