@@ -78,9 +78,7 @@ export const LIMIT_PENDING = 0
 export const LIMIT_QUESTION = 1
 /** Queries of one client that wait. */
 export const LIMIT_CLIENT = 2
-/** Tries that one upstream has under way. */
-export const LIMIT_UPSTREAM = 3
-export const LIMITS = ['pending', 'question', 'client', 'upstream'] as const
+export const LIMITS = ['pending', 'question', 'client'] as const
 
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */

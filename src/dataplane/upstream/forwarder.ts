@@ -30,6 +30,8 @@ import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts
 /** Clients of the question wait as long as it takes. */
 export const NO_WAIT = -1
 const SWEEP_MS = 5000
+/** A timer this late slept through a jump of the clock. */
+const LATE_MS = 1000
 /** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
 const TIMER_SLACK_MS = 250
 /** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
@@ -192,7 +194,7 @@ export class Forwarder implements UpstreamEvents {
 
   #wait(item: Timed, nowMs: number, waitMs: number): void {
     this.#wheel.add(item, nowMs + waitMs)
-    if (item.deadlineMs < this.#wakeMs) this.#arm(nowMs)
+    if (item.deadlineMs < this.#wakeMs || this.#wakeMs < nowMs - LATE_MS) this.#arm(nowMs)
   }
 
   #askDeferred(): void {
