@@ -8,11 +8,12 @@
  *                after a reload no answer that was cached earlier can pass a new block
  *   4 any        ANY gets its small answer only when the name is not blocked (RFC 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
+ *   6 redis      what another worker or box has learned; behind memory, because it has to be waited
+ *                for, and judged by policy like an upstream's answer, because it is trusted no more
  *     (failed)   what nobody could answer a moment ago is not asked again yet (RFC 9520)
- *   6 upstream   one question for all who ask the same; policy looks at the names it led through
+ *   7 upstream   one question for all who ask the same; policy looks at the names it led through
  */
-import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
-import { RCODE_SERVFAIL, TYPE_ANY } from '../wire/codes.ts'
+import { TYPE_ANY } from '../wire/codes.ts'
 import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
 import {
   PARSE_FORMERR,
@@ -21,8 +22,9 @@ import {
   QUESTION_END_MAX,
   parseQuery,
 } from '../wire/query.ts'
+import { Arrivals } from './arrivals.ts'
 import { HotTable } from './cache/hot-table.ts'
-import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
+import { createCache, type CacheEntry, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
 import {
   CACHE_EXPIRED,
@@ -34,11 +36,9 @@ import {
   DROPPED,
   DROP_GONE,
   OUTCOME_CACHED,
-  OUTCOME_FORWARDED,
   OUTCOME_STALE,
   PREFETCHED,
   PROTO_UDP,
-  clearUpstreams,
   count,
   countReply,
   decisionSlot,
@@ -46,24 +46,14 @@ import {
   type Counters,
 } from './counters.ts'
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
-import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
-import { Settlement } from './settlement.ts'
 import { NO_FAILURE } from './upstream/failure-cache.ts'
-import {
-  createForwarder,
-  forwardsAlike,
-  isFailure,
-  NO_WAIT,
-  type ForwardEvents,
-  type Forwarder,
-} from './upstream/forwarder.ts'
-import type { Pending } from './upstream/pending.ts'
+import { NO_WAIT } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
 
@@ -74,23 +64,20 @@ export const PENDING = -1
 const PREFETCH_SHARE_MAX = 0.25
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
-export class Pipeline implements ForwardEvents {
+export class Pipeline {
   readonly #counters: Counters
-  readonly #system: SystemSockets
   readonly #query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   readonly #asked = new AskedName()
-  readonly #alias = new AskedName()
-  readonly #facts = new AnswerFacts()
   readonly #special = new SpecialNames()
   readonly #waiting: WaitingQueries
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
-  readonly #settlement: Settlement
+  /** What comes back later. */
+  readonly arrivals: Arrivals
   readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
-  #forwarder: Forwarder
   #stopping = false
 
   constructor(
@@ -99,7 +86,6 @@ export class Pipeline implements ForwardEvents {
     counters: Counters,
     system: SystemSockets,
   ) {
-    this.#system = system
     this.#settings = settings
     this.#policy = policy
     this.#counters = counters
@@ -108,8 +94,16 @@ export class Pipeline implements ForwardEvents {
     this.#replies = new Replies(settings, policy, counters, this.#query.message)
     this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
-    this.#settlement = new Settlement(counters, this.#replies, this.#waiting, policy)
-    this.#forwarder = createForwarder(settings, counters, this, system)
+    this.arrivals = new Arrivals(
+      settings,
+      policy,
+      this.#special,
+      counters,
+      this.#cache,
+      this.#waiting,
+      this.#replies,
+      system,
+    )
   }
 
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
@@ -154,7 +148,6 @@ export class Pipeline implements ForwardEvents {
     if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
       if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
       if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
-      if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
     }
     const known = this.#hot.block(asked, stamp)
@@ -186,7 +179,7 @@ export class Pipeline implements ForwardEvents {
     if (entry !== undefined) {
       return this.#answerExpired(key, query, entry, client, sink, receivedMs)
     }
-    const rcode = this.#forwarder.failures.find(key, asked.questionHash(query), receivedMs)
+    const rcode = this.arrivals.forwarder.failures.find(key, asked.questionHash(query), receivedMs)
     if (rcode !== NO_FAILURE) {
       count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
       return this.#replies.failedBefore(query, rcode)
@@ -207,18 +200,13 @@ export class Pipeline implements ForwardEvents {
 
   /** Takes new settings and a new policy between two queries: cached verdicts are derived again. */
   reload(settings: DataplaneSettings, policy: Policy): void {
-    const before = this.#settings
     this.#settings = settings
     this.#policy = policy
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies.settings = settings
     this.#replies.policy = policy
-    this.#settlement.policy = policy
     this.#options.reload(settings)
-    if (forwardsAlike(before, settings)) return
-    this.#forwarder.retire()
-    clearUpstreams(this.#counters)
-    this.#forwarder = createForwarder(settings, this.#counters, this, this.#system)
+    this.arrivals.reload(settings, policy)
   }
 
   /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */
@@ -229,65 +217,14 @@ export class Pipeline implements ForwardEvents {
   /** Drops, and counts, every question that is still open; closes the upstream sockets. */
   close(): void {
     this.#waiting.close()
-    this.#forwarder.close()
-  }
-
-  /** An upstream's reply is walked once: false when any octet is out of place. */
-  readable(pending: Pending, message: Uint8Array, octets: number): boolean {
-    const facts = this.#facts
-    if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
-    // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
-    return facts.rcode <= 0xf && !facts.truncated
-  }
-
-  /** The reply that was just found readable: judged, kept, and given to all who wait. */
-  answered(pending: Pending, message: Uint8Array, nowMs: number): void {
-    const facts = this.#facts
-    const { failures } = this.#forwarder
-    if (isFailure(facts.rcode)) {
-      failures.note(pending.key, pending.hash, facts.rcode, true, nowMs)
-      const stale = this.#staleFor(pending, nowMs)
-      if (stale !== null) {
-        this.#settle(pending, stale, OUTCOME_STALE, nowMs)
-        return
-      }
-    } else {
-      failures.forget(pending.key, pending.hash)
-    }
-    const limits = this.#settings.cache
-    const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
-    clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, pending, nowMs)
-    this.#judge(entry)
-    if (facts.ttlSeconds > 0) this.#cache.set(pending.key, entry)
-    this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
-  }
-
-  /** No upstream answered: what is stale, else SERVFAIL, says so to all who wait. */
-  unanswered(pending: Pending, nowMs: number): void {
-    this.#forwarder.failures.note(pending.key, pending.hash, RCODE_SERVFAIL, false, nowMs)
-    this.#settle(pending, this.#staleFor(pending, nowMs), OUTCOME_STALE, nowMs)
-  }
-
-  /** Clients have waited long enough: they get what is stale, the question goes on (RFC 8767). */
-  outwaited(pending: Pending, nowMs: number): void {
-    const stale = this.#staleFor(pending, nowMs)
-    if (stale === null) return
-    pending.servedStale = true
-    const waiters = this.#waiting.takeWaiters(pending)
-    this.#settlement.give(waiters, pending.stamp, stale, OUTCOME_STALE, nowMs)
+    this.arrivals.forwarder.close()
+    this.arrivals.shared?.close()
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
-    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
+    if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
-  }
-
-  /** Derives the verdict over the names an answer led through, under the policy of this moment. */
-  #judge(entry: CacheEntry): void {
-    entry.stamp = this.#policy.stamp
-    entry.category = judgeNames(entry, this.#alias, this.#special, this.#policy)
   }
 
   /**
@@ -311,7 +248,7 @@ export class Pipeline implements ForwardEvents {
       }
       this.#refresh(key, entry, receivedMs)
     }
-    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
+    if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_STALE, receivedMs)
   }
 
@@ -333,7 +270,7 @@ export class Pipeline implements ForwardEvents {
     count(this.#counters, PREFETCHED)
     pending.stamp = this.#policy.stamp
     pending.servedStale = nowMs >= entry.expiresMs
-    this.#forwarder.askLater(pending, nowMs)
+    this.arrivals.forwarder.askLater(pending, nowMs)
   }
 
   get #mayForward(): boolean {
@@ -357,23 +294,11 @@ export class Pipeline implements ForwardEvents {
     if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
-      this.#forwarder.ask(pending, receivedMs, expired ? settings.cache.staleWaitMs : NO_WAIT)
+      pending.waitMs = expired ? settings.cache.staleWaitMs : NO_WAIT
+      const { shared } = this.arrivals
+      const isReading = shared !== null && shared.read(pending)
+      if (!isReading) this.arrivals.forwarder.ask(pending, receivedMs)
     }
     return PENDING
-  }
-
-  /** The stale answer to a question that finds no fresh one now, or null. */
-  #staleFor(pending: Pending, nowMs: number): CacheEntry | null {
-    const entry = this.#cache.get(pending.key, nowMs)
-    if (entry === undefined) return null
-    entry.refreshMs = nowMs + this.#settings.cache.staleRefreshSeconds * 1000
-    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
-    return entry
-  }
-
-  /** Closes a question; `entry` is null when nothing can be given to those who wait. */
-  #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
-    const { stamp } = pending
-    this.#settlement.give(this.#waiting.take(pending), stamp, entry, outcome, nowMs)
   }
 }

@@ -15,6 +15,7 @@ import {
   parsePrefix,
   parseUpstream,
 } from './addresses.ts'
+import { RedisConfig } from './redis-schema.ts'
 import { octets, parsedText, report, whole } from './schema-kinds.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
@@ -363,6 +364,9 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  redis: RedisConfig.prefault({}).meta({
+    description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

@@ -15,6 +15,8 @@ import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
+import type { RedisConfiguration } from '../redis/load-redis.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import {
   CategoryConfig,
   SHIPPED_CATEGORIES,
@@ -40,6 +42,8 @@ export interface ControlSettings {
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
   readonly stopGraceSeconds: number
+  /** The shared cache; undefined: none. */
+  readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
 }
@@ -147,10 +151,34 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    redis: redisOf(values, locate),
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
+  }
+}
+
+function redisOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): RedisConfiguration | undefined {
+  const { url, prefix, hedgeMs, timeoutMs, hotNames } = values.redis
+  if (url === undefined) return undefined
+  const fileAt = (key: 'passwordFile' | 'sentinelPasswordFile' | 'caFile' | 'secretFile') => {
+    const file = values.redis[key]
+    return file === undefined ? undefined : locate(file, ['redis', key])
+  }
+  return {
+    address: accepted(parseRedisUrl(url)),
+    passwordFile: fileAt('passwordFile'),
+    sentinelPasswordFile: fileAt('sentinelPasswordFile'),
+    caFile: fileAt('caFile'),
+    secretFile: fileAt('secretFile'),
+    prefix,
+    hedgeMs,
+    timeoutMs,
+    hotNames,
   }
 }
 

@@ -23,12 +23,10 @@ import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
 import { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { FailureCache } from './failure-cache.ts'
-import { NO_UPSTREAM, Pending } from './pending.ts'
+import { NO_UPSTREAM, NO_WAIT, Pending } from './pending.ts'
 import { NEVER, TimerWheel, type Timed } from './timer-wheel.ts'
 import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 
-/** Clients of the question wait as long as it takes. */
-export const NO_WAIT = -1
 const SWEEP_MS = 5000
 /** A timer this late slept through a jump of the clock. */
 const LATE_MS = 1000
@@ -93,15 +91,11 @@ export class Forwarder implements UpstreamEvents {
     this.#sweepTimer.unref()
   }
 
-  /**
-   * Starts the first try. The events may fire before this returns.
-   *
-   * @param waitMs after which `outwaited` is called, or `NO_WAIT`.
-   */
-  ask(pending: Pending, nowMs: number, waitMs: number): void {
+  /** Starts the first try. The events may fire before this returns. */
+  ask(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
     this.#open++
-    if (waitMs !== NO_WAIT) this.#wait(pending, nowMs, waitMs)
+    if (pending.waitMs !== NO_WAIT) this.#wait(pending, nowMs, pending.waitMs)
     this.#tryNext(pending, nowMs)
   }
 

@@ -14,6 +14,8 @@ const OPT_OCTETS = 11
 const FLAG_DO = 0x8000
 /** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
+/** Clients of the question wait as long as it takes. */
+export const NO_WAIT = -1
 
 /**
  * One question that waits for an upstream. Reused. It waits in the wheel while clients have the
@@ -35,6 +37,9 @@ export class Pending extends Timed {
   keyFlags = 0
   /** The policy stamp under which its name was let through. */
   stamp = ''
+  /** Its place in the shared cache, and the number of the look-up it waits for; 0: none. */
+  sharedId = ''
+  sharedRead = 0
 
   /** Clients that wait, last come first. */
   waiters: Waiter | null = null
@@ -49,6 +54,8 @@ export class Pending extends Timed {
   tries = 0
   /** True from the first send until it is answered or has failed. */
   open = false
+  /** How long its clients wait until `ForwardEvents.outwaited`, or `NO_WAIT`. */
+  waitMs = NO_WAIT
   /** Its clients got a stale answer, and so do those who come now: it is a refresh. */
   servedStale = false
 
@@ -78,9 +85,12 @@ export class Pending extends Timed {
     this.octets = at + OPT_OCTETS
     this.waiters = null
     this.waiterCount = 0
+    this.sharedId = ''
+    this.sharedRead = 0
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true
+    this.waitMs = NO_WAIT
     this.servedStale = false
   }
 
