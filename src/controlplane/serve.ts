@@ -9,6 +9,7 @@ import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/se
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
+import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -43,6 +44,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
 export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
+  readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
@@ -239,6 +241,7 @@ export class Niveau3Server {
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
       workersAlive: this.#supervisor.workersAlive,
+      receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
       filter: this.#filterFacts(),
       checks: this.#checks(),

@@ -68,6 +68,10 @@ export interface ForwardSettings {
   /** The whole budget of a question, over all tries. */
   readonly totalTimeoutMs: number
   readonly triesMax: number
+  /** By upstream: its AD bit is passed on to clients who understand it. */
+  readonly trustsAd: readonly boolean[]
+  /** A client-subnet option for all queries (RFC 7871 6): none of the client's; empty: none. */
+  readonly clientSubnet: Uint8Array
 }
 
 export interface CacheSettings {

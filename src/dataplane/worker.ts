@@ -125,6 +125,8 @@ async function startThread(
     port.on('message', (message: ToWorker) => {
       acting = acting.then(() => act(message))
     })
+    // Node reads on for a while after an exception: what it would read is the next worker's.
+    process.once('uncaughtExceptionMonitor', () => listeners.closeUdp())
     say(ready)
   } catch (error) {
     say(failure(error))

@@ -12,10 +12,8 @@ const evidence = sourcesBelow(ROOT, 'test')
 /** Rows that no test shows yet. None may be added; a tagged row is taken out. */
 const AWAITED: readonly RowId[] = [
   'fragments',
-  'same-address',
   'wildcards',
   'no-synthesis',
-  'dnssec-bits',
   'ddr',
   'encryption',
   'priming',

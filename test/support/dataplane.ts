@@ -95,7 +95,13 @@ const LIMITS: LimitSettings = {
   waitersPerQuestionMax: 1000,
   pendingPerClientMax: 1000,
 }
-const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
+const FORWARD: ForwardSettings = {
+  tryTimeoutMs: 1500,
+  totalTimeoutMs: 4500,
+  triesMax: 3,
+  trustsAd: [],
+  clientSubnet: new Uint8Array(0),
+}
 const CACHE: CacheSettings = {
   octetsMax: 4 * 1024 * 1024,
   ttlSecondsMin: 0,
@@ -109,7 +115,7 @@ const CACHE: CacheSettings = {
   failureSecondsMax: 30,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
-const SETTLE_MS_MAX = 5000
+const SETTLE_MS_MAX = 15_000
 
 const running = new Set<Dataplane>()
 afterAll(async () => {

@@ -268,6 +268,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the system would not send.',
     slotMetric(UDP_SEND_ERRORS),
   ),
+  define(
+    'udp_receive_buffer_drops_total',
+    'counter',
+    'Datagrams that the kernel dropped unread because too many waited (Linux).',
+    (_slots, facts) => single(facts.receiveDrops()),
+  ),
   define('tcp_connections', 'gauge', 'Open client connections.', slotMetric(TCP_CONNECTIONS)),
   define(
     'tcp_connections_accepted_total',

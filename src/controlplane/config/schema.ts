@@ -11,6 +11,7 @@ import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.t
 import {
   PRIVATE_PREFIXES,
   parseAddress,
+  parseClientSubnet,
   parseEndpoint,
   parsePrefix,
   parseUpstream,
@@ -161,6 +162,14 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  clientSubnet: parsedText(parseClientSubnet)
+    .default('off')
+    .meta({
+      description:
+        'A prefix sent to upstreams as client subnet (RFC 7871), the same for every client, such as ' +
+        'that of the line; at most 24 bits of IPv4 or 56 of IPv6. `0.0.0.0/0` asks upstreams to tell ' +
+        'nobody about us. What clients send themselves is always dropped.',
+    }),
   cookies: z
     .boolean()
     .default(false)
@@ -237,6 +246,15 @@ const ForwardConfig = z.strictObject({
       'ask again.',
   }),
   triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+  trustAdFrom: z
+    .array(parsedText(parseUpstream))
+    .max(UPSTREAMS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Upstreams, written as in `upstreams`, whose AD bit (validated by DNSSEC) is passed on, ' +
+        'because the path to them is trusted. Loopback and encrypted ones always are.',
+    }),
 })
 
 const LimitsConfig = z.strictObject({

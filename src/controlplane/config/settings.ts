@@ -6,11 +6,20 @@ import type {
   CategorySettings,
   DataplaneSettings,
   Endpoint,
+  ForwardSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import {
+  accepted,
+  addressOctets,
+  formatUpstream,
+  isLoopback,
+  parseEndpoint,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
@@ -74,19 +83,20 @@ export function dataplaneSettings(
   upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const upstreams = configured ?? systemUpstreams
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
     sites: [],
-    upstreams: configured ?? systemUpstreams,
+    upstreams,
     upstreamAuthorities,
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
     cookies: undefined,
     limits: values.limits,
-    forward: values.forward,
+    forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
 }
@@ -101,6 +111,32 @@ export function authoritiesOf(
   if (caFile === undefined) return undefined
   const origin = layered.originOf(['tls', 'caFile'])
   return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
+}
+
+function forwardSettings(
+  { forward, edns }: ConfigValues,
+  upstreams: readonly UpstreamSettings[],
+): ForwardSettings {
+  const { trustAdFrom, ...rest } = forward
+  const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
+  return {
+    ...rest,
+    trustsAd: upstreams.map(
+      (upstream) =>
+        isLoopback(upstream.address) ||
+        upstream.serverName !== '' ||
+        trusted.has(formatUpstream(upstream)),
+    ),
+    clientSubnet: edns.clientSubnet === 'off' ? new Uint8Array(0) : subnetOption(edns.clientSubnet),
+  }
+}
+
+/** Code, length, family, source prefix length, scope 0, and as many octets as the prefix fills. */
+function subnetOption(prefix: string): Uint8Array {
+  const [address, bits] = accepted(parsePrefix(prefix)).split('/')
+  const octets = addressOctets(address!).subarray(0, Math.ceil(Number(bits) / 8))
+  const family = address!.includes(':') ? 2 : 1
+  return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */

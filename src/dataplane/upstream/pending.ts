@@ -11,6 +11,8 @@ import type { Attempt } from './attempt.ts'
 import { Timed } from './timer-wheel.ts'
 
 const OPT_OCTETS = 11
+/** Octets behind the question's own for the option of `edns.clientSubnet`, IPv6 whole. */
+const SUBNET_OCTETS_MAX = 24
 const FLAG_DO = 0x8000
 /** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
@@ -29,7 +31,7 @@ export class Pending extends Timed {
    * The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625
    * 4).
    */
-  readonly message = new Uint8Array(QUESTION_END_MAX + OPT_OCTETS)
+  readonly message = new Uint8Array(QUESTION_END_MAX + OPT_OCTETS + SUBNET_OCTETS_MAX)
   octets = 0
   questionEnd = 0
   type = 0
