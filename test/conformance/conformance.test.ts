@@ -12,11 +12,9 @@ const evidence = sourcesBelow(ROOT, 'test')
 /** Rows that no test shows yet. None may be added; a tagged row is taken out. */
 const AWAITED: readonly RowId[] = [
   'fragments',
-  'wildcards',
   'no-synthesis',
   'ddr',
   'encryption',
-  'priming',
   'words',
   'port-leaks',
   'dnsbomb',
