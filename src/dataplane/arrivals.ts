@@ -16,7 +16,7 @@ import {
   clearUpstreams,
   type Counters,
 } from './counters.ts'
-import { judgeNames } from './policy/judge-names.ts'
+import { judgeAnswer } from './policy/judge-answer.ts'
 import type { Policy } from './policy/policy.ts'
 import type { SpecialNames } from './policy/special-names.ts'
 import { AskedName } from './query.ts'
@@ -170,7 +170,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Derives the verdict over the names an answer led through, under the policy of this moment. */
   judge(entry: CacheEntry): void {
     entry.stamp = this.#policy.stamp
-    entry.category = judgeNames(entry, this.#alias, this.#special, this.#policy)
+    judgeAnswer(entry, this.#alias, this.#special, this.#policy)
   }
 
   /** The stale answer to a question that finds no fresh one now, or null. */

@@ -39,6 +39,8 @@ import {
   OUTCOME_STALE,
   PREFETCHED,
   PROTO_UDP,
+  SITE_QUERIES,
+  clearSites,
   count,
   countReply,
   decisionSlot,
@@ -51,7 +53,7 @@ import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink } from './query.ts'
-import type { DataplaneSettings } from './settings.ts'
+import { sitesAlike, type DataplaneSettings } from './settings.ts'
 import { NO_FAILURE } from './upstream/failure-cache.ts'
 import { NO_WAIT } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
@@ -130,6 +132,8 @@ export class Pipeline {
     receivedMs: number,
   ): number {
     this.#replies.out = out
+    this.#replies.site = client.site
+    count(this.#counters, SITE_QUERIES + client.site)
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
@@ -152,27 +156,36 @@ export class Pipeline {
     }
     const known = this.#hot.block(asked, stamp)
     if (known !== null) {
-      return this.#replies.blocked(query, known.category, known.ruleStart, known.whole)
+      const category = this.#policy.categoryOf(known.matched, client.site)
+      if (category !== NOT_BLOCKED) {
+        return this.#replies.blocked(query, category, known.ruleStart, known.whole)
+      }
     }
     const special = this.#special.find(asked)
     if (special !== SPECIAL_NONE) {
       const { rcode, zoneLabel } = this.#special
       return this.#replies.special(query, special, rcode, asked.labelStarts[zoneLabel]!)
     }
-    const category = this.#policy.decide(asked)
-    if (category !== NOT_BLOCKED) {
+    const matched = this.#policy.match(asked)
+    if (matched !== 0) {
       const { ruleStart, whole } = this.#policy
-      this.#hot.noteBlock(asked, category, ruleStart, whole, stamp)
-      return this.#replies.blocked(query, category, ruleStart, whole)
+      if (known === null) this.#hot.noteBlock(asked, matched, ruleStart, whole, stamp)
+      const category = this.#policy.categoryOf(matched, client.site)
+      if (category !== NOT_BLOCKED) {
+        return this.#replies.blocked(query, category, ruleStart, whole)
+      }
     }
-    if (this.#policy.exempted !== NOT_BLOCKED) {
-      count(this.#counters, decisionSlot(DECISION_EXEMPT, this.#policy.exempted))
+    const exempted = this.#policy.categoryOf(this.#policy.exempted, client.site)
+    if (exempted !== NOT_BLOCKED) {
+      count(this.#counters, decisionSlot(DECISION_EXEMPT, exempted))
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined && receivedMs < entry.expiresMs) {
-      if (this.#policy.exempted === NOT_BLOCKED) this.#hot.putAnswer(asked, query, entry)
+      // What somebody blocks, or what is counted as exempted, is decided anew every time.
+      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
+      else this.#hot.forget(entry)
       if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
     }
@@ -200,6 +213,7 @@ export class Pipeline {
 
   /** Takes new settings and a new policy between two queries: cached verdicts are derived again. */
   reload(settings: DataplaneSettings, policy: Policy): void {
+    if (!sitesAlike(this.#settings, settings)) clearSites(this.#counters)
     this.#settings = settings
     this.#policy = policy
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000

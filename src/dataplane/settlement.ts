@@ -65,7 +65,9 @@ export class Settlement {
     const query = waiter.query
     const replies = this.#replies
     replies.out = this.reply
-    let octets = policyChanged ? this.#blockIfNowBlocked(query) : 0
+    if (policyChanged) waiter.site = this.policy.siteNumber(waiter.siteName)
+    replies.site = waiter.site
+    let octets = policyChanged ? this.#blockIfNowBlocked(query, waiter.site) : 0
     if (octets === 0) {
       octets =
         answer === null
@@ -80,11 +82,11 @@ export class Settlement {
   }
 
   /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
-  #blockIfNowBlocked(query: ParsedQuery): number {
+  #blockIfNowBlocked(query: ParsedQuery, site: number): number {
     const asked = this.#asked
     const policy = this.policy
     asked.take(query.message, HEADER_OCTETS)
-    const category = policy.decide(asked)
+    const category = policy.categoryOf(policy.match(asked), site)
     if (category === NOT_BLOCKED) return 0
     return this.#replies.blocked(query, category, policy.ruleStart, policy.whole)
   }

@@ -36,11 +36,9 @@ function ask(server: Server, { name, type, options, transport }: Question): Prom
 /** All that has to agree: rcode, question, answer records in their order, flags, EDNS. */
 function factsOf(message: Message): object {
   const { edns, answers, questions } = message
-  const { response, opcode, authoritative, truncated, recursionDesired } = message
-  const { recursionAvailable, authenticData, checkingDisabled, extendedRcode } = message
   return {
-    ...{ response, opcode, authoritative, truncated, recursionDesired },
-    ...{ recursionAvailable, authenticData, checkingDisabled, extendedRcode },
+    flags: message.octets.readUInt16BE(2),
+    rcode: message.extendedRcode,
     questions,
     answers: answers.map(({ ttl: _ttl, ...record }) => record),
     edns: edns && { dnssecOk: edns.dnssecOk, version: edns.version, options: edns.options.length },

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { octets, whole } from './schema-kinds.ts'
+import { octets, whole } from './schema-values.ts'
 
 export const CacheConfig = z.strictObject({
   octetsMax: octets(MiB, 16 * KiB * MiB, '64MiB').meta({

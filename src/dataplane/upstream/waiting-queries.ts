@@ -68,7 +68,6 @@ export class WaitingQueries {
     copyQuery(query, waiter.query)
     waiter.sink = sink
     sink.hold(waiter)
-    waiter.takeClient(client)
     waiter.receivedMs = receivedMs
     pending.addWaiter(waiter)
     this.#perClient[slot] = this.#perClient[slot]! + 1
