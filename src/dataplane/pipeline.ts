@@ -180,25 +180,7 @@ export class Pipeline {
       count(this.#counters, decisionSlot(DECISION_EXEMPT, exempted))
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
-    const key = asked.key(query)
-    const entry = this.#cache.get(key, receivedMs)
-    if (entry !== undefined && receivedMs < entry.expiresMs) {
-      // What somebody blocks, or what is counted as exempted, is decided anew every time.
-      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
-      else this.#hot.forget(entry)
-      if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
-      return this.#answerCached(query, entry, receivedMs)
-    }
-    if (entry !== undefined) {
-      return this.#answerExpired(key, query, entry, client, sink, receivedMs)
-    }
-    const rcode = this.arrivals.forwarder.failures.find(key, asked.questionHash(query), receivedMs)
-    if (rcode !== NO_FAILURE) {
-      count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
-      return this.#replies.failedBefore(query, rcode)
-    }
-    count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, client, sink, receivedMs, false)
+    return this.#lookUp(query, matched, client, sink, receivedMs)
   }
 
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
@@ -233,6 +215,36 @@ export class Pipeline {
     this.#waiting.close()
     this.arrivals.forwarder.close()
     this.arrivals.shared?.close()
+  }
+
+  /** From the cache on; `matched` are the categories that cover the name, though none blocks it. */
+  #lookUp(
+    query: ParsedQuery,
+    matched: number,
+    client: Client,
+    sink: ReplySink,
+    receivedMs: number,
+  ): number {
+    const asked = this.#asked
+    const key = asked.key(query)
+    const entry = this.#cache.get(key, receivedMs)
+    if (entry !== undefined && receivedMs < entry.expiresMs) {
+      // What somebody blocks, or what is counted as exempted, is decided anew every time.
+      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
+      else this.#hot.forget(entry)
+      if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
+      return this.#answerCached(query, entry, receivedMs)
+    }
+    if (entry !== undefined) {
+      return this.#answerExpired(key, query, entry, client, sink, receivedMs)
+    }
+    const rcode = this.arrivals.forwarder.failures.find(key, asked.questionHash(query), receivedMs)
+    if (rcode !== NO_FAILURE) {
+      count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
+      return this.#replies.failedBefore(query, rcode)
+    }
+    count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
+    return this.#forward(key, query, client, sink, receivedMs, false)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
