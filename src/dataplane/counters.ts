@@ -8,7 +8,9 @@ import { TYPE_PTR, TYPE_SOA, TYPE_SRV, TYPE_SVCB, TYPE_TXT } from '../wire/codes
 
 export const PROTO_UDP = 0
 export const PROTO_TCP = 1
-export const PROTOS = ['udp', 'tcp'] as const
+export const PROTO_TLS = 2
+export const PROTO_HTTPS = 3
+export const PROTOS = ['udp', 'tcp', 'tls', 'https'] as const
 
 export const FAMILY_IPV4 = 0
 export const FAMILY_IPV6 = 1
@@ -113,6 +115,18 @@ const DURATION_SLOTS = DURATION_BOUNDS_MS.length + 1
 const OUTCOME_COUNT = OUTCOMES.length
 const TYPE_COUNT = QUESTION_TYPES.length
 
+/** HTTP requests that carried no DNS query, or one that was not taken, by their response. */
+export const HTTP_BAD_REQUEST = 0
+export const HTTP_NOT_FOUND = 1
+export const HTTP_METHOD = 2
+export const HTTP_TOO_LARGE = 3
+export const HTTP_TYPE = 4
+/** The client asks more often than it may. */
+export const HTTP_TOO_MANY = 5
+/** The client has to read its responses first. */
+export const HTTP_BUSY = 6
+export const HTTP_STATUSES = [400, 404, 405, 413, 415, 429, 503] as const
+
 /** Offsets of the groups within a block. */
 export const QUERIES = 0
 export const RESPONSES = QUERIES + PROTOS.length * FAMILIES.length * TYPE_COUNT
@@ -138,7 +152,9 @@ export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
  * as received is lost with it when it dies, and counted then.
  */
 export const UDP_READ = UDP_SEND_ERRORS + 1
-export const UPSTREAM_QUERIES = UDP_READ + FAMILIES.length
+export const TLS_HANDSHAKES_FAILED = UDP_READ + FAMILIES.length
+export const HTTP_REJECTED = TLS_HANDSHAKES_FAILED + 1
+export const UPSTREAM_QUERIES = HTTP_REJECTED + HTTP_STATUSES.length
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length

@@ -80,7 +80,7 @@ export async function startWorker(
     upstreamPortsMax: start.upstreamPortsMax,
   })
   const context = { handler: pipeline, counters, libc, shared: start.shared }
-  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)
+  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
   const worker = new DataplaneWorker(pipeline, listeners)
   try {
     const endpoints = await listeners.open(settings.listen, start.descriptors)
@@ -107,6 +107,10 @@ async function startThread(
         case 'listen':
           listeners.close(message.close)
           say(await listen(listeners, message))
+          break
+        case 'certificate':
+          listeners.certify(message.tls)
+          say({ kind: 'certified' })
           break
         case 'stop':
           worker.stop(message.graceMs, () => {

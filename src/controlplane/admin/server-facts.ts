@@ -25,6 +25,8 @@ export interface ServerFacts {
   readonly upstreams: readonly string[]
   readonly workersAlive: number
   readonly lastReloadOk: boolean
+  /** Undefined when no listener is encrypted. */
+  readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]
 }

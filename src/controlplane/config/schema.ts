@@ -8,7 +8,8 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { isFault, parseAddress, parseEndpoint, parseHostName, parseListen } from './addresses.ts'
+import { parsePrefix, parseUpstream } from './addresses.ts'
 import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
 import { formatOctets, parseOctets } from './quantities.ts'
 
@@ -273,6 +274,28 @@ const LimitsConfig = z.strictObject({
 })
 
 const TlsConfig = z.strictObject({
+  certificateFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'PEM certificate of the `tls://` and `https://` listeners, followed by those that lead to its ' +
+        'authority. Read again when the file changes; one that cannot be used leaves the old one in ' +
+        'force. Clients that find us by DDR check it for the address that they have (RFC 9462 4.2): ' +
+        'it needs that address as a subject alternative name, unless the address is private.',
+    }),
+  keyFile: z.string().min(1).optional().meta({
+    description: 'PEM key of the certificate, without a password.',
+  }),
+  serverName: parsedText(parseHostName)
+    .optional()
+    .meta({
+      description:
+        'Our name in the certificate. With it and an encrypted listener, `_dns.resolver.arpa` (DDR, ' +
+        'RFC 9462) tells clients that they may come by DNS over TLS or HTTPS; without it they are ' +
+        'told nothing.',
+    }),
   caFile: z
     .string()
     .min(1)
@@ -293,14 +316,16 @@ const LogConfig = z.strictObject({
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   listen: z
-    .array(parsedText((text) => parseEndpoint(text)))
+    .array(parsedText(parseListen))
     .min(1)
     .max(LISTEN_MAX)
     .default(['127.0.0.1:5300'])
     .meta({
       description:
-        'Addresses to answer on, over UDP and TCP: ADDR:PORT or [IPv6]:PORT. A wildcard or public ' +
-        'address needs `allowFrom`. Port 0 takes a free one.',
+        'Addresses to answer on: ADDR:PORT or [IPv6]:PORT (UDP and TCP), `tls://ADDR[:853]` (DNS ' +
+        'over TLS) or `https://ADDR[:443]` (DNS over HTTPS, at /dns-query); the last two need ' +
+        '`tls.certificateFile`. A wildcard or public address needs `allowFrom`. Port 0 takes a free ' +
+        'one.',
     }),
   allowFrom: z
     .array(parsedText(parsePrefix))

@@ -6,11 +6,13 @@ import type {
   CategorySettings,
   DataplaneSettings,
   Endpoint,
+  ListenSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { accepted, addressOctets, parseEndpoint, parseHostName } from './addresses.ts'
+import { parseListen, parsePrefix, parseUpstream } from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
@@ -22,6 +24,12 @@ import {
   type ConfigValues,
   type ListValues,
 } from './schema.ts'
+
+/** Absolute paths of what the encrypted listeners prove themselves with. */
+export interface CertificateFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
 
 /** What the control plane is told. */
 export interface ControlSettings {
@@ -39,6 +47,8 @@ export interface ControlSettings {
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
+  /** Undefined when no listener is encrypted. */
+  readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
@@ -59,8 +69,8 @@ const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((category) 
 const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
 
 /** The listen addresses of checked values. */
-export function listenOf(values: ConfigValues): readonly Endpoint[] {
-  return values.listen.map((text) => accepted(parseEndpoint(text)))
+export function listenOf(values: ConfigValues): readonly ListenSettings[] {
+  return values.listen.map((text) => accepted(parseListen(text)))
 }
 
 /** Returns what workers are told; `systemUpstreams` is used when none is configured. */
@@ -77,6 +87,7 @@ export function dataplaneSettings(
     sites: [],
     upstreams: configured ?? systemUpstreams,
     upstreamAuthorities,
+    serverName: values.tls.serverName && accepted(parseHostName(values.tls.serverName)),
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
@@ -147,10 +158,25 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    certificate: certificateOf(values, locate),
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
+  }
+}
+
+/** Only where a listener shows it. */
+function certificateOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CertificateFiles | undefined {
+  const { certificateFile, keyFile } = values.tls
+  if (certificateFile === undefined || keyFile === undefined) return undefined
+  if (listenOf(values).every(({ protocol }) => protocol === 'dns')) return undefined
+  return {
+    certificateFile: locate(certificateFile, ['tls', 'certificateFile']),
+    keyFile: locate(keyFile, ['tls', 'keyFile']),
   }
 }
 
