@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   ERR_CONFIG: EXIT.invalid,
   ERR_OPEN_RESOLVER: EXIT.invalid,
   ERR_CERTIFICATE: EXIT.invalid,
+  ERR_SECRET: EXIT.invalid,
   ERR_LIST: EXIT.invalid,
   ERR_LIST_EMPTY: EXIT.invalid,
   ERR_LIST_TOO_LARGE: EXIT.invalid,

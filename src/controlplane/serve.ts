@@ -5,16 +5,23 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { DAY_S, SECOND_MS } from '../base/units.ts'
-import type { DataplaneSettings, Endpoint, ListenSettings } from '../dataplane/settings.ts'
+import type {
+  DataplaneSettings,
+  Endpoint,
+  ListenSettings,
+  RedisSettings,
+} from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
+import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { packageVersion } from './version.ts'
@@ -25,6 +32,8 @@ export interface ServeOptions {
   readonly log: Logger
   /** Called when the server cannot go on by itself. */
   readonly onFatal: (error: OperationalError) => void
+  /** The shared cache with its secrets; undefined: none. */
+  readonly redis?: RedisSettings | undefined
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
@@ -39,12 +48,14 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['metrics.listen', (config) => config.control.metrics],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
+  ['redis', (config) => config.control.redis],
 ]
 
 /** One running server: filter, workers and admin pages under one life. */
 export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
+  readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
@@ -69,7 +80,8 @@ export class Niveau3Server {
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
     const policy = policyOf(filter, dataplane.categories)
-    this.#supervisor = new Supervisor(dataplane, policy, this.#certificate?.identity, {
+    const secrets = { redis: options.redis, tls: this.#certificate?.identity }
+    this.#supervisor = new Supervisor(dataplane, policy, secrets, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
@@ -276,6 +288,7 @@ export class Niveau3Server {
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
       workersAlive: this.#supervisor.workersAlive,
+      receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: this.#filterFacts(),
@@ -315,7 +328,10 @@ export async function startServer(
 ): Promise<Niveau3Server> {
   const filter = await loadFilter(config.control)
   logReports(options.log, filter)
-  const server = new Niveau3Server(await addCookieSecrets(config), filter, options)
+  const { redis: configured, stateDirectory } = config.control
+  const redis = configured && (await loadRedis(configured, stateDirectory))
+  const withSecrets = await addCookieSecrets(config)
+  const server = new Niveau3Server(withSecrets, filter, { ...options, redis })
   await server.start()
   return server
 }

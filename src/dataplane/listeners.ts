@@ -1,6 +1,6 @@
 /**
- * All listeners of one worker: a UDP and a TCP socket for each listen address in clear, a TCP socket
- * for each encrypted one. Addresses may come and go while it runs.
+ * All listeners of one worker: a UDP and a TCP socket for each address in clear, a TCP socket for
+ * each encrypted one. Addresses may come and go while it runs.
  */
 import type { Libc } from '../sys/libc.ts'
 import type { Counters } from './counters.ts'

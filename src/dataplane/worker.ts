@@ -79,6 +79,11 @@ export async function startWorker(
     libc,
     upstreamPortsMax: start.upstreamPortsMax,
   })
+  if (start.redis !== undefined) {
+    // ioredis takes memory, so it is loaded only where it is used.
+    const { RedisCache } = await import('./cache/redis-cache.ts')
+    pipeline.shared = new RedisCache(start.redis, counters, pipeline)
+  }
   const context = { handler: pipeline, counters, libc, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
   const worker = new DataplaneWorker(pipeline, listeners)
@@ -124,6 +129,8 @@ async function startThread(
     port.on('message', (message: ToWorker) => {
       acting = acting.then(() => act(message))
     })
+    // Node reads on for a while after an exception: what it would read is the next worker's.
+    process.once('uncaughtExceptionMonitor', () => listeners.closeUdp())
     say(ready)
   } catch (error) {
     say(failure(error))

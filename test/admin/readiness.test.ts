@@ -13,6 +13,7 @@ const facts = (): ServerFacts => ({
   slots: createCounters(),
   upstreams: ['udp://[2001:db8::1]:53', 'odd "label"\\ with\neverything'],
   workersAlive: 0,
+  receiveDrops: () => 0,
   lastReloadOk: false,
   certificateExpiresAtSeconds: undefined,
   filter: { categories: [], rules: [], lists: [], generation: 1, memoryOctets: 0 },

@@ -82,7 +82,7 @@ describe.each(['HTTP/2', 'HTTP/1.1'])('%s', (version) => {
     ['an empty message', 400, 'GET', `${PATH}?dns=`, {}],
     ['octets that are no base64url', 400, 'GET', `${PATH}?dns=AA+A`, {}],
     ['a message shorter than a header', 400, 'GET', `${PATH}?dns=AAAA`, {}],
-    ['a response', 400, 'GET', `${PATH}?dns=${reply2().toString('base64url')}`, {}],
+    ['a response', 400, 'GET', `${PATH}?dns=${queryWithQr().toString('base64url')}`, {}],
     ['another content type', 415, 'POST', PATH, { 'content-type': 'application/json' }],
     ['no content type', 415, 'POST', PATH, {}],
   ] as const)('%s is %i', async (_what, status, method, path, headers) => {
@@ -140,18 +140,18 @@ describe.each(['HTTP/2', 'HTTP/1.1'])('%s', (version) => {
 })
 
 /** A query whose QR bit says response. */
-function reply2(): Buffer {
+function queryWithQr(): Buffer {
   const copy = Buffer.from(QUERY)
   copy[2] = copy[2]! | 0x80
   return copy
 }
 
-describe('a response', () => {
-  async function get(server: Dataplane, name: string): Promise<HttpResponse> {
-    const query = encodeQuery(name, 'A', { id: 0 }).toString('base64url')
-    return askHttp1(at(server), 'GET', `${PATH}?dns=${query}`)
-  }
+async function get(server: Dataplane, name: string): Promise<HttpResponse> {
+  const query = encodeQuery(name, 'A', { id: 0 }).toString('base64url')
+  return askHttp1(at(server), 'GET', `${PATH}?dns=${query}`)
+}
 
+describe('a response', () => {
   test('is fresh for as long as its lowest TTL, blocks and denials too', async () => {
     const upstream = await startScriptedUpstream((query) => {
       if (query.name === 'nothing.example') return nameError(query, 77)

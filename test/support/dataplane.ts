@@ -36,6 +36,7 @@ import type {
   ForwardSettings,
   LimitSettings,
   ListenSettings,
+  RedisSettings,
   TlsIdentity,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
@@ -72,6 +73,7 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
+  readonly redis?: RedisSettings
 }
 
 export interface UpstreamOption extends Endpoint {
@@ -101,7 +103,13 @@ const LIMITS: LimitSettings = {
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
 }
-const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
+const FORWARD: ForwardSettings = {
+  tryTimeoutMs: 1500,
+  totalTimeoutMs: 4500,
+  triesMax: 3,
+  trustsAd: [],
+  clientSubnet: new Uint8Array(0),
+}
 const CACHE: CacheSettings = {
   octetsMax: 4 * 1024 * 1024,
   ttlSecondsMin: 0,
@@ -109,7 +117,7 @@ const CACHE: CacheSettings = {
   negativeTtlSecondsMax: 10_800,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
-const SETTLE_MS_MAX = 5000
+const SETTLE_MS_MAX = 15_000
 
 const running = new Set<Dataplane>()
 afterAll(async () => {
@@ -290,6 +298,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
     tls: identityOf(options.tls),
+    redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
   return new Dataplane({ worker, listeners }, counters, ready.endpoints, options)

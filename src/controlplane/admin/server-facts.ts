@@ -24,6 +24,8 @@ export interface ServerFacts {
   /** Labels by position, as the operator wrote them. */
   readonly upstreams: readonly string[]
   readonly workersAlive: number
+  /** Asks the kernel, so only for those who want to know. */
+  readonly receiveDrops: () => number
   readonly lastReloadOk: boolean
   /** Undefined when no listener is encrypted. */
   readonly certificateExpiresAtSeconds: number | undefined

@@ -8,10 +8,11 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { isFault, parseAddress, parseEndpoint, parseHostName, parseListen } from './addresses.ts'
-import { parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
-import { formatOctets, parseOctets } from './quantities.ts'
+import { PRIVATE_PREFIXES, parseAddress, parseClientSubnet, parseEndpoint } from './addresses.ts'
+import { parseListen, parsePrefix, parseUpstream } from './addresses.ts'
+import { RedisConfig } from './redis-schema.ts'
+import { octets, parsedText, report, whole } from './schema-values.ts'
+import { TlsConfig } from './tls-schema.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
@@ -36,45 +37,6 @@ const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
 const PREFIXES_MAX = 10_000
-
-type Parse = (text: string) => object | string
-
-/** A text that `parse` must accept; its fault becomes the problem's message. */
-function parsedText(parse: Parse) {
-  return z.string().superRefine((text, context) => {
-    const parsed = parse(text)
-    if (isFault(parsed)) report(context, parsed)
-  })
-}
-
-function report(context: z.RefinementCtx, { fault, suggestion }: Fault): void {
-  context.addIssue({ code: 'custom', message: fault, params: { suggestion } })
-}
-
-/** An amount of octets between two limits; the default is written with its unit. */
-function octets(min: number, max: number, defaultText: string) {
-  const accepted = z.union([z.int().min(0), z.string()], { error: 'is not an amount of octets' })
-  return accepted
-    .transform((value, context) => {
-      const parsed = parseOctets(value)
-      if (typeof parsed !== 'number') {
-        report(context, parsed)
-        return z.NEVER
-      }
-      if (parsed < min || parsed > max) {
-        const range = `${formatOctets(min)} to ${formatOctets(max)}`
-        report(context, { fault: `${formatOctets(parsed)} is out of range: ${range}` })
-        return z.NEVER
-      }
-      return parsed
-    })
-    .prefault(defaultText)
-    .meta({ 'x-unit': 'octets', 'x-min': formatOctets(min), 'x-max': formatOctets(max) })
-}
-
-function whole(min: number, max: number, defaultValue: number) {
-  return z.int().min(min).max(max).default(defaultValue)
-}
 
 const CATEGORY_NAME = /^[a-z][a-z0-9-]*$/
 const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
@@ -195,6 +157,14 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  clientSubnet: parsedText(parseClientSubnet)
+    .default('off')
+    .meta({
+      description:
+        'A prefix sent to upstreams as client subnet (RFC 7871), the same for every client, such as ' +
+        'that of the line; at most 24 bits of IPv4 or 56 of IPv6. `0.0.0.0/0` asks upstreams to tell ' +
+        'nobody about us. What clients send themselves is always dropped.',
+    }),
   cookies: z
     .boolean()
     .default(false)
@@ -240,6 +210,15 @@ const ForwardConfig = z.strictObject({
       'ask again.',
   }),
   triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+  trustAdFrom: z
+    .array(parsedText(parseUpstream))
+    .max(UPSTREAMS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Upstreams, written as in `upstreams`, whose AD bit (validated by DNSSEC) is passed on, ' +
+        'because the path to them is trusted. Loopback and encrypted ones always are.',
+    }),
 })
 
 const LimitsConfig = z.strictObject({
@@ -271,40 +250,6 @@ const LimitsConfig = z.strictObject({
   waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
     description: 'Clients that may wait for one and the same question in flight.',
   }),
-})
-
-const TlsConfig = z.strictObject({
-  certificateFile: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({
-      description:
-        'PEM certificate of the `tls://` and `https://` listeners, followed by those that lead to its ' +
-        'authority. Read again when the file changes; one that cannot be used leaves the old one in ' +
-        'force. Clients that find us by DDR check it for the address that they have (RFC 9462 4.2): ' +
-        'it needs that address as a subject alternative name, unless the address is private.',
-    }),
-  keyFile: z.string().min(1).optional().meta({
-    description: 'PEM key of the certificate, without a password.',
-  }),
-  serverName: parsedText(parseHostName)
-    .optional()
-    .meta({
-      description:
-        'Our name in the certificate. With it and an encrypted listener, `_dns.resolver.arpa` (DDR, ' +
-        'RFC 9462) tells clients that they may come by DNS over TLS or HTTPS; without it they are ' +
-        'told nothing.',
-    }),
-  caFile: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({
-      description:
-        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
-        'must lead to, instead of the public ones; for a resolver of your own.',
-    }),
 })
 
 const LogConfig = z.strictObject({
@@ -385,6 +330,9 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  redis: RedisConfig.prefault({}).meta({
+    description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

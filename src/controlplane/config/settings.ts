@@ -6,17 +6,29 @@ import type {
   CategorySettings,
   DataplaneSettings,
   Endpoint,
+  ForwardSettings,
   ListenSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, addressOctets, parseEndpoint, parseHostName } from './addresses.ts'
-import { parseListen, parsePrefix, parseUpstream } from './addresses.ts'
+import {
+  accepted,
+  addressOctets,
+  formatUpstream,
+  isLoopback,
+  parseEndpoint,
+  parseHostName,
+  parseListen,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
+import type { RedisConfiguration } from '../redis/load-redis.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import {
   CategoryConfig,
   SHIPPED_CATEGORIES,
@@ -50,6 +62,8 @@ export interface ControlSettings {
   /** Undefined when no listener is encrypted. */
   readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
+  /** The shared cache; undefined: none. */
+  readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
 }
@@ -80,12 +94,13 @@ export function dataplaneSettings(
   upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const upstreams = configured ?? systemUpstreams
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
     sites: [],
-    upstreams: configured ?? systemUpstreams,
+    upstreams,
     upstreamAuthorities,
     serverName: values.tls.serverName && accepted(parseHostName(values.tls.serverName)),
     categories: categoriesOf(values),
@@ -93,7 +108,7 @@ export function dataplaneSettings(
     udpOctetsMax: values.edns.udpOctetsMax,
     cookies: undefined,
     limits: values.limits,
-    forward: values.forward,
+    forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
 }
@@ -108,6 +123,32 @@ export function authoritiesOf(
   if (caFile === undefined) return undefined
   const origin = layered.originOf(['tls', 'caFile'])
   return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
+}
+
+function forwardSettings(
+  { forward, edns }: ConfigValues,
+  upstreams: readonly UpstreamSettings[],
+): ForwardSettings {
+  const { trustAdFrom, ...rest } = forward
+  const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
+  return {
+    ...rest,
+    trustsAd: upstreams.map(
+      (upstream) =>
+        isLoopback(upstream.address) ||
+        upstream.serverName !== '' ||
+        trusted.has(formatUpstream(upstream)),
+    ),
+    clientSubnet: edns.clientSubnet === 'off' ? new Uint8Array(0) : subnetOption(edns.clientSubnet),
+  }
+}
+
+/** Code, length, family, source prefix length, scope 0, and as many octets as the prefix fills. */
+function subnetOption(prefix: string): Uint8Array {
+  const [address, bits] = accepted(parsePrefix(prefix)).split('/')
+  const octets = addressOctets(address!).subarray(0, Math.ceil(Number(bits) / 8))
+  const family = address!.includes(':') ? 2 : 1
+  return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
@@ -159,6 +200,7 @@ export function controlSettings(
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
     certificate: certificateOf(values, locate),
+    redis: redisOf(values, locate),
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
@@ -177,6 +219,29 @@ function certificateOf(
   return {
     certificateFile: locate(certificateFile, ['tls', 'certificateFile']),
     keyFile: locate(keyFile, ['tls', 'keyFile']),
+  }
+}
+
+function redisOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): RedisConfiguration | undefined {
+  const { url, prefix, hedgeMs, timeoutMs, hotNames } = values.redis
+  if (url === undefined) return undefined
+  const fileAt = (key: 'passwordFile' | 'sentinelPasswordFile' | 'caFile' | 'secretFile') => {
+    const file = values.redis[key]
+    return file === undefined ? undefined : locate(file, ['redis', key])
+  }
+  return {
+    address: accepted(parseRedisUrl(url)),
+    passwordFile: fileAt('passwordFile'),
+    sentinelPasswordFile: fileAt('sentinelPasswordFile'),
+    caFile: fileAt('caFile'),
+    secretFile: fileAt('secretFile'),
+    prefix,
+    hedgeMs,
+    timeoutMs,
+    hotNames,
   }
 }
 

@@ -18,6 +18,7 @@ import type {
   DataplaneSettings,
   Endpoint,
   ListenSettings,
+  RedisSettings,
   TlsIdentity,
 } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
@@ -55,6 +56,14 @@ export interface SupervisorEvents {
   gaveUp(error: OperationalError): void
 }
 
+/** What workers need beside their settings, which may be shown; it never is. */
+export interface Secrets {
+  /** The shared cache, for the life of the supervisor; undefined: none. */
+  readonly redis: RedisSettings | undefined
+  /** Undefined when no listener is encrypted. */
+  readonly tls: TlsIdentity | undefined
+}
+
 /** One place for a worker: its thread changes when it dies, its counters stay. */
 interface Slot {
   readonly index: number
@@ -72,6 +81,7 @@ interface Slot {
 export class Supervisor {
   readonly #slots: Slot[] = []
   readonly #events: SupervisorEvents
+  readonly #redis: RedisSettings | undefined
   #settings: DataplaneSettings
   #policy: PolicyMessage
   #tls: TlsIdentity | undefined
@@ -87,15 +97,15 @@ export class Supervisor {
   #upstreamPortsMax = 0
   #libc: Libc | NoLibc = { why: 'not asked yet' }
 
-  /** @param tls has to be there when a listener is encrypted. */
   constructor(
     settings: DataplaneSettings,
     policy: PolicyMessage,
-    tls: TlsIdentity | undefined,
+    { redis, tls }: Secrets,
     events: SupervisorEvents,
   ) {
     this.#tls = tls
     this.#settings = settings
+    this.#redis = redis
     this.#policy = policy
     this.#events = events
   }
@@ -197,6 +207,7 @@ export class Supervisor {
       upstreamPortsMax: this.#upstreamPortsMax,
       descriptors: lent,
       tls: this.#tls,
+      redis: this.#redis,
     }
     if (lent !== undefined) slot.lent.push(lent)
     const thread = new Worker(WORKER_FILE, {

@@ -31,7 +31,7 @@ export class HttpsProtocol implements StreamProtocol {
 
   constructor(identity: TlsIdentity, limits: LimitSettings, counters: Counters) {
     const server = createSecureServer({
-      ...secureOptions(identity),
+      ...createSecureOptions(identity),
       allowHTTP1: true,
       maxHeaderListPairs: HEADER_PAIRS_MAX,
       maxSessionMemory: SESSION_MEMORY_MAX,
@@ -52,7 +52,7 @@ export class HttpsProtocol implements StreamProtocol {
 
   /** New connections are greeted with this certificate; open ones go on. */
   set identity(identity: TlsIdentity) {
-    this.#server.setSecureContext(secureOptions(identity))
+    this.#server.setSecureContext(createSecureOptions(identity))
   }
 
   openConnection(
@@ -90,7 +90,7 @@ function keyOf(socket: {
   return String(socket.remoteAddress) + ' ' + String(socket.remotePort)
 }
 
-function secureOptions({ certificate, key, ticketKeys }: TlsIdentity) {
+function createSecureOptions({ certificate, key, ticketKeys }: TlsIdentity) {
   const tickets = Buffer.from(ticketKeys)
   return { cert: certificate, key, ticketKeys: tickets, minVersion: TLS_VERSION_MIN } as const
 }

@@ -137,7 +137,7 @@ export class HttpsRequest implements ReplySink {
   }
 
   /**
-   * The lowest TTL is how long a cache of the client may keep it; one that others share may not, for
+   * The lowest TTL is how long a cache of the client may keep it. One that others share may not:
    * what is blocked may differ by client.
    */
   #respond(reply: Uint8Array, octets: number): boolean {
