@@ -79,7 +79,7 @@ export class Niveau3Server {
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
-    const policy = policyOf(filter, dataplane.categories)
+    const policy = policyOf(filter, dataplane)
     const secrets = { redis: options.redis, tls: this.#certificate?.identity }
     this.#supervisor = new Supervisor(dataplane, policy, secrets, {
       workerDied: (worker, reason) => {
@@ -236,7 +236,7 @@ export class Niveau3Server {
       const config = await addCookieSecrets(this.#options.reloadConfig())
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
-      const policy = policyOf(filter, config.dataplane.categories)
+      const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
         policy,
@@ -287,6 +287,7 @@ export class Niveau3Server {
       version: this.#version,
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,

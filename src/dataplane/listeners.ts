@@ -7,10 +7,11 @@ import type { Counters } from './counters.ts'
 import type { Descriptors } from './messages.ts'
 import type { Endpoint, LimitSettings, ListenSettings, TlsIdentity } from './settings.ts'
 import type { ClientAccess } from './transport/client-access.ts'
-import { HttpsProtocol } from './transport/https-protocol.ts'
+import type { HttpsProtocol } from './transport/https-protocol.ts'
 import type { QueryHandler } from './transport/query-handler.ts'
 import type { StreamProtocol } from './transport/stream-connection.ts'
-import { TcpProtocol, TlsProtocol } from './transport/stream-protocols.ts'
+import { TcpProtocol } from './transport/tcp-protocol.ts'
+import type { TlsProtocol } from './transport/tls-protocol.ts'
 import { openTcpListener, type TcpListener, type TcpSource } from './transport/tcp-listener.ts'
 import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
 import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
@@ -152,8 +153,12 @@ export class Listeners {
     if (tls === undefined) throw new TypeError('an encrypted listener without a certificate')
     const encrypted =
       asked.protocol === 'tls'
-        ? new TlsProtocol(tls)
-        : new HttpsProtocol(tls, this.#limits, counters)
+        ? new (await import('./transport/tls-protocol.ts')).TlsProtocol(tls)
+        : new (await import('./transport/https-protocol.ts')).HttpsProtocol(
+            tls,
+            this.#limits,
+            counters,
+          )
     const tcp = await this.#openTcp({ endpoint: asked, fd, shared }, encrypted)
     const endpoint = { ...asked, port: tcp.endpoint.port }
     return { endpoint, udp: undefined, tcp, encrypted }

@@ -2,6 +2,7 @@
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Client } from '../client.ts'
+import type { ClientAccess } from './client-access.ts'
 import { HttpsRequest } from './https-request.ts'
 import type { StreamConnection, StreamContext } from './stream-connection.ts'
 
@@ -38,6 +39,10 @@ export class HttpsConnection implements StreamConnection {
   /** True when the client has to read first. */
   get isFull(): boolean {
     return this.unsentOctets >= this.listener.limits.tcpUnsentOctetsMax
+  }
+
+  isAdmitted(access: ClientAccess): boolean {
+    return access.findText(this.address, this.client.octets, this.client)
   }
 
   isOverdue(nowMs: number, messageMsMax: number): boolean {

@@ -14,7 +14,7 @@ import { PROTO_HTTPS, TLS_HANDSHAKES_FAILED, count, type Counters } from '../cou
 import type { LimitSettings, TlsIdentity } from '../settings.ts'
 import { HttpsConnection } from './https-connection.ts'
 import type { StreamConnection, StreamContext, StreamProtocol } from './stream-connection.ts'
-import { TLS_VERSION_MIN } from './stream-protocols.ts'
+import { TLS_VERSION_MIN } from './tls-protocol.ts'
 
 /** Headers of one request: a question in a path takes under 400 octets. */
 const HEADER_OCTETS_MAX = 16 * 1024

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Client } from '../client.ts'
 import type { Counters } from '../counters.ts'
 import type { LimitSettings } from '../settings.ts'
+import type { ClientAccess } from './client-access.ts'
 import type { QueryHandler } from './query-handler.ts'
 import type { ReplyGather } from './reply-gather.ts'
 
@@ -17,6 +18,8 @@ export interface StreamConnection {
   readonly activeMs: number
   /** True when it does not take its end: octets that nobody reads. */
   readonly isStuck: boolean
+  /** Finds the client anew: its site may be another, or it may not ask any more. */
+  isAdmitted(access: ClientAccess): boolean
   /** True when a message, or the first one, has been coming for too long. */
   isOverdue(nowMs: number, messageMsMax: number): boolean
   /** Closes for good after the answers that are already written. */

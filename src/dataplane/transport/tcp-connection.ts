@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import type { Client } from '../client.ts'
 import type { ReplySink, Waiter } from '../query.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
+import type { ClientAccess } from './client-access.ts'
 import type { StreamConnection, StreamContext } from './stream-connection.ts'
 
 const LENGTH_OCTETS = 2
@@ -49,6 +50,10 @@ export class TcpConnection implements ReplySink, StreamConnection {
     // 'error' (a reset) is always followed by 'close'.
     socket.on('error', () => socket.destroy())
     socket.on('close', () => listener.forget(this))
+  }
+
+  isAdmitted(access: ClientAccess): boolean {
+    return access.findText(this.address, this.#client.octets, this.#client)
   }
 
   isOverdue(nowMs: number, messageMsMax: number): boolean {

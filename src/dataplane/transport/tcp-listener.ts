@@ -45,7 +45,7 @@ export class TcpListener implements StreamContext {
   readonly handler: QueryHandler
   readonly counters: Counters
   readonly family: number
-  access: ClientAccess
+  #access: ClientAccess
   limits: LimitSettings
 
   constructor(
@@ -61,7 +61,7 @@ export class TcpListener implements StreamContext {
     this.#protocol = protocol
     this.counters = counters
     this.handler = handler
-    this.access = access
+    this.#access = access
     this.limits = limits
     this.family = family
     server.on('connection', (socket) => this.#openConnection(socket))
@@ -70,6 +70,14 @@ export class TcpListener implements StreamContext {
     const sweepMs = Math.min(SWEEP_MS_MAX, limits.tcpIdleMs / 4, limits.tcpMessageMs / 4)
     this.#sweepTimer = setInterval(() => this.#sweep(), sweepMs)
     this.#sweepTimer.unref()
+  }
+
+  /** From here on everybody is who the new list says, on connections that are open too. */
+  set access(access: ClientAccess) {
+    this.#access = access
+    for (const connection of this.#connections) {
+      if (!connection.isAdmitted(access)) connection.finish()
+    }
   }
 
   /** The address and port that the socket got. */
@@ -105,7 +113,7 @@ export class TcpListener implements StreamContext {
     const counters = this.counters
     const address = socket.remoteAddress ?? ''
     const client = new Client(this.#protocol.proto, this.family)
-    if (!this.access.findText(address, new Uint8Array(SOCKADDR_IN6_OCTETS), client)) {
+    if (!this.#access.findText(address, new Uint8Array(SOCKADDR_IN6_OCTETS), client)) {
       count(counters, querySlot(this.#protocol.proto, this.family, 0))
       count(counters, DROPPED + DROP_ACL)
       socket.destroy()

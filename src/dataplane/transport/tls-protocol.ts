@@ -1,8 +1,8 @@
-/** DNS over TCP and over TLS: the same messages, in clear or not. */
+/** DNS over TLS (RFC 7858): the same messages as over TCP. Loaded where such a listener is. */
 import type { Socket } from 'node:net'
 import { TLSSocket, createSecureContext, type SecureContext } from 'node:tls'
 import type { Client } from '../client.ts'
-import { PROTO_TCP, PROTO_TLS, TLS_HANDSHAKES_FAILED, count } from '../counters.ts'
+import { PROTO_TLS, TLS_HANDSHAKES_FAILED, count } from '../counters.ts'
 import type { TlsIdentity } from '../settings.ts'
 import type { StreamConnection, StreamContext, StreamProtocol } from './stream-connection.ts'
 import { TcpConnection } from './tcp-connection.ts'
@@ -11,20 +11,6 @@ import { TcpConnection } from './tcp-connection.ts'
 export const TLS_VERSION_MIN = 'TLSv1.2'
 /** A client that offers protocols and not this one is turned away (RFC 7301 3.2). */
 const ALPN_DOT = ['dot']
-
-/** In clear (RFC 7766). */
-export class TcpProtocol implements StreamProtocol {
-  readonly proto = PROTO_TCP
-
-  openConnection(
-    socket: Socket,
-    address: string,
-    client: Client,
-    listener: StreamContext,
-  ): StreamConnection {
-    return new TcpConnection(socket, address, client, listener)
-  }
-}
 
 /** Through TLS (RFC 7858). The time for a first message covers the handshake too. */
 export class TlsProtocol implements StreamProtocol {
