@@ -157,9 +157,7 @@ export async function answerParts(corpus: Corpus): Promise<{ parts: Part[]; clos
   upstream.bind(0, '127.0.0.1')
   await once(upstream, 'listening')
   const settings = settingsFor(upstream.address().port)
-  const policy = createPolicy(policyMessage(openTrie(corpus.image), corpus, settings), [
-    ...settings.categories,
-  ])
+  const policy = createPolicy(policyMessage(openTrie(corpus.image), corpus, settings), settings)
   const system = { libc: undefined, upstreamPortsMax: 64 }
   const pipeline = new Pipeline(settings, policy, createCounters(), system)
   const blocked = corpus.listed.map(questionOf)
@@ -221,10 +219,10 @@ function settingsFor(upstreamPort: number): DataplaneSettings {
 function policyMessage(
   trie: Trie,
   { image }: Corpus,
-  { categories }: DataplaneSettings,
+  settings: DataplaneSettings,
 ): ReturnType<typeof policyOf> {
   const essential = EssentialNames.none()
-  return policyOf({ trie, image, essential, reports: [], loadedAtSeconds: 0 }, categories)
+  return policyOf({ trie, image, essential, reports: [], loadedAtSeconds: 0 }, settings)
 }
 
 /** A burst over loopback and back, two recvmmsg and two sendmmsg. */

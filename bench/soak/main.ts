@@ -1,10 +1,10 @@
 /**
  * The soak: `npm run bench:soak -- [--seconds 600] [--warm-up SECONDS] [--ttl 60]`.
  *
- * One worker under half of the load that it can bear, two thirds allowed names from the cache, one
- * third blocked. Resident memory, descriptors and timers are looked at every few seconds; each may
- * grow by one per cent after the warm-up, and no query may be lost or wrongly answered. Answers live
- * for `--ttl` seconds, so that a steady part of the questions goes upstream.
+ * One worker under half of the load that it can bear: two thirds allowed names from the cache, one
+ * third blocked names. Resident memory, descriptors and timers are looked at every few seconds;
+ * each may grow by one per cent after the warm-up, and no query may be lost or wrongly answered.
+ * Answers live for `--ttl` seconds, so that a steady part of the questions goes upstream.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'

@@ -7,8 +7,9 @@ export interface Sample {
 }
 
 /**
- * Returns by what share of itself the figure grew from the first sample to the last, by the straight
- * line that fits all samples best (least squares): 0.01 for one per cent, below 0 when it fell.
+ * Returns by what share of itself the figure grew from the first sample to the last, by the
+ * straight line that fits all samples best (least squares): 0.01 for one per cent, below 0 when it
+ * fell.
  *
  * @throws Error for fewer than two moments.
  */
@@ -46,7 +47,7 @@ export interface Trend {
   readonly isSteady: boolean
 }
 
-/** Returns the trend of a figure after the warm-up; it is steady when it grew by `growthMax` or less. */
+/** Returns the trend after the warm-up: steady when the figure grew by `growthMax` or less. */
 export function trendOf(
   figure: string,
   samples: readonly Sample[],
