@@ -79,7 +79,7 @@ export async function startWorker(
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')
-    pipeline.shared = new RedisCache(start.redis, counters, pipeline)
+    pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
   }
   const context = { handler: pipeline, counters, libc, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)

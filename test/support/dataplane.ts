@@ -103,6 +103,7 @@ const LIMITS: LimitSettings = {
   tcpUnsentOctetsMax: 256 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
+  pendingPerClientMax: 1000,
 }
 /** No rate, as for clients of this machine. */
 const RATE: RateSettings = {
@@ -130,6 +131,12 @@ const CACHE: CacheSettings = {
   ttlSecondsMin: 0,
   ttlSecondsMax: 86_400,
   negativeTtlSecondsMax: 10_800,
+  staleSecondsMax: 86_400,
+  staleTtlSeconds: 30,
+  staleWaitMs: 1800,
+  staleRefreshSeconds: 30,
+  prefetch: true,
+  failureSecondsMax: 30,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
 const SETTLE_MS_MAX = 15_000
