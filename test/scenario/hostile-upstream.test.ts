@@ -7,7 +7,12 @@ import { FAILURE_FORMAT, FAILURE_MISMATCH, failureSlot } from '../../src/datapla
 import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { advanceClock } from '../support/clock.ts'
-import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
+import {
+  startDataplane,
+  type Dataplane,
+  type DataplaneOptions,
+  type UpstreamOption,
+} from '../support/dataplane.ts'
 import { askTcp, askUdp } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
 import type { ResourceRecord } from '../support/messages.ts'
@@ -56,12 +61,13 @@ async function start(
   way: Way,
   script: Script,
   options: DataplaneOptions = {},
+  others: readonly UpstreamOption[] = [],
 ): Promise<{ server: Dataplane; upstream: ScriptedUpstream }> {
   const upstream = await startScriptedUpstream(script, way === 'tls' ? { tls: identity } : {})
   const { address, port } = upstream
   const endpoint = { address, port, protocol: way, serverName: way === 'tls' ? SERVER_NAME : '' }
   const server = await startDataplane({
-    upstreams: [{ ...endpoint, path: '' }],
+    upstreams: [{ ...endpoint, path: '' }, ...others],
     upstreamAuthorities: authority.certificate,
     forward: PATIENT,
     ...options,
@@ -72,6 +78,11 @@ async function start(
 
 function withAddress(query: ReceivedQuery, data: string, ttl = 300): Buffer {
   return reply(query, { answers: [{ name: query.name, type: 'A', ttl, data }] })
+}
+
+/** A record that nobody asked for. */
+function stranger(owner: string, type: string, data: unknown): ResourceRecord {
+  return { name: owner, type, ttl: 86_400, data }
 }
 
 /** A header and question that match, with whatever octets behind them. */
@@ -201,9 +212,8 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test.each(Object.keys(BROKEN))('answers with %s: the next upstream is asked', async (what) => {
     const next = await startScriptedUpstream((query) => withAddress(query, RIGHT))
-    const upstream = await startScriptedUpstream(BROKEN[what]!)
-    const server = await startDataplane({ upstreams: [upstream, next] })
-    running.push(server)
+    const forward = { ...PATIENT, triesMax: 2, totalTimeoutMs: 20_000 }
+    const { server } = await start(way, BROKEN[what]!, { forward }, [next])
     expect((await askUdp(server, 'www.example')).answers.map(({ data }) => data)).toEqual([RIGHT])
   })
 
@@ -231,12 +241,6 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test('brings records for other names: none of them answers another question', async () => {
     conforms('bailiwick', 'ghost-domains')
-    const stranger = (owner: string, type: string, data: unknown): ResourceRecord => ({
-      name: owner,
-      type,
-      ttl: 86_400,
-      data,
-    })
     const { server, upstream } = await start(way, (query) =>
       query.name === 'www.example'
         ? reply(query, {
