@@ -1,6 +1,6 @@
 /**
- * An upstream that answers everything wrong that can be wrong, over each way that we ask it: nothing
- * of it is relayed or kept, and a right answer that comes behind it wins.
+ * An upstream that answers everything wrong that can be wrong, over each way that we ask it:
+ * nothing of it is relayed or kept, and a right answer that comes behind it wins.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { FAILURE_FORMAT, FAILURE_MISMATCH, failureSlot } from '../../src/dataplane/counters.ts'
