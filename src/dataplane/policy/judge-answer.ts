@@ -12,7 +12,7 @@ export const NO_BAR = 0
  * The answer leads to a name that no upstream may speak for (`.onion`, a bypass canary, localhost).
  */
 export const LEADS_TO_SPECIAL = 1
-/** A public name leads into a private network: a page could reach devices of the house (rebinding). */
+/** A public name leads into a private network: a page could reach devices there (rebinding). */
 export const LEADS_TO_PRIVATE = 2
 
 /** An answer, as far as its verdict goes. */

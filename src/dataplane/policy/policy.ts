@@ -9,10 +9,10 @@
 import { EDE_BLOCKED } from '../../wire/codes.ts'
 import type { ExtendedError } from '../../wire/opt.ts'
 import type { Matcher } from '../../trie/lookup.ts'
+import type { AddressRanges } from '../address-table.ts'
 import { SITE_DEFAULT } from '../client.ts'
 import type { AskedName } from '../query.ts'
 import type { BlockResponseSettings, CategorySettings, PolicySettings } from '../settings.ts'
-import type { PolicyMessage } from '../messages.ts'
 import { AnswerAddresses } from './answer-addresses.ts'
 import { EssentialNames } from './essential-names.ts'
 
@@ -20,6 +20,14 @@ import { EssentialNames } from './essential-names.ts'
 export const NOT_BLOCKED = -1
 
 const CATEGORIES_MAX = 31
+
+/** What is told about the addresses of answers. */
+interface AddressPolicy {
+  /** Bits of categories, and private networks; null: no rules. */
+  readonly addresses: AddressRanges | null
+  /** Wire names, one after another, whose answers may lead into private networks. */
+  readonly privateZones: Uint8Array
+}
 
 /** How one category answers, ready for the hot path. */
 export interface BlockAnswer {
@@ -60,13 +68,13 @@ export class Policy {
     imageCategories: readonly string[],
     essential: EssentialNames,
     settings: PolicySettings,
-    message: Pick<PolicyMessage, 'addresses' | 'privateZones' | 'stamp'>,
+    rules: AddressPolicy & { readonly stamp: string },
   ) {
     this.#matcher = matcher
     this.#essential = essential
-    this.stamp = message.stamp
-    this.addresses = message.addresses === null ? null : new AnswerAddresses(message.addresses)
-    this.#privateZones = new EssentialNames(message.privateZones)
+    this.stamp = rules.stamp
+    this.addresses = rules.addresses === null ? null : new AnswerAddresses(rules.addresses)
+    this.#privateZones = new EssentialNames(rules.privateZones)
     const names = imageCategories.slice(0, CATEGORIES_MAX)
     const all = [settings.categories, ...settings.sites.map(({ categories }) => categories)]
     for (const [index, { name }] of settings.sites.entries()) {
