@@ -79,6 +79,8 @@ export interface UnboundOptions {
   readonly records?: string
   /** Forwards everything there and knows nothing itself. */
   readonly forwardTo?: { readonly address: string; readonly port: number }
+  /** False: `questions()` stays empty, and floods cost no memory here. Default true. */
+  readonly logQueries?: boolean
 }
 
 /** A running Unbound. */
@@ -93,7 +95,11 @@ export interface Unbound {
   stop(): Promise<void>
 }
 
-function configuration(folder: string, port: number, { forwardTo }: UnboundOptions): string {
+function configuration(
+  folder: string,
+  port: number,
+  { forwardTo, logQueries }: UnboundOptions,
+): string {
   return `
 server:
   interface: 127.0.0.1
@@ -105,7 +111,7 @@ server:
   logfile: ""
   use-syslog: no
   verbosity: 1
-  log-queries: yes
+  log-queries: ${logQueries === false ? 'no' : 'yes'}
   do-daemonize: no
   num-threads: 1
   so-reuseport: no

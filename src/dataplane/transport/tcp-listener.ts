@@ -28,6 +28,7 @@ import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
 import { ReplyGather } from './reply-gather.ts'
+import { TurnBudget } from './turn-budget.ts'
 
 /** How often idle connections are looked for, at most. */
 const SWEEP_MS_MAX = 1000
@@ -54,6 +55,8 @@ class TcpConnection implements ReplySink {
   #corked = false
   readonly #uncork: () => void
   readonly #onTick: () => void
+  #waitsForTurn = false
+  readonly #onTurn: () => void
 
   constructor(socket: Socket, address: string, client: Client, listener: TcpListener) {
     this.socket = socket
@@ -67,6 +70,10 @@ class TcpConnection implements ReplySink {
       socket.uncork()
     }
     this.#onTick = () => this.#readOn()
+    this.#onTurn = () => {
+      this.#waitsForTurn = false
+      this.#readOn()
+    }
     socket.on('data', (chunk) => this.#received(chunk))
     socket.on('drain', () => this.#moved())
     socket.on('end', () => this.#halfClosed())
@@ -131,17 +138,30 @@ class TcpConnection implements ReplySink {
   }
 
   #readOn(): void {
-    if (!this.#paused || this.socket.destroyed || !this.#mayRead()) return
+    if (!this.#paused || this.socket.destroyed) return
+    if (!this.#mayRead()) {
+      this.#waitForTurn()
+      return
+    }
     // In the middle of an answer, perhaps to another connection: its replies are being gathered.
     if (this.#listener.isGathering) process.nextTick(this.#onTick)
     else this.#answerAll()
   }
 
-  /** False when the client reads too slowly or waits for too much. */
+  /** Others have had their turn by then. */
+  #waitForTurn(): void {
+    const { turn } = this.#listener
+    if (this.#waitsForTurn || !turn.isSpent) return
+    this.#waitsForTurn = true
+    turn.wait(this.#onTurn)
+  }
+
+  /** False when the client reads too slowly or waits for too much, or when it is others' turn. */
   #mayRead(): boolean {
     const listener = this.#listener
     const limits = listener.limits
     return (
+      !listener.turn.isSpent &&
       this.inFlight < limits.tcpInFlightMax &&
       this.socket.writableLength + listener.gather.length < limits.tcpUnsentOctetsMax
     )
@@ -169,6 +189,7 @@ class TcpConnection implements ReplySink {
       if (mayRead) socket.resume()
       else socket.pause()
     }
+    if (!mayRead) this.#waitForTurn()
   }
 
   #handle(message: Uint8Array): void {
@@ -176,6 +197,7 @@ class TcpConnection implements ReplySink {
     this.#awaitsMessage = false
     this.inFlight++
     const octets = handler.handle(message, message.length, reply, this.#client, this, this.activeMs)
+    this.#listener.turn.spend(Math.max(0, octets))
     if (octets < 0) return
     this.inFlight--
     if (octets === 0) return
@@ -217,6 +239,7 @@ export class TcpListener {
   /** Answers are written here, then gathered behind their length. */
   readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly gather = new ReplyGather()
+  readonly turn = new TurnBudget()
   isGathering = false
   readonly handler: QueryHandler
   readonly family: number
