@@ -65,7 +65,7 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
-    const policy = policyOf(filter, dataplane.categories)
+    const policy = policyOf(filter, dataplane)
     this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
@@ -191,7 +191,7 @@ export class Niveau3Server {
       const config = await addCookieSecrets(this.#options.reloadConfig())
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
-      const policy = policyOf(filter, config.dataplane.categories)
+      const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
         policy,
@@ -240,6 +240,7 @@ export class Niveau3Server {
       version: this.#version,
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,

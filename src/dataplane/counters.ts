@@ -35,6 +35,7 @@ const TYPE_SLOTS = createTypeSlots()
 
 export const OUTCOME_BLOCKED = 0
 export const OUTCOME_CACHED = 1
+export const OUTCOME_STALE = 2
 export const OUTCOME_FORWARDED = 3
 export const OUTCOME_LOCAL = 4
 export const OUTCOME_REFUSED = 5
@@ -72,6 +73,14 @@ export const DROP_REASONS = [
   'loop',
 ] as const
 
+/** Questions open in one worker. */
+export const LIMIT_PENDING = 0
+/** Clients that wait for one question. */
+export const LIMIT_QUESTION = 1
+/** Queries of one client that wait. */
+export const LIMIT_CLIENT = 2
+export const LIMITS = ['pending', 'question', 'client'] as const
+
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */
 export const DECISION_EXEMPT = 1
@@ -80,7 +89,11 @@ export const CATEGORY_SLOTS = 32
 
 export const CACHE_HIT = 0
 export const CACHE_MISS = 1
-export const CACHE_RESULTS = ['hit', 'miss'] as const
+/** An answer was there whose time is over (RFC 8767). */
+export const CACHE_EXPIRED = 2
+/** The question failed a moment ago (RFC 9520). */
+export const CACHE_FAILURE = 3
+export const CACHE_RESULTS = ['hit', 'miss', 'expired', 'failure'] as const
 
 export const FAILURE_TIMEOUT = 0
 export const FAILURE_NETWORK = 1
@@ -105,6 +118,9 @@ export const FAILURE_REASONS = [
 /** Upstreams with counters of their own; configuration allows no more. */
 export const UPSTREAMS_MAX = 16
 
+/** Sites with counters of their own, besides the default; configuration allows no more. */
+export const SITES_MAX = 1000
+
 /** Upper bounds of the latency buckets in milliseconds; one more slot takes what is above. */
 export const DURATION_BOUNDS_MS = [
   0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000,
@@ -128,7 +144,9 @@ export const CACHE_OCTETS = CACHE_ENTRIES + 1
 export const CACHE_EVICTIONS = CACHE_OCTETS + 1
 export const IN_FLIGHT = CACHE_EVICTIONS + 1
 export const COALESCED = IN_FLIGHT + 1
-export const TRUNCATED = COALESCED + 1
+export const PREFETCHED = COALESCED + 1
+export const LIMITED = PREFETCHED + 1
+export const TRUNCATED = LIMITED + LIMITS.length
 export const TCP_CONNECTIONS = TRUNCATED + 1
 export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
@@ -139,7 +157,11 @@ export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
  * as received is lost with it when it dies, and counted then.
  */
 export const UDP_READ = UDP_SEND_ERRORS + 1
-export const UPSTREAM_QUERIES = UDP_READ + FAMILIES.length
+/** By number of the site, the default first; they start anew with other sites. */
+export const SITE_QUERIES = UDP_READ + FAMILIES.length
+export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
+const SITE_END = SITE_BLOCKED + SITES_MAX + 1
+export const UPSTREAM_QUERIES = SITE_END
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
@@ -188,6 +210,11 @@ export function decisionSlot(action: number, category: number): number {
 /** Lets the upstreams' counts begin anew: their positions mean other upstreams from here on. */
 export function clearUpstreams(counters: Counters): void {
   counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
+}
+
+/** Lets the sites' counts begin anew: their numbers mean other sites from here on. */
+export function clearSites(counters: Counters): void {
+  counters.fill(0, SITE_QUERIES, SITE_END)
 }
 
 /** Returns the slot of an upstream's failures. */

@@ -22,16 +22,15 @@ import {
   FAILURE_REASONS,
   FAMILIES,
   IN_FLIGHT,
+  LIMITED,
+  LIMITS,
   OUTCOMES,
+  PREFETCHED,
   PROTOS,
   QUERIES,
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
-  TCP_ACCEPTED,
-  TCP_CLOSED_IDLE,
-  TCP_CONNECTIONS,
-  TCP_REJECTED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -40,6 +39,7 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
+import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
   labelled,
@@ -50,6 +50,7 @@ import {
   type Slots,
 } from './definition.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
+import { RCODE_NAMES } from './rcode-names.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -58,27 +59,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
-]
-/** Header rcodes and BADVERS by number; the last slot takes what no RFC names. */
-const RCODE_NAMES = [
-  'NOERROR',
-  'FORMERR',
-  'SERVFAIL',
-  'NXDOMAIN',
-  'NOTIMP',
-  'REFUSED',
-  'YXDOMAIN',
-  'YXRRSET',
-  'NXRRSET',
-  'NOTAUTH',
-  'NOTZONE',
-  'DSOTYPENI',
-  'RCODE12',
-  'RCODE13',
-  'RCODE14',
-  'RCODE15',
-  'BADVERS',
-  'other',
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
@@ -266,6 +246,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Queries that wait for an upstream.',
     slotMetric(IN_FLIGHT),
   ),
+  define(
+    'limited_queries_total',
+    'counter',
+    'Queries answered SERVFAIL, and tries not made, because too many were waiting.',
+    labelled(LIMITED, 'limit', LIMITS),
+  ),
   define('dns_response_duration_seconds', 'histogram', 'From receiving to sending.', durations),
   define(
     'dns_truncated_responses_total',
@@ -285,25 +271,7 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the kernel dropped unread because too many waited (Linux).',
     (_slots, facts) => single(facts.receiveDrops()),
   ),
-  define('tcp_connections', 'gauge', 'Open client connections.', slotMetric(TCP_CONNECTIONS)),
-  define(
-    'tcp_connections_accepted_total',
-    'counter',
-    'Client connections accepted.',
-    slotMetric(TCP_ACCEPTED),
-  ),
-  define(
-    'tcp_connections_rejected_total',
-    'counter',
-    'Client connections over a limit.',
-    slotMetric(TCP_REJECTED),
-  ),
-  define(
-    'tcp_connections_timed_out_total',
-    'counter',
-    'Client connections closed because they were idle, slow or in the way.',
-    slotMetric(TCP_CLOSED_IDLE),
-  ),
+  ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
     facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
@@ -337,6 +305,12 @@ const DEFINITIONS: readonly Definition[] = [
     (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
   ),
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
+  define(
+    'cache_prefetches_total',
+    'counter',
+    'Answers asked for again shortly before their end.',
+    slotMetric(PREFETCHED),
+  ),
   define('cache_entries', 'gauge', 'Answers kept in memory.', slotMetric(CACHE_ENTRIES)),
   define('cache_bytes', 'gauge', 'Octets that they take.', slotMetric(CACHE_OCTETS)),
   define(
