@@ -196,7 +196,8 @@ export async function connectMany(
 /** Ends the connections and waits until they are gone. */
 export async function disconnectAll(sockets: readonly Socket[]): Promise<void> {
   for (const socket of sockets) socket.destroy()
-  await Promise.all(sockets.map((socket) => socket.closed || once(socket, 'close')))
+  const open = sockets.filter((socket) => !socket.closed)
+  await Promise.all(open.map((socket) => once(socket, 'close')))
 }
 
 /** Begins a message on every connection and goes on octet by octet, for so long. */
