@@ -70,9 +70,21 @@ export async function settledAccount(server: Niveau3): Promise<Account> {
 }
 
 /** Resolves when the server has let go of every connection that its clients have ended. */
-export async function connectionsEnded(server: Niveau3): Promise<void> {
+export function connectionsEnded(server: Niveau3): Promise<void> {
+  return connectionsUntil(server, (count) => count === 0)
+}
+
+/** Resolves when the server has taken that many connections; throws when it never does. */
+export function connectionsOpen(server: Niveau3, atLeast: number): Promise<void> {
+  return connectionsUntil(server, (count) => count >= atLeast)
+}
+
+async function connectionsUntil(server: Niveau3, isDue: (count: number) => boolean): Promise<void> {
   const endMs = Date.now() + SETTLE_MS_MAX
-  while ((await server.metric('niveau3_tcp_connections')) > 0 && Date.now() < endMs) {
+  for (;;) {
+    const count = await server.metric('niveau3_tcp_connections')
+    if (isDue(count)) return
+    if (Date.now() > endMs) throw new Error(`${count} connections are open`)
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }

@@ -130,6 +130,7 @@ server:
   rrset-cache-size: 4m
   outgoing-range: 64
   num-queries-per-thread: 64
+  incoming-num-tcp: 200
 remote-control:
   control-enable: no
 ${forwardTo === undefined ? authZone(folder) : forwardZone(forwardTo)}

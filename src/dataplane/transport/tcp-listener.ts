@@ -55,8 +55,6 @@ class TcpConnection implements ReplySink {
   #corked = false
   readonly #uncork: () => void
   readonly #onTick: () => void
-  #waitsForTurn = false
-  readonly #onTurn: () => void
 
   constructor(socket: Socket, address: string, client: Client, listener: TcpListener) {
     this.socket = socket
@@ -70,10 +68,6 @@ class TcpConnection implements ReplySink {
       socket.uncork()
     }
     this.#onTick = () => this.#readOn()
-    this.#onTurn = () => {
-      this.#waitsForTurn = false
-      this.#readOn()
-    }
     socket.on('data', (chunk) => this.#received(chunk))
     socket.on('drain', () => this.#moved())
     socket.on('end', () => this.#halfClosed())
@@ -144,21 +138,12 @@ class TcpConnection implements ReplySink {
 
   #readOn(): void {
     if (!this.#paused || this.socket.destroyed) return
-    if (!this.#mayRead()) {
-      this.#waitForTurn()
-      return
-    }
+    const { turn } = this.#listener
+    if (turn.isSpent) turn.wait(this.#onTick)
+    if (!this.#mayRead()) return
     // In the middle of an answer, perhaps to another connection: its replies are being gathered.
     if (this.#listener.isGathering) process.nextTick(this.#onTick)
     else this.#answerAll()
-  }
-
-  /** Others have had their turn by then. */
-  #waitForTurn(): void {
-    const { turn } = this.#listener
-    if (this.#waitsForTurn || !turn.isSpent) return
-    this.#waitsForTurn = true
-    turn.wait(this.#onTurn)
   }
 
   /** False when the client reads too slowly or waits for too much, or when it is others' turn. */
@@ -194,7 +179,8 @@ class TcpConnection implements ReplySink {
       if (mayRead) socket.resume()
       else socket.pause()
     }
-    if (!mayRead) this.#waitForTurn()
+    const { turn } = this.#listener
+    if (turn.isSpent) turn.wait(this.#onTick)
   }
 
   #handle(message: Uint8Array): void {

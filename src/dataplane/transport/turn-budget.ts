@@ -16,8 +16,8 @@ export class TurnBudget {
   #answers = 0
   #octets = 0
   #isScheduled = false
-  #waiting: (() => void)[] = []
-  #called: (() => void)[] = []
+  #waiting = new Set<() => void>()
+  #called = new Set<() => void>()
   readonly #onTurn: () => void
 
   constructor() {
@@ -39,9 +39,9 @@ export class TurnBudget {
     setImmediate(this.#onTurn)
   }
 
-  /** Calls back in the next turn, first come first; only while the budget is spent. */
+  /** Calls back in the next turn, once, first come first; only while the budget is spent. */
   wait(callback: () => void): void {
-    this.#waiting.push(callback)
+    this.#waiting.add(callback)
   }
 
   #begin(): void {
@@ -52,6 +52,6 @@ export class TurnBudget {
     this.#waiting = this.#called
     this.#called = called
     for (const callback of called) callback()
-    called.length = 0
+    called.clear()
   }
 }
