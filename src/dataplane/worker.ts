@@ -11,10 +11,12 @@ import { openTrie } from '../trie/open.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
+import { createDesignations } from './policy/create-designations.ts'
 import { Policy } from './policy/policy.ts'
 import type { DataplaneSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
+import { EncryptedWays } from './upstream/encrypted-ways.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
@@ -30,15 +32,37 @@ export function createPolicy(message: PolicyMessage, settings: PolicySettings): 
 export class DataplaneWorker {
   readonly #pipeline: Pipeline
   readonly #listeners: Listeners
+  readonly #encrypted: EncryptedWays
 
-  constructor(pipeline: Pipeline, listeners: Listeners) {
+  #serverName: string | undefined
+
+  constructor(
+    pipeline: Pipeline,
+    listeners: Listeners,
+    encrypted: EncryptedWays,
+    serverName: string | undefined,
+  ) {
+    this.#serverName = serverName
     this.#pipeline = pipeline
+    this.#encrypted = encrypted
     this.#listeners = listeners
   }
 
+  /** Loads what the next settings need, so that `reload` is one step between two queries. */
+  async prepare(settings: DataplaneSettings): Promise<void> {
+    await this.#encrypted.open(settings.upstreams)
+  }
+
+  /** Designates the encrypted listeners that there are at this moment (RFC 9462). */
+  designate(): void {
+    this.#pipeline.designate(createDesignations(this.#listeners.endpoints, this.#serverName))
+  }
+
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
+    this.#serverName = settings.serverName
     this.#pipeline.reload(settings, createPolicy(policy, settings))
     this.#listeners.update(new ClientAccess(settings), settings.limits)
+    this.designate()
   }
 
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
@@ -72,9 +96,12 @@ export async function startWorker(
   const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const encrypted = new EncryptedWays()
+  await encrypted.open(settings.upstreams)
   const pipeline = new Pipeline(settings, policy, counters, {
     libc,
     upstreamPortsMax: start.upstreamPortsMax,
+    encrypted,
   })
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
@@ -82,10 +109,11 @@ export async function startWorker(
     pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
   }
   const context = { handler: pipeline, counters, libc, shared: start.shared }
-  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)
-  const worker = new DataplaneWorker(pipeline, listeners)
+  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted, settings.serverName)
   try {
     const endpoints = await listeners.open(settings.listen, start.descriptors)
+    worker.designate()
     return { worker, listeners, ready: { kind: 'ready', endpoints } }
   } catch (error) {
     worker.close()
@@ -103,12 +131,18 @@ async function startThread(
     const act = async (message: ToWorker): Promise<void> => {
       switch (message.kind) {
         case 'reload':
+          await worker.prepare(message.settings)
           worker.reload(message.settings, message.policy)
           say({ kind: 'reloaded' })
           break
         case 'listen':
           listeners.close(message.close)
           say(await listen(listeners, message))
+          worker.designate()
+          break
+        case 'certificate':
+          listeners.certify(message.tls)
+          say({ kind: 'certified' })
           break
         case 'stop':
           worker.stop(message.graceMs, () => {
