@@ -25,6 +25,7 @@ import {
   type MemoryCache,
 } from './cache/memory-cache.ts'
 import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
+import type { WarmQuestion } from './cache/redis-warm.ts'
 import type { SharedValue } from './cache/shared-value.ts'
 import { SOUND } from './cache/value-check.ts'
 import type { Client } from './client.ts'
@@ -268,6 +269,21 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#forwarder.ask(pending, performance.now())
   }
 
+  /** An answer that was hot before the start: into memory, unless it is there already. */
+  sharedWarm(
+    asked: WarmQuestion,
+    value: SharedValue,
+    facts: AnswerFacts,
+    storedMs: number,
+  ): boolean {
+    const nowMs = performance.now()
+    if (this.#cache.get(asked.key, nowMs) !== undefined) return false
+    const entry = this.#createEntry(value.message, facts, asked, storedMs)
+    if (nowMs >= entry.expiresMs) return false
+    this.#cache.set(asked.key, entry)
+    return true
+  }
+
   /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
   #createEntry(
     message: Uint8Array,
@@ -285,6 +301,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
+    if (this.#shared !== null) this.#shared.noteUse(this.#asked, query)
     if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
   }
