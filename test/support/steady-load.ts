@@ -24,6 +24,7 @@ export interface KindReport {
   readonly wrong: number
   readonly p50Ms: number
   readonly p99Ms: number
+  readonly maxMs: number
 }
 
 interface Open {
@@ -83,6 +84,7 @@ export class SteadyLoad {
         wrong: this.#wrong[index]!,
         p50Ms: sorted[Math.floor(sorted.length * 0.5)] ?? 0,
         p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0,
+        maxMs: sorted.at(-1) ?? 0,
       }
     })
   }
