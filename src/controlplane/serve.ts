@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
+import type { FleetEvents } from '../dataplane/cache/redis-events.ts'
 import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
@@ -55,6 +56,7 @@ export class Niveau3Server {
   #reloading: Promise<void> | null = null
   #reloadAgain = false
   #stopping = false
+  #fleet: FleetEvents | undefined
   metricsEndpoint: Endpoint | undefined
 
   constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
@@ -119,7 +121,27 @@ export class Niveau3Server {
         throw error
       }
     }
+    await this.#joinFleet()
     this.#logReady(workers)
+  }
+
+  /** Tells other boxes of our policy, and hears of theirs; without a shared cache there is no fleet. */
+  async #joinFleet(): Promise<void> {
+    const { redis, log } = this.#options
+    if (redis === undefined) return
+    const { FleetEvents } = await import('../dataplane/cache/redis-events.ts')
+    this.#fleet = new FleetEvents(redis, ({ box, stamp, generation }) => {
+      const isOurs = stamp === this.#stamp()
+      log.info(
+        { event: 'fleet_policy', box, stamp, generation, same: isOurs },
+        isOurs ? 'another box decides as this one' : 'another box decides by another policy',
+      )
+    })
+    this.#fleet.announce(this.#stamp(), this.#generation)
+  }
+
+  #stamp(): string {
+    return policyOf(this.#filter, this.#config.dataplane.categories).stamp
   }
 
   #logReady(workers: number): void {
@@ -171,6 +193,7 @@ export class Niveau3Server {
     const log = this.#options.log
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
+    this.#fleet?.close()
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
     await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
@@ -201,6 +224,7 @@ export class Niveau3Server {
       this.#filter = filter
       this.#generation++
       this.#lastReloadOk = true
+      this.#fleet?.announce(policy.stamp, this.#generation)
       logReports(log, filter)
       const names = filter.trie.names
       log.info(
@@ -241,6 +265,7 @@ export class Niveau3Server {
       workersAlive: this.#supervisor.workersAlive,
       lastReloadOk: this.#lastReloadOk,
       filter: this.#filterFacts(),
+      fleet: { sent: this.#fleet?.sent ?? 0, received: this.#fleet?.received ?? 0 },
       checks: this.#checks(),
     }
   }

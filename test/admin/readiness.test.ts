@@ -14,6 +14,7 @@ const facts = (): ServerFacts => ({
   upstreams: ['udp://[2001:db8::1]:53', 'odd "label"\\ with\neverything'],
   workersAlive: 0,
   lastReloadOk: false,
+  fleet: { sent: 0, received: 0 },
   filter: { categories: [], rules: [], lists: [], generation: 1, memoryOctets: 0 },
   checks,
 })

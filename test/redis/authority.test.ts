@@ -68,8 +68,7 @@ async function startWith(forged: Forged, options: DataplaneOptions = {}): Promis
   value.expiresAtMs = Date.now() + (forged.lifetimeMs ?? 300_000)
   value.names = forged.names ?? new Uint8Array(0)
   value.namesOctets = value.names.length
-  const end = 12 + name.length + 2 + 4
-  const offsets = forged.ttlOffsets ?? [end + 6]
+  const offsets = forged.ttlOffsets ?? PLAIN_OFFSETS
   value.ttlOffsets = Uint16Array.from(offsets)
   value.ttlCount = offsets.length
   value.message = message
@@ -102,6 +101,10 @@ function offsetsOf(message: Buffer, from: number): number[] {
   return offsets
 }
 
+const PLAIN_OFFSETS = offsetsOf(
+  encodeResponse(encodeQuery('www.example', 'A', { id: 1 }), { answers: [...PLAIN] }),
+  12 + 'www.example'.length + 2 + 4,
+)
 const ASTRAY = encodeResponse(encodeQuery('www.example', 'A', { id: 1 }), {
   answers: [...LEADS_ASTRAY],
 })

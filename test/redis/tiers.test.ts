@@ -2,7 +2,7 @@
  * One contract for every tier that keeps answers: memory alone, Redis alone (every question goes to
  * a box that has just started), and both together (two boxes in turn).
  */
-import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { REDIS } from '../../src/dataplane/counters.ts'
 import { REDIS_UP, REDIS_WRITES_OPEN } from '../../src/dataplane/redis-counters.ts'
 import { advanceClock } from '../support/clock.ts'
@@ -90,9 +90,15 @@ async function startTier(
 /** Both clocks: the monotonic one of memory, and the wall clock of Redis. */
 function advanceClocks(seconds: number): void {
   advanceClock(seconds * 1000)
-  const now = Date.now
-  vi.spyOn(Date, 'now').mockImplementation(() => now() + seconds * 1000)
+  aheadMs += seconds * 1000
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + aheadMs)
 }
+
+const now = Date.now.bind(Date)
+let aheadMs = 0
+afterEach(() => {
+  aheadMs = 0
+})
 
 function withTtl(ttl: number) {
   return (query: ReceivedQuery): Buffer =>

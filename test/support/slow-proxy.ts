@@ -14,6 +14,8 @@ export class SlowProxy {
   delayMs = 0
   /** True: nothing gets through, and nobody is told. */
   swallows = false
+  /** True: connections are reset at once. */
+  refuses = false
   connections = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -24,6 +26,10 @@ export class SlowProxy {
     open.add(this)
     server.on('connection', (client) => {
       this.connections++
+      if (this.refuses) {
+        client.resetAndDestroy()
+        return
+      }
       const target = createConnection({ port: targetPort, host: '127.0.0.1' })
       this.#join(client, target)
       this.#join(target, client)

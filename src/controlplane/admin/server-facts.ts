@@ -27,4 +27,6 @@ export interface ServerFacts {
   readonly lastReloadOk: boolean
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]
+  /** Announcements of policies, to and from other boxes. */
+  readonly fleet: { readonly sent: number; readonly received: number }
 }

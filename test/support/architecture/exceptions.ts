@@ -26,6 +26,10 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   {
+    path: 'src/dataplane/cache/redis-events.ts',
+    reason: 'what boxes tell each other: once per policy, in the control plane',
+  },
+  {
     path: 'src/dataplane/cache/redis-warm.ts',
     reason: 'reads and writes the list of hot names: at the start, once a minute, at the end',
   },
