@@ -4,17 +4,24 @@
  */
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
-import { SECOND_MS } from '../base/units.ts'
-import type { FleetEvents } from '../dataplane/cache/redis-events.ts'
-import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/settings.ts'
+import { DAY_S, SECOND_MS } from '../base/units.ts'
+import type {
+  DataplaneSettings,
+  Endpoint,
+  ListenSettings,
+  RedisSettings,
+} from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
+import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
+import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -30,6 +37,11 @@ export interface ServeOptions {
   readonly redis?: RedisSettings | undefined
 }
 
+/** Between two looks at the certificate's files: a change counts after the second. */
+const CERTIFICATE_LOOK_MS = 5 * SECOND_MS
+/** A certificate that ends sooner is warned of: those of ACME are renewed before. */
+const CERTIFICATE_DAYS_MIN = 14
+
 /** Settings that only a restart can change, with the way to read each. */
 const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['listen', (config) => config.dataplane.listen],
@@ -44,19 +56,21 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
 export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
+  readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
+  readonly #fleet: Fleet
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
   readonly #startConfig: LoadedConfig
   #config: LoadedConfig
   #filter: LoadedFilter
+  readonly #certificate: CertificateWatch | undefined
   #lock: StateLock | undefined
   #generation = 1
   #lastReloadOk = true
   #reloading: Promise<void> | null = null
   #reloadAgain = false
   #stopping = false
-  #fleet: FleetEvents | undefined
   metricsEndpoint: Endpoint | undefined
 
   constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
@@ -64,14 +78,18 @@ export class Niveau3Server {
     this.#config = config
     this.#filter = filter
     this.#options = options
+    this.#fleet = new Fleet(options.log)
     const { dataplane } = config
-    const policy = policyOf(filter, dataplane.categories)
-    this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
+    const { certificate } = config.control
+    this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
+    const policy = policyOf(filter, dataplane)
+    const secrets = { redis: options.redis, tls: this.#certificate?.identity }
+    this.#supervisor = new Supervisor(dataplane, policy, secrets, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
       addressesChanged: ({ appeared, vanished }) => {
-        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(textOf) }
         options.log.info(
           { event: 'addresses_changed', ...facts },
           'listening where the wildcard says',
@@ -92,7 +110,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly Endpoint[] {
+  get endpoints(): readonly ListenSettings[] {
     return this.#supervisor.endpoints
   }
 
@@ -121,27 +139,38 @@ export class Niveau3Server {
         throw error
       }
     }
-    await this.#joinFleet()
+    await this.#fleet.join(this.#options.redis)
+    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation)
     this.#logReady(workers)
+    this.#logCertificate('encrypted listeners have their certificate')
+    this.#certificate?.start(CERTIFICATE_LOOK_MS)
   }
 
-  /** Tells other boxes of our policy, and hears of theirs; without a shared cache there is no fleet. */
-  async #joinFleet(): Promise<void> {
-    const { redis, log } = this.#options
-    if (redis === undefined) return
-    const { FleetEvents } = await import('../dataplane/cache/redis-events.ts')
-    this.#fleet = new FleetEvents(redis, ({ box, stamp, generation }) => {
-      const isOurs = stamp === this.#stamp()
-      log.info(
-        { event: 'fleet_policy', box, stamp, generation, same: isOurs },
-        isOurs ? 'another box decides as this one' : 'another box decides by another policy',
-      )
-    })
-    this.#fleet.announce(this.#stamp(), this.#generation)
+  #certificateEvents(): CertificateEvents {
+    const log = this.#options.log
+    return {
+      changed: (identity, isNew) => {
+        void this.#supervisor.certify(identity)
+        if (isNew) this.#logCertificate('the encrypted listeners have a new certificate')
+      },
+      refused: (why) => {
+        log.error(
+          { event: 'certificate_refused', why },
+          `the new certificate cannot be used, the old one stays: ${why}`,
+        )
+      },
+    }
   }
 
-  #stamp(): string {
-    return policyOf(this.#filter, this.#config.dataplane.categories).stamp
+  /** A certificate that ends soon is worth a warning, at each start and each renewal. */
+  #logCertificate(text: string): void {
+    const expires = this.#certificate?.expiresAtSeconds
+    if (expires === undefined) return
+    const days = Math.floor((expires - Date.now() / SECOND_MS) / DAY_S)
+    const facts = { event: 'certificate', until: new Date(expires * SECOND_MS).toISOString() }
+    const log = this.#options.log
+    if (days >= CERTIFICATE_DAYS_MIN) log.info(facts, text)
+    else log.warn(facts, `${text}; it ${days < 0 ? 'has expired' : `ends in ${days} days`}`)
   }
 
   #logReady(workers: number): void {
@@ -150,7 +179,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(textOf),
+        listen: this.endpoints.map(urlOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -191,9 +220,10 @@ export class Niveau3Server {
     if (this.#stopping) return
     this.#stopping = true
     const log = this.#options.log
+    this.#certificate?.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
-    this.#fleet?.close()
+    this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
     await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
@@ -212,7 +242,7 @@ export class Niveau3Server {
       const config = await addCookieSecrets(this.#options.reloadConfig())
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
-      const policy = policyOf(filter, config.dataplane.categories)
+      const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
         policy,
@@ -220,11 +250,13 @@ export class Niveau3Server {
       const needsRestart = NEEDS_RESTART.filter(
         ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
+      const files = config.control.certificate
+      if (files !== undefined) this.#certificate?.reread(files)
       this.#config = config
       this.#filter = filter
       this.#generation++
       this.#lastReloadOk = true
-      this.#fleet?.announce(policy.stamp, this.#generation)
+      this.#fleet.announce(policy.stamp, this.#generation)
       logReports(log, filter)
       const names = filter.trie.names
       log.info(
@@ -262,10 +294,13 @@ export class Niveau3Server {
       version: this.#version,
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
+      receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
+      certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: this.#filterFacts(),
-      fleet: { sent: this.#fleet?.sent ?? 0, received: this.#fleet?.received ?? 0 },
+      fleet: this.#fleet.counts,
       checks: this.#checks(),
     }
   }
@@ -348,6 +383,11 @@ async function workersThatCanShare(asked: number, log: Logger): Promise<number> 
       'started; use Node.js 22.12 or later for more',
   )
   return 1
+}
+
+/** As the operator writes it. */
+function urlOf({ protocol, ...endpoint }: ListenSettings): string {
+  return protocol === 'dns' ? textOf(endpoint) : `${protocol}://${textOf(endpoint)}`
 }
 
 function textOf({ address, port }: Endpoint): string {

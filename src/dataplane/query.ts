@@ -13,6 +13,8 @@ const KEY_CD = 2
 const FLAG_CD = 0x0010
 const HASH_START = 0x811c9dc5 | 0
 const HASH_STEP = 0x01000193
+/** Spreads question types over the slots of one name. */
+const TYPE_STEP = 0x9e3779b1
 
 /** The asked name, folded to lower case, with the offsets of its labels. One per worker. */
 export class AskedName {
@@ -67,6 +69,11 @@ export class AskedName {
     return (query.dnssecOk ? KEY_DO : 0) | ((query.rdAndCd & FLAG_CD) === 0 ? 0 : KEY_CD)
   }
 
+  /** Returns a hash of all that `key` holds. */
+  questionHash(query: ParsedQuery): number {
+    return this.hash ^ Math.imul(query.type, TYPE_STEP) ^ this.keyFlags(query)
+  }
+
   /** Returns the cache and merge key: name, type, DO, CD (class is always IN here). */
   key(query: ParsedQuery): string {
     const octets = this.octets
@@ -105,8 +112,9 @@ export class Waiter {
   /** The client of a batched listener: its socket address as the system writes it. */
   readonly peer = new Uint8Array(SOCKET_ADDRESS_OCTETS_MAX)
   peerOctets = 0
-  /** Site and key of the client, as its `Client` had them. */
+  /** Site, its name and key of the client, as its `Client` had them. */
   site = SITE_DEFAULT
+  siteName = ''
   clientKey = 0
   receivedMs = 0
   /** The next waiter for the same question. */
@@ -115,6 +123,7 @@ export class Waiter {
   /** Keeps of the client what is needed when its answer comes. */
   takeClient(client: Client): void {
     this.site = client.site
+    this.siteName = client.siteName
     this.clientKey = client.key
   }
 }

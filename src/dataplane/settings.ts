@@ -28,6 +28,22 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** Where clients are answered. */
+export interface ListenSettings extends Endpoint {
+  /** `dns` is UDP and TCP in clear; `tls` is RFC 7858, `https` RFC 8484. */
+  readonly protocol: 'dns' | 'tls' | 'https'
+}
+
+/** What the encrypted listeners prove themselves with. */
+export interface TlsIdentity {
+  /** PEM: our certificate, then those that lead to its authority. */
+  readonly certificate: string
+  /** PEM. */
+  readonly key: string
+  /** 48 octets, the same in all workers: a client may resume its session at any of them. */
+  readonly ticketKeys: Uint8Array
+}
+
 export interface UpstreamSettings extends Endpoint {
   /**
    * `udp` asks over UDP first and over TCP on truncation; `tcp`, `tls` (RFC 7858) and `https` (RFC
@@ -58,6 +74,8 @@ export interface LimitSettings {
   readonly pendingMax: number
   /** Clients that may wait for one and the same pending question. */
   readonly waitersPerQuestionMax: number
+  /** Queries of one client that may wait for an upstream; past it they are answered SERVFAIL. */
+  readonly pendingPerClientMax: number
 }
 
 export interface ForwardSettings {
@@ -66,6 +84,10 @@ export interface ForwardSettings {
   /** The whole budget of a question, over all tries. */
   readonly totalTimeoutMs: number
   readonly triesMax: number
+  /** By upstream: its AD bit is passed on to clients who understand it. */
+  readonly trustsAd: readonly boolean[]
+  /** A client-subnet option for all queries (RFC 7871 6): none of the client's; empty: none. */
+  readonly clientSubnet: Uint8Array
 }
 
 export interface CacheSettings {
@@ -75,6 +97,18 @@ export interface CacheSettings {
   readonly ttlSecondsMax: number
   /** Cap for NXDOMAIN and NODATA (RFC 2308 5). */
   readonly negativeTtlSecondsMax: number
+  /** How long an answer is kept past its TTL, for when no upstream answers (RFC 8767); 0: not. */
+  readonly staleSecondsMax: number
+  /** TTL of an answer that is stale. */
+  readonly staleTtlSeconds: number
+  /** How long a client waits before it gets the stale answer that there is. */
+  readonly staleWaitMs: number
+  /** After a question for a stale answer failed, clients get that answer at once for this long. */
+  readonly staleRefreshSeconds: number
+  /** Whether answers that are still asked for are fetched anew in the last tenth of their life. */
+  readonly prefetch: boolean
+  /** Longest time for which a question counts as failed (RFC 9520); it begins with one second. */
+  readonly failureSecondsMax: number
 }
 
 /** How server cookies are made (RFC 7873, RFC 9018). */
@@ -90,16 +124,49 @@ export interface SiteSettings {
   readonly name: string
   /** CIDR prefixes in canonical text; of several the longest decides. */
   readonly from: readonly string[]
+  /** All categories, whether the site treats them differently or not. */
+  readonly categories: readonly CategorySettings[]
+  readonly rate: RateLimit
 }
 
-export interface DataplaneSettings {
-  readonly listen: readonly Endpoint[]
+/** Queries that one client, and all of one prefix, may ask; a rate of 0 is no limit. */
+export interface RateLimit {
+  readonly clientQueriesPerSecond: number
+  readonly clientBurst: number
+  readonly prefixQueriesPerSecond: number
+  readonly prefixBurst: number
+}
+
+export interface RateSettings extends RateLimit {
+  /** Leading bits of an address that make one client, and one prefix; at most 32 and 64. */
+  readonly ipv4ClientBits: number
+  readonly ipv6ClientBits: number
+  readonly ipv4PrefixBits: number
+  readonly ipv6PrefixBits: number
+  /** Over the rate, every so many UDP queries get TC, the others nothing; 0: none does. */
+  readonly slip: number
+  /** Clients, and prefixes, that are known at once. */
+  readonly clientsMax: number
+  /** CIDR prefixes in canonical text: clients without a rate. */
+  readonly exemptFrom: readonly string[]
+}
+
+/** What of the settings decides verdicts. */
+export interface PolicySettings {
+  readonly categories: readonly CategorySettings[]
+  readonly sites: readonly Pick<SiteSettings, 'name' | 'categories'>[]
+}
+
+export interface DataplaneSettings extends PolicySettings {
+  readonly listen: readonly ListenSettings[]
   /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
   readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
   /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
   readonly upstreamAuthorities: string | undefined
+  /** Our name in the certificate, for designation (RFC 9462); undefined: none is given. */
+  readonly serverName: string | undefined
   readonly categories: readonly CategorySettings[]
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */
@@ -107,6 +174,7 @@ export interface DataplaneSettings {
   /** Undefined: a client's cookie is read, and gets no answer. */
   readonly cookies: CookieSettings | undefined
   readonly limits: LimitSettings
+  readonly rate: RateSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings
 }
@@ -141,4 +209,13 @@ export interface RedisSettings {
   /** What values are sealed under, and what their names are made with: 32 octets each. */
   readonly secret: Uint8Array
   readonly keyOfKeys: Uint8Array
+}
+
+/** True when both have the same sites in the same order. */
+export function sitesAlike(a: DataplaneSettings, b: DataplaneSettings): boolean {
+  if (a.sites.length !== b.sites.length) return false
+  for (const [index, site] of a.sites.entries()) {
+    if (site.name !== b.sites[index]!.name) return false
+  }
+  return true
 }

@@ -12,35 +12,40 @@ import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './message
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
-import type { CategorySettings, DataplaneSettings } from './settings.ts'
+import type { DataplaneSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
+import { EncryptedWays } from './upstream/encrypted-ways.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
 
 /** Makes the policy that a worker decides by. */
-export function createPolicy(
-  message: PolicyMessage,
-  categories: readonly CategorySettings[],
-): Policy {
+export function createPolicy(message: PolicyMessage, settings: PolicySettings): Policy {
   const trie = openTrie(message.image)
   const essential = new EssentialNames(message.essentialNames)
-  return new Policy(new Matcher(trie), trie.categories, essential, categories, message.stamp)
+  return new Policy(new Matcher(trie), trie.categories, essential, settings, message.stamp)
 }
 
 /** One worker's pipeline and listeners. */
 export class DataplaneWorker {
   readonly #pipeline: Pipeline
   readonly #listeners: Listeners
+  readonly #encrypted: EncryptedWays
 
-  constructor(pipeline: Pipeline, listeners: Listeners) {
+  constructor(pipeline: Pipeline, listeners: Listeners, encrypted: EncryptedWays) {
     this.#pipeline = pipeline
+    this.#encrypted = encrypted
     this.#listeners = listeners
   }
 
+  /** Loads what the next settings need, so that `reload` is one step between two queries. */
+  async prepare(settings: DataplaneSettings): Promise<void> {
+    await this.#encrypted.open(settings.upstreams)
+  }
+
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
-    this.#pipeline.reload(settings, createPolicy(policy, settings.categories))
+    this.#pipeline.reload(settings, createPolicy(policy, settings))
     this.#listeners.update(new ClientAccess(settings), settings.limits)
   }
 
@@ -72,21 +77,24 @@ export async function startWorker(
   start: WorkerStart,
 ): Promise<{ worker: DataplaneWorker; listeners: Listeners; ready: FromWorker }> {
   const { settings, counters } = start
-  const policy = createPolicy(start.policy, settings.categories)
+  const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const encrypted = new EncryptedWays()
+  await encrypted.open(settings.upstreams)
   const pipeline = new Pipeline(settings, policy, counters, {
     libc,
     upstreamPortsMax: start.upstreamPortsMax,
+    encrypted,
   })
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')
-    pipeline.shared = new RedisCache(start.redis, counters, pipeline)
+    pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
   }
   const context = { handler: pipeline, counters, libc, shared: start.shared }
-  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)
-  const worker = new DataplaneWorker(pipeline, listeners)
+  const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted)
   try {
     const endpoints = await listeners.open(settings.listen, start.descriptors)
     return { worker, listeners, ready: { kind: 'ready', endpoints } }
@@ -106,12 +114,17 @@ async function startThread(
     const act = async (message: ToWorker): Promise<void> => {
       switch (message.kind) {
         case 'reload':
+          await worker.prepare(message.settings)
           worker.reload(message.settings, message.policy)
           say({ kind: 'reloaded' })
           break
         case 'listen':
           listeners.close(message.close)
           say(await listen(listeners, message))
+          break
+        case 'certificate':
+          listeners.certify(message.tls)
+          say({ kind: 'certified' })
           break
         case 'stop':
           worker.stop(message.graceMs, () => {
@@ -125,6 +138,8 @@ async function startThread(
     port.on('message', (message: ToWorker) => {
       acting = acting.then(() => act(message))
     })
+    // Node reads on for a while after an exception: what it would read is the next worker's.
+    process.once('uncaughtExceptionMonitor', () => listeners.closeUdp())
     say(ready)
   } catch (error) {
     say(failure(error))

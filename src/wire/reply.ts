@@ -5,6 +5,7 @@
  */
 import { CLASS_IN, TYPE_A, TYPE_AAAA, TYPE_HINFO, TYPE_SOA } from './codes.ts'
 import {
+  FLAG_AD,
   FLAG_QR,
   FLAG_RA,
   FLAG_TC,
@@ -179,7 +180,10 @@ export interface StoredAnswer {
  * Writes a kept answer for this client: its own id, flags and question, aged TTLs (RFC 2181 8), our
  * OPT; cut at a record boundary with TC where the client's size asks for it.
  *
- * Record order is the upstream's. AA and AD are clear: we are no authority and validate nothing.
+ * Record order is the upstream's. AA is clear: we are no authority. AD is as it was kept, where
+ * those of upstreams that are not believed were cleared, for clients who understand it.
+ *
+ * @param ttlSecondsMax no TTL is larger than this.
  */
 export function writeStored(
   out: Uint8Array,
@@ -188,6 +192,7 @@ export function writeStored(
   ageSeconds: number,
   error: ExtendedError,
   udpOctetsMax: number,
+  ttlSecondsMax = TTL_SECONDS_MAX,
 ): number {
   const room = Math.max(query.questionEnd, query.replyOctetsMax - optOctets(query, error))
   const octets = Math.min(stored.octets, room)
@@ -195,17 +200,21 @@ export function writeStored(
   copyBody(out, stored.message, start, octets)
   const rcode = headerRcode(stored.message)
   writeU16(out, OFFSET_ID, query.id)
-  writeU16(out, OFFSET_FLAGS, FLAG_QR | FLAG_RA | query.rdAndCd | rcode)
+  const ad = query.understandsAd ? readU16(stored.message, OFFSET_FLAGS) & FLAG_AD : 0
+  writeU16(out, OFFSET_FLAGS, FLAG_QR | FLAG_RA | query.rdAndCd | ad | rcode)
   const offsets = stored.ttlOffsets
   const count = stored.ttlCount
   for (let i = 0; i < count; i++) {
     const at = offsets[i]!
     if (at + 4 > octets) break
-    writeU32(out, at, Math.max(0, readU32(out, at) - ageSeconds))
+    writeU32(out, at, Math.min(ttlSecondsMax, Math.max(0, readU32(out, at) - ageSeconds)))
   }
   const end = stored.octets === octets ? octets : truncate(out, octets, start)
   return appendOpt(out, end, query, rcode, error, udpOctetsMax)
 }
+
+/** The largest TTL that a record may carry (RFC 2181 8). */
+const TTL_SECONDS_MAX = 0x7fffffff
 
 /** Octets from which on the engine's block copy beats a loop, its view included. */
 const BLOCK_COPY_OCTETS = 256

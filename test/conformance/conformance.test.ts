@@ -12,15 +12,9 @@ const evidence = sourcesBelow(ROOT, 'test')
 /** Rows that no test shows yet. None may be added; a tagged row is taken out. */
 const AWAITED: readonly RowId[] = [
   'fragments',
-  'same-address',
-  'failure-cache',
-  'stale',
-  'wildcards',
   'no-synthesis',
-  'dnssec-bits',
   'ddr',
   'encryption',
-  'priming',
   'words',
   'port-leaks',
   'dnsbomb',

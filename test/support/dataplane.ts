@@ -2,6 +2,7 @@
  * The data plane under test: a worker with its pipeline and its real sockets, in this thread, on
  * ports that the system gives. Faster than a process, and its clock and counters are in reach.
  */
+import { randomBytes } from 'node:crypto'
 import { afterAll } from 'vitest'
 import {
   ACTION_BLOCK,
@@ -13,8 +14,10 @@ import {
 import {
   DROPPED,
   DROP_REASONS,
+  FAMILIES,
   IN_FLIGHT,
   OUTCOMES,
+  PROTOS,
   QUERIES,
   QUESTION_TYPES,
   RCODE_SLOTS,
@@ -32,11 +35,16 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  ListenSettings,
+  RateLimit,
+  RateSettings,
   RedisSettings,
+  TlsIdentity,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
+import type { Listeners } from '../../src/dataplane/listeners.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
 
@@ -46,8 +54,8 @@ export type Rules = Readonly<Record<string, readonly string[]>>
 export interface PolicyOptions {
   readonly rules?: Rules
   readonly essential?: readonly string[]
-  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked. */
-  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | false>>
+  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked; true: blocked. */
+  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | boolean>>
 }
 
 export interface DataplaneOptions extends PolicyOptions {
@@ -57,14 +65,25 @@ export interface DataplaneOptions extends PolicyOptions {
   /** PEM of the authorities of encrypted upstreams. */
   readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
+  /** With it the server listens over TLS and HTTPS as well, at the first address. */
+  readonly tls?: Pick<TlsIdentity, 'certificate' | 'key'>
+  readonly serverName?: string
   readonly allowFrom?: readonly string[]
-  readonly sites?: readonly SiteSettings[]
+  readonly sites?: readonly SiteOption[]
+  readonly rate?: Partial<RateSettings>
   readonly udpOctetsMax?: number
   readonly cookies?: CookieSettings
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
   readonly redis?: RedisSettings
+}
+
+/** A site; categories that it does not name are as everywhere. */
+export interface SiteOption extends Pick<PolicyOptions, 'categories'> {
+  readonly name: string
+  readonly from: readonly string[]
+  readonly rate?: Partial<RateLimit>
 }
 
 export interface UpstreamOption extends Endpoint {
@@ -93,16 +112,43 @@ const LIMITS: LimitSettings = {
   tcpUnsentOctetsMax: 256 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
+  pendingPerClientMax: 1000,
 }
-const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
+/** No rate, as for clients of this machine. */
+const RATE: RateSettings = {
+  clientQueriesPerSecond: 0,
+  clientBurst: 10_000,
+  prefixQueriesPerSecond: 0,
+  prefixBurst: 40_000,
+  ipv4ClientBits: 32,
+  ipv6ClientBits: 64,
+  ipv4PrefixBits: 24,
+  ipv6PrefixBits: 56,
+  slip: 1,
+  clientsMax: 1024,
+  exemptFrom: [],
+}
+const FORWARD: ForwardSettings = {
+  tryTimeoutMs: 1500,
+  totalTimeoutMs: 4500,
+  triesMax: 3,
+  trustsAd: [],
+  clientSubnet: new Uint8Array(0),
+}
 const CACHE: CacheSettings = {
   octetsMax: 4 * 1024 * 1024,
   ttlSecondsMin: 0,
   ttlSecondsMax: 86_400,
   negativeTtlSecondsMax: 10_800,
+  staleSecondsMax: 86_400,
+  staleTtlSeconds: 30,
+  staleWaitMs: 1800,
+  staleRefreshSeconds: 30,
+  prefetch: true,
+  failureSecondsMax: 30,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
-const SETTLE_MS_MAX = 5000
+const SETTLE_MS_MAX = 15_000
 
 const running = new Set<Dataplane>()
 afterAll(async () => {
@@ -126,12 +172,24 @@ export function makePolicy(options: PolicyOptions): PolicyMessage {
   }
 }
 
+function listenersOf({ addresses = ['127.0.0.1'], tls }: DataplaneOptions): ListenSettings[] {
+  const protocols = tls === undefined ? [] : (['tls', 'https'] as const)
+  return [
+    ...addresses.map((address) => ({ protocol: 'dns' as const, address, port: 0 })),
+    ...protocols.map((protocol) => ({ protocol, address: addresses[0]!, port: 0 })),
+  ]
+}
+
+function identityOf(tls: DataplaneOptions['tls']): TlsIdentity | undefined {
+  return tls && { certificate: tls.certificate, key: tls.key, ticketKeys: randomBytes(48) }
+}
+
 /** Returns the settings that a worker takes. */
 export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
-    listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
+    listen: listenersOf(options),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
-    sites: options.sites ?? [],
+    sites: makeSites(options),
     upstreams: (options.upstreams ?? []).map((upstream) => ({
       address: upstream.address,
       port: upstream.port,
@@ -141,11 +199,13 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
       label: `${upstream.address}:${upstream.port}`,
     })),
     upstreamAuthorities: options.upstreamAuthorities,
+    serverName: options.serverName,
     categories: makeCategories(options),
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
     cookies: options.cookies,
     limits: { ...LIMITS, ...options.limits },
+    rate: { ...RATE, ...options.rate },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },
   }
@@ -158,9 +218,22 @@ export function makeCategories(options: PolicyOptions): CategorySettings[] {
     return {
       name,
       blocked: wanted !== false,
-      response: wanted === undefined || wanted === false ? NXDOMAIN : { ...NXDOMAIN, ...wanted },
+      response: typeof wanted === 'object' ? { ...NXDOMAIN, ...wanted } : NXDOMAIN,
     }
   })
+}
+
+/** Returns the sites as a worker takes them. */
+export function makeSites(options: DataplaneOptions): SiteSettings[] {
+  return (options.sites ?? []).map(({ name, from, categories, rate }) => ({
+    name,
+    from,
+    categories: makeCategories({
+      ...options,
+      categories: { ...options.categories, ...categories },
+    }),
+    rate: { ...RATE, ...options.rate, ...rate },
+  }))
 }
 
 function ruleOf(text: string): ModelRule {
@@ -175,17 +248,19 @@ function ruleOf(text: string): ModelRule {
 export class Dataplane {
   readonly counters: Counters
   /** Where each address of the options is answered. */
-  readonly endpoints: readonly Endpoint[]
+  readonly endpoints: readonly ListenSettings[]
   readonly #worker: DataplaneWorker
+  readonly #listeners: Listeners
   #options: DataplaneOptions
 
   constructor(
-    worker: DataplaneWorker,
+    { worker, listeners }: { worker: DataplaneWorker; listeners: Listeners },
     counters: Counters,
-    endpoints: readonly Endpoint[],
+    endpoints: readonly ListenSettings[],
     options: DataplaneOptions,
   ) {
     this.#worker = worker
+    this.#listeners = listeners
     this.counters = counters
     this.endpoints = endpoints
     this.#options = options
@@ -199,6 +274,16 @@ export class Dataplane {
 
   get port(): number {
     return this.endpoints[0]!.port
+  }
+
+  /** Where it listens over TLS, or over HTTPS. */
+  over(protocol: 'tls' | 'https'): Endpoint {
+    return this.endpoints.find((endpoint) => endpoint.protocol === protocol)!
+  }
+
+  /** Greets new connections with another certificate. */
+  certify(tls: DataplaneOptions['tls']): void {
+    this.#listeners.certify(identityOf(tls)!)
   }
 
   /** Takes new options; what they do not name stays as it was. */
@@ -215,7 +300,7 @@ export class Dataplane {
     const sum = (from: number, slots: number): number =>
       this.counters.slice(from, from + slots).reduce((total, value) => total + value, 0)
     return {
-      received: sum(QUERIES, 2 * 2 * QUESTION_TYPES.length),
+      received: sum(QUERIES, PROTOS.length * FAMILIES.length * QUESTION_TYPES.length),
       answered: sum(RESPONSES, OUTCOMES.length * RCODE_SLOTS),
       dropped: sum(DROPPED, DROP_REASONS.length),
       inFlight: this.counters[IN_FLIGHT]!,
@@ -250,28 +335,24 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
   const settings = makeSettings(options)
   const bound =
     (options.transport ?? TRANSPORT) === 'plain' ? undefined : await bindBatched(settings.listen)
-  const { worker, ready } = await startWorker({
+  const { worker, listeners, ready } = await startWorker({
     settings: { ...settings, listen: bound?.endpoints ?? settings.listen },
     policy: makePolicy(options),
     counters,
     shared: false,
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
+    tls: identityOf(options.tls),
     redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
-  return new Dataplane(
-    worker,
-    counters,
-    ready.endpoints.map(({ udp }) => udp),
-    options,
-  )
+  return new Dataplane({ worker, listeners }, counters, ready.endpoints, options)
 }
 
 /** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
 async function bindBatched(
-  listen: readonly Endpoint[],
-): Promise<{ endpoints: Endpoint[]; descriptors: Descriptors }> {
+  listen: readonly ListenSettings[],
+): Promise<{ endpoints: ListenSettings[]; descriptors: Descriptors }> {
   const libc = await openLibc()
   if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
   const bound = listen.map((asked) => bindPair(libc, asked, false))

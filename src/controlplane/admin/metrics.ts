@@ -22,16 +22,18 @@ import {
   FAILURE_REASONS,
   FAMILIES,
   IN_FLIGHT,
+  LIMITED,
+  LIMITS,
   OUTCOMES,
+  PREFETCHED,
   PROTOS,
   QUERIES,
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
-  TCP_ACCEPTED,
-  TCP_CLOSED_IDLE,
-  TCP_CONNECTIONS,
-  TCP_REJECTED,
+  HTTP_REJECTED,
+  HTTP_STATUSES,
+  TLS_HANDSHAKES_FAILED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -40,6 +42,7 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
+import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
   labelled,
@@ -50,6 +53,7 @@ import {
   type Slots,
 } from './definition.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
+import { RCODE_NAMES } from './rcode-names.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -58,27 +62,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
-]
-/** Header rcodes and BADVERS by number; the last slot takes what no RFC names. */
-const RCODE_NAMES = [
-  'NOERROR',
-  'FORMERR',
-  'SERVFAIL',
-  'NXDOMAIN',
-  'NOTIMP',
-  'REFUSED',
-  'YXDOMAIN',
-  'YXRRSET',
-  'NXRRSET',
-  'NOTAUTH',
-  'NOTZONE',
-  'DSOTYPENI',
-  'RCODE12',
-  'RCODE13',
-  'RCODE14',
-  'RCODE15',
-  'BADVERS',
-  'other',
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
@@ -217,6 +200,13 @@ function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return samples
 }
 
+function httpRejected(slots: Float64Array): Sample[] {
+  return HTTP_STATUSES.map((status, index) => ({
+    labels: { status: String(status) },
+    value: slots[HTTP_REJECTED + index]!,
+  }))
+}
+
 function upstreamFailures(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return facts.upstreams.flatMap((upstream, index) =>
     FAILURE_REASONS.map((reason, code) => ({
@@ -266,6 +256,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Queries that wait for an upstream.',
     slotMetric(IN_FLIGHT),
   ),
+  define(
+    'limited_queries_total',
+    'counter',
+    'Queries answered SERVFAIL, and tries not made, because too many were waiting.',
+    labelled(LIMITED, 'limit', LIMITS),
+  ),
   define('dns_response_duration_seconds', 'histogram', 'From receiving to sending.', durations),
   define(
     'dns_truncated_responses_total',
@@ -279,25 +275,13 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the system would not send.',
     slotMetric(UDP_SEND_ERRORS),
   ),
-  define('tcp_connections', 'gauge', 'Open client connections.', slotMetric(TCP_CONNECTIONS)),
   define(
-    'tcp_connections_accepted_total',
+    'udp_receive_buffer_drops_total',
     'counter',
-    'Client connections accepted.',
-    slotMetric(TCP_ACCEPTED),
+    'Datagrams that the kernel dropped unread because too many waited (Linux).',
+    (_slots, facts) => single(facts.receiveDrops()),
   ),
-  define(
-    'tcp_connections_rejected_total',
-    'counter',
-    'Client connections over a limit.',
-    slotMetric(TCP_REJECTED),
-  ),
-  define(
-    'tcp_connections_timed_out_total',
-    'counter',
-    'Client connections closed because they were idle, slow or in the way.',
-    slotMetric(TCP_CLOSED_IDLE),
-  ),
+  ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
     facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
@@ -330,7 +314,32 @@ const DEFINITIONS: readonly Definition[] = [
     'Whether the last reload was taken.',
     (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
   ),
+  define(
+    'tls_certificate_expiry_timestamp_seconds',
+    'gauge',
+    'When the certificate of the encrypted listeners ends; absent without such listeners.',
+    (_s, { certificateExpiresAtSeconds: expires }) =>
+      expires === undefined ? [] : single(expires),
+  ),
+  define(
+    'tls_handshakes_failed_total',
+    'counter',
+    'Connections of clients that did not become TLS connections.',
+    slotMetric(TLS_HANDSHAKES_FAILED),
+  ),
+  define(
+    'https_rejected_total',
+    'counter',
+    'HTTP requests that were not answered with a DNS message, by status.',
+    httpRejected,
+  ),
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
+  define(
+    'cache_prefetches_total',
+    'counter',
+    'Answers asked for again shortly before their end.',
+    slotMetric(PREFETCHED),
+  ),
   define('cache_entries', 'gauge', 'Answers kept in memory.', slotMetric(CACHE_ENTRIES)),
   define('cache_bytes', 'gauge', 'Octets that they take.', slotMetric(CACHE_OCTETS)),
   define(

@@ -5,7 +5,7 @@
 
 import ipaddr from 'ipaddr.js'
 import { isIPv4, isIPv6 } from 'node:net'
-import type { Endpoint, UpstreamSettings } from '../../dataplane/settings.ts'
+import type { Endpoint, ListenSettings, UpstreamSettings } from '../../dataplane/settings.ts'
 
 /** Why a text was refused, and what the operator may have meant. */
 export interface Fault {
@@ -33,6 +33,9 @@ export const PRIVATE_PREFIXES: readonly string[] = [
   'fc00::/7', // unique local, RFC 4193
   'fe80::/10', // link-local, RFC 4291
 ]
+
+/** This machine itself. */
+export const LOOPBACK_PREFIXES: readonly string[] = ['127.0.0.0/8', '::1/128']
 
 /** Tells a fault from what a parser here returns. */
 export function isFault(value: object | string): value is Fault {
@@ -132,6 +135,24 @@ function parsePort(text: string): number | undefined {
 /** `ADDR:PORT`, with brackets around IPv6. */
 export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** Parses `ADDR:PORT`, `tls://ADDR[:853]` or `https://ADDR[:443]`. */
+export function parseListen(text: string): ListenSettings | Fault {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\/(.*?)\/?$/i.exec(text.trim())
+  if (scheme === null) return listenOn('dns', parseEndpoint(text))
+  const [, protocol, target] = [scheme[0], scheme[1]!.toLowerCase(), scheme[2]!]
+  if (protocol === 'tls') return listenOn(protocol, parseEndpoint(target, TLS_PORT))
+  if (protocol === 'https') return listenOn(protocol, parseEndpoint(target, HTTPS_PORT))
+  const forms = 'ADDR:PORT (UDP and TCP), tls://ADDR[:853] and https://ADDR[:443]'
+  return { fault: `"${text}": listeners are ${forms}; "${protocol}://" is not offered` }
+}
+
+function listenOn(
+  protocol: ListenSettings['protocol'],
+  parsed: Endpoint | Fault,
+): ListenSettings | Fault {
+  return isFault(parsed) ? parsed : { ...parsed, protocol }
 }
 
 const UPSTREAM_FORMS =
@@ -253,9 +274,44 @@ export function parsePrefix(text: string): string | Fault {
   return `${address}/${bits}`
 }
 
+/** Whether a text that says where a site is stands for a DNS name rather than for addresses. */
+export function isSiteName(text: string): boolean {
+  return /[a-z]/i.test(text) && !/[:/]/.test(text)
+}
+
+/** Parses where a site's clients come from: a CIDR prefix, or a host name in lower case. */
+export function parseSiteSource(text: string): string | Fault {
+  if (!isSiteName(text)) return parsePrefix(text)
+  const name = parseHostName(text.trim())
+  if (typeof name !== 'string') {
+    return { fault: `"${text}" is neither a CIDR prefix nor a host name` }
+  }
+  if (name.includes('.')) return name
+  return { fault: `"${text}" is a name of one label, which no upstream can look up` }
+}
+
+/** Bits of a client subnet that are no person's (RFC 7871 11.1). */
+const SUBNET_BITS_MAX = { 4: 24, 6: 56 }
+
+/** Parses `off`, or a prefix that may be told to upstreams. */
+export function parseClientSubnet(text: string): string | Fault {
+  if (text === 'off') return text
+  const prefix = parsePrefix(text)
+  if (typeof prefix !== 'string') return prefix
+  const [address, bits] = prefix.split('/')
+  const bitsMax = SUBNET_BITS_MAX[isIPv4(address!) ? 4 : 6]
+  if (Number(bits) <= bitsMax) return prefix
+  return { fault: `"${text}" tells upstreams too much: at most ${bitsMax} bits of such an address` }
+}
+
 function networkAddress(address: string, bits: number): string {
   if (isIPv4(address)) return ipaddr.IPv4.networkAddressFromCIDR(`${address}/${bits}`).toString()
   return ipaddr.IPv6.networkAddressFromCIDR(`${address}/${bits}`).toRFC5952String()
+}
+
+/** True for this machine's own addresses of 127.0.0.0/8 and ::1. */
+export function isLoopback(address: string): boolean {
+  return ipaddr.process(address.replace(/%.*/, '')).range() === 'loopback'
 }
 
 /** The octets of an IP literal: 4 or 16 of them. */

@@ -7,102 +7,34 @@
  */
 
 import { z } from 'zod'
-import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
-import { formatOctets, parseOctets } from './quantities.ts'
+import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { PRIVATE_PREFIXES, parseClientSubnet, parseEndpoint, parseListen } from './addresses.ts'
+import { parsePrefix, parseUpstream } from './addresses.ts'
+import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
+import { RateConfig, SitesConfig } from './schema-clients.ts'
+import {
+  NAME_CHARS_MAX,
+  PREFIXES_MAX,
+  categoryName,
+  ipText,
+  octets,
+  parsedText,
+  whole,
+} from './schema-values.ts'
+import { TlsConfig } from './tls-schema.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
 /** The categories whose curated lists ship with the product, in the order of the image. */
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
-/** Words that metrics and commands use for something else than a category. */
-const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
-  'all',
-  'essential',
-  'exception',
-  'local',
-  'none',
-  'operator',
-  'other',
-  'special',
-])
-const NAME_CHARS_MAX = 63
 /** Worker threads: more than any machine this runs on has cores to give. */
 export const WORKERS_MAX = 64
 /** Listen addresses and upstreams: each costs sockets in every worker. */
 const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
-const PREFIXES_MAX = 10_000
-
-type Parse = (text: string) => object | string
-
-/** A text that `parse` must accept; its fault becomes the problem's message. */
-function parsedText(parse: Parse) {
-  return z.string().superRefine((text, context) => {
-    const parsed = parse(text)
-    if (isFault(parsed)) report(context, parsed)
-  })
-}
-
-function report(context: z.RefinementCtx, { fault, suggestion }: Fault): void {
-  context.addIssue({ code: 'custom', message: fault, params: { suggestion } })
-}
-
-/** An amount of octets between two limits; the default is written with its unit. */
-function octets(min: number, max: number, defaultText: string) {
-  const accepted = z.union([z.int().min(0), z.string()], { error: 'is not an amount of octets' })
-  return accepted
-    .transform((value, context) => {
-      const parsed = parseOctets(value)
-      if (typeof parsed !== 'number') {
-        report(context, parsed)
-        return z.NEVER
-      }
-      if (parsed < min || parsed > max) {
-        const range = `${formatOctets(min)} to ${formatOctets(max)}`
-        report(context, { fault: `${formatOctets(parsed)} is out of range: ${range}` })
-        return z.NEVER
-      }
-      return parsed
-    })
-    .prefault(defaultText)
-    .meta({ 'x-unit': 'octets', 'x-min': formatOctets(min), 'x-max': formatOctets(max) })
-}
-
-function whole(min: number, max: number, defaultValue: number) {
-  return z.int().min(min).max(max).default(defaultValue)
-}
-
-const CATEGORY_NAME = /^[a-z][a-z0-9-]*$/
 const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
-
-const categoryName = z
-  .string()
-  .max(NAME_CHARS_MAX)
-  .superRefine((name, context) => {
-    if (!CATEGORY_NAME.test(name)) {
-      const fault = `category "${name}" is not a lower-case letter, then letters, digits, hyphens`
-      const repaired = name.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-')
-      const usable = CATEGORY_NAME.test(repaired) && { suggestion: `write ${repaired}` }
-      report(context, { fault, ...usable })
-    } else if (RESERVED_CATEGORIES.has(name)) {
-      report(context, { fault: `category "${name}" is a reserved word` })
-    }
-  })
-  .meta({ pattern: CATEGORY_NAME.source })
-
-function ipText(family: 4 | 6) {
-  return parsedText((text) => {
-    const address = parseAddress(text)
-    if (typeof address !== 'string') return address
-    const isFamily = address.includes(':') === (family === 6) && !address.includes('%')
-    return isFamily ? address : { fault: `"${text}" is not an IPv${family} address` }
-  })
-}
-
 export const CategoryConfig = z.strictObject({
   blocked: z.boolean().default(true).meta({
     description: 'False: rules of the category are loaded and counted, but block nothing.',
@@ -195,6 +127,14 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  clientSubnet: parsedText(parseClientSubnet)
+    .default('off')
+    .meta({
+      description:
+        'A prefix sent to upstreams as client subnet (RFC 7871), the same for every client, such as ' +
+        'that of the line; at most 24 bits of IPv4 or 56 of IPv6. `0.0.0.0/0` asks upstreams to tell ' +
+        'nobody about us. What clients send themselves is always dropped.',
+    }),
   cookies: z
     .boolean()
     .default(false)
@@ -215,21 +155,6 @@ const EdnsConfig = z.strictObject({
     }),
 })
 
-const CacheConfig = z.strictObject({
-  octetsMax: octets(MiB, 16 * KiB * MiB, '64MiB').meta({
-    description: 'Octets of answers and keys kept by each worker.',
-  }),
-  ttlSecondsMin: whole(0, HOUR_S, 0).meta({
-    description: 'Answers are kept at least this long. 0 obeys the zone (RFC 2181 8).',
-  }),
-  ttlSecondsMax: whole(1, 7 * DAY_S, DAY_S).meta({
-    description: 'Answers are kept at most this long, whatever their TTL says.',
-  }),
-  negativeTtlSecondsMax: whole(1, DAY_S, 3 * HOUR_S).meta({
-    description: 'NXDOMAIN and NODATA are kept at most this long (RFC 2308 5 advises 3 hours).',
-  }),
-})
-
 const ForwardConfig = z.strictObject({
   tryTimeoutMs: whole(50, 30 * SECOND_MS, 1500).meta({
     description: 'How long one try waits for one upstream before the next one is asked.',
@@ -240,6 +165,15 @@ const ForwardConfig = z.strictObject({
       'ask again.',
   }),
   triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+  trustAdFrom: z
+    .array(parsedText(parseUpstream))
+    .max(UPSTREAMS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Upstreams, written as in `upstreams`, whose AD bit (validated by DNSSEC) is passed on, ' +
+        'because the path to them is trusted. Loopback and encrypted ones always are.',
+    }),
 })
 
 const LimitsConfig = z.strictObject({
@@ -271,18 +205,12 @@ const LimitsConfig = z.strictObject({
   waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
     description: 'Clients that may wait for one and the same question in flight.',
   }),
-})
-
-const TlsConfig = z.strictObject({
-  caFile: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({
-      description:
-        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
-        'must lead to, instead of the public ones; for a resolver of your own.',
-    }),
+  pendingPerClientMax: whole(1, 65_536, 1000).meta({
+    description:
+      'Queries of one client that may wait for an upstream, per worker; past it the answer is ' +
+      'SERVFAIL. It bounds what can be collected and set free at once against a forged address ' +
+      '(DNSBomb); the default is the `wait-limit` of Unbound.',
+  }),
 })
 
 const LogConfig = z.strictObject({
@@ -294,14 +222,16 @@ const LogConfig = z.strictObject({
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   listen: z
-    .array(parsedText((text) => parseEndpoint(text)))
+    .array(parsedText(parseListen))
     .min(1)
     .max(LISTEN_MAX)
     .default(['127.0.0.1:5300'])
     .meta({
       description:
-        'Addresses to answer on, over UDP and TCP: ADDR:PORT or [IPv6]:PORT. A wildcard or public ' +
-        'address needs `allowFrom`. Port 0 takes a free one.',
+        'Addresses to answer on: ADDR:PORT or [IPv6]:PORT (UDP and TCP), `tls://ADDR[:853]` (DNS ' +
+        'over TLS) or `https://ADDR[:443]` (DNS over HTTPS, at /dns-query); the last two need ' +
+        '`tls.certificateFile`. A wildcard or public address needs `allowFrom`. Port 0 takes a free ' +
+        'one.',
     }),
   allowFrom: z
     .array(parsedText(parsePrefix))
@@ -313,6 +243,12 @@ export const ConfigSchema = z.strictObject({
         'Networks whose clients are answered, as CIDR prefixes; all others get no answer. The ' +
         'default is this machine and private networks.',
     }),
+  sites: SitesConfig,
+  siteRefreshSeconds: whole(10, DAY_S, MINUTE_S).meta({
+    description:
+      'How often the names in `sites` are looked up again, through the upstreams. Dynamic DNS ' +
+      'services use TTLs of about a minute.',
+  }),
   upstreams: z
     .array(parsedText(parseUpstream))
     .min(1)
@@ -367,6 +303,9 @@ export const ConfigSchema = z.strictObject({
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
+  rate: RateConfig.prefault({}).meta({
+    description: 'How fast clients may ask, per worker.',
+  }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({

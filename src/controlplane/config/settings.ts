@@ -3,17 +3,35 @@
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import type {
-  CategorySettings,
   DataplaneSettings,
   Endpoint,
+  ForwardSettings,
+  ListenSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import {
+  accepted,
+  addressOctets,
+  formatUpstream,
+  isLoopback,
+  parseEndpoint,
+  parseHostName,
+  parseListen,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
+import {
+  categorySettings,
+  rateSettings,
+  siteNamesOf,
+  sitesOf,
+  type SiteNames,
+} from './site-settings.ts'
 import type { Layered } from './layers.ts'
 import type { RedisConfiguration } from '../redis/load-redis.ts'
 import { parseRedisUrl } from './redis-url.ts'
@@ -24,6 +42,12 @@ import {
   type ConfigValues,
   type ListValues,
 } from './schema.ts'
+
+/** Absolute paths of what the encrypted listeners prove themselves with. */
+export interface CertificateFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
 
 /** What the control plane is told. */
 export interface ControlSettings {
@@ -41,11 +65,16 @@ export interface ControlSettings {
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
+  /** Undefined when no listener is encrypted. */
+  readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
+  /** Sites that are known by DNS names, and how often these are looked up. */
+  readonly siteNames: readonly SiteNames[]
+  readonly siteRefreshSeconds: number
 }
 
 /** The product's own lists and essential names. */
@@ -63,8 +92,8 @@ const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((category) 
 const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
 
 /** The listen addresses of checked values. */
-export function listenOf(values: ConfigValues): readonly Endpoint[] {
-  return values.listen.map((text) => accepted(parseEndpoint(text)))
+export function listenOf(values: ConfigValues): readonly ListenSettings[] {
+  return values.listen.map((text) => accepted(parseListen(text)))
 }
 
 /** Returns what workers are told; `systemUpstreams` is used when none is configured. */
@@ -74,19 +103,23 @@ export function dataplaneSettings(
   upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const upstreams = configured ?? systemUpstreams
+  const categories = categoriesOf(values)
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
-    sites: [],
-    upstreams: configured ?? systemUpstreams,
+    sites: sitesOf(values, categories),
+    upstreams,
     upstreamAuthorities,
-    categories: categoriesOf(values),
+    serverName: values.tls.serverName && accepted(parseHostName(values.tls.serverName)),
+    categories: categories.map(([name, category]) => categorySettings(name, category)),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
     cookies: undefined,
     limits: values.limits,
-    forward: values.forward,
+    rate: rateSettings(values),
+    forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
 }
@@ -103,32 +136,45 @@ export function authoritiesOf(
   return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
 }
 
+function forwardSettings(
+  { forward, edns }: ConfigValues,
+  upstreams: readonly UpstreamSettings[],
+): ForwardSettings {
+  const { trustAdFrom, ...rest } = forward
+  const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
+  return {
+    ...rest,
+    trustsAd: upstreams.map(
+      (upstream) =>
+        isLoopback(upstream.address) ||
+        upstream.serverName !== '' ||
+        trusted.has(formatUpstream(upstream)),
+    ),
+    clientSubnet: edns.clientSubnet === 'off' ? new Uint8Array(0) : subnetOption(edns.clientSubnet),
+  }
+}
+
+/** Code, length, family, source prefix length, scope 0, and as many octets as the prefix fills. */
+function subnetOption(prefix: string): Uint8Array {
+  const [address, bits] = accepted(parsePrefix(prefix)).split('/')
+  const octets = addressOctets(address!).subarray(0, Math.ceil(Number(bits) / 8))
+  const family = address!.includes(':') ? 2 : 1
+  return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
+}
+
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
 export function categoryNames(values: ConfigValues): readonly string[] {
   const listed = (values.lists ?? []).map((list) => list.category)
   return [...new Set([...SHIPPED_CATEGORIES, ...listed, ...Object.keys(values.categories)])]
 }
 
-function categoriesOf(values: ConfigValues): readonly CategorySettings[] {
+type NamedCategory = readonly [string, ConfigValues['categories'][string]]
+
+function categoriesOf(values: ConfigValues): readonly NamedCategory[] {
   return categoryNames(values).map((name) => {
     const category = Object.hasOwn(values.categories, name) ? values.categories[name] : undefined
-    return categorySettings(name, category ?? CategoryConfig.parse({}))
+    return [name, category ?? CategoryConfig.parse({})] as const
   })
-}
-
-function categorySettings(
-  name: string,
-  { blocked, response, ipv4, ipv6 }: NonNullable<ConfigValues['categories'][string]>,
-): CategorySettings {
-  return {
-    name,
-    blocked,
-    response: {
-      kind: response,
-      ipv4: ipv4 === undefined ? undefined : addressOctets(ipv4),
-      ipv6: ipv6 === undefined ? undefined : addressOctets(ipv6),
-    },
-  }
 }
 
 /** Returns what the control plane is told. */
@@ -151,11 +197,28 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    certificate: certificateOf(values, locate),
     redis: redisOf(values, locate),
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    siteNames: siteNamesOf(values),
+    siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
+  }
+}
+
+/** Only where a listener shows it. */
+function certificateOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CertificateFiles | undefined {
+  const { certificateFile, keyFile } = values.tls
+  if (certificateFile === undefined || keyFile === undefined) return undefined
+  if (listenOf(values).every(({ protocol }) => protocol === 'dns')) return undefined
+  return {
+    certificateFile: locate(certificateFile, ['tls', 'certificateFile']),
+    keyFile: locate(keyFile, ['tls', 'keyFile']),
   }
 }
 

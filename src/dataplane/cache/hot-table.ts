@@ -15,28 +15,21 @@ import type { CacheEntry } from './memory-cache.ts'
 /** Slots of each table; a centre of some hundred people asks a few thousand names an hour. */
 const SLOTS = 16_384
 const SLOT_MASK = SLOTS - 1
-/** Spreads question types over the slots of one name. */
-const TYPE_STEP = 0x9e3779b1
 /** Hits between two touches of the entry in the LRU, which has to know that it is in use. */
 const TOUCH_MASK = 31
 
 /** A blocked name with its verdict. */
 export class HotBlock {
   readonly octets: Uint8Array
-  readonly category: number
+  /** The categories, as bits, that cover the name. */
+  readonly matched: number
   readonly ruleStart: number
   readonly whole: boolean
   readonly stamp: string
 
-  constructor(
-    asked: AskedName,
-    category: number,
-    ruleStart: number,
-    whole: boolean,
-    stamp: string,
-  ) {
+  constructor(asked: AskedName, matched: number, ruleStart: number, whole: boolean, stamp: string) {
     this.octets = new Uint8Array(asked.octets.subarray(0, asked.length))
-    this.category = category
+    this.matched = matched
     this.ruleStart = ruleStart
     this.whole = whole
     this.stamp = stamp
@@ -70,7 +63,7 @@ export class HotTable {
     this.#answers[slot] = entry
   }
 
-  /** The cache has let go of the entry. */
+  /** The cache has let go of the entry, or its name needs more than one look now. */
   forget(entry: CacheEntry): void {
     if (entry.hotSlot >= 0 && this.#answers[entry.hotSlot] === entry) {
       this.#answers[entry.hotSlot] = null
@@ -87,7 +80,7 @@ export class HotTable {
   /** Notes a verdict; keeps it from the second time on. */
   noteBlock(
     asked: AskedName,
-    category: number,
+    matched: number,
     ruleStart: number,
     whole: boolean,
     stamp: string,
@@ -97,12 +90,12 @@ export class HotTable {
       this.#seen[slot] = asked.hash
       return
     }
-    this.#blocks[slot] = createBlock(asked, category, ruleStart, whole, stamp)
+    this.#blocks[slot] = createBlock(asked, matched, ruleStart, whole, stamp)
   }
 }
 
 function answerSlot(asked: AskedName, query: ParsedQuery): number {
-  return (asked.hash ^ Math.imul(query.type, TYPE_STEP) ^ asked.keyFlags(query)) & SLOT_MASK
+  return asked.questionHash(query) & SLOT_MASK
 }
 
 function sameName(
@@ -124,10 +117,10 @@ function createSlots<T>(): (T | null)[] {
 
 function createBlock(
   asked: AskedName,
-  category: number,
+  matched: number,
   ruleStart: number,
   whole: boolean,
   stamp: string,
 ): HotBlock {
-  return new HotBlock(asked, category, ruleStart, whole, stamp)
+  return new HotBlock(asked, matched, ruleStart, whole, stamp)
 }
