@@ -54,7 +54,7 @@ interface Forged {
 
 let prefixes = 0
 
-/** A box over a Redis that holds this value, sealed under the right secret, where it is looked for. */
+/** A box over a Redis that holds this value, sealed under the right secret, in its place. */
 async function startWith(forged: Forged, options: DataplaneOptions = {}): Promise<Dataplane> {
   const redis = redisSettings(server, { prefix: `a${prefixes++}:` })
   const name = forged.name ?? 'www.example'

@@ -1,4 +1,4 @@
-/** Two servers as an operator starts them, one Redis, one secret: what B answers from what A learned. */
+/** Two servers as an operator starts them, with one Redis and one secret. */
 import { readFileSync } from 'node:fs'
 import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -86,28 +86,26 @@ export class FleetEvents {
     this.#wire.read([this.#latestKey], (_error, values) => {
       const latest = values?.[0]
       if (latest) this.#take(latest)
-      if (values !== undefined) this.#tell()
+      if (values !== undefined) void this.#tell()
     })
   }
 
-  #tell(): void {
-    if (this.#own === undefined || this.#isOwnSent) return
-    const message = this.#seal.seal(Buffer.from(JSON.stringify(this.#own)), this.#latestId)
-    const { client } = this.#speaker
+  async #tell(): Promise<void> {
     const own = this.#own
-    // First kept, then told: whoever is told and whoever comes later see the same.
-    client
-      .set(this.#latestKey, message, 'PX', KEPT_MS)
-      .then(() => client.publish(this.#channel, message))
-      .then(
-        () => {
-          this.#speaker.noteReply()
-          if (this.#own !== own) return
-          this.#isOwnSent = true
-          this.sent++
-        },
-        (error: unknown) => this.#speaker.noteError(error),
-      )
+    if (own === undefined || this.#isOwnSent) return
+    const message = this.#seal.seal(Buffer.from(JSON.stringify(own)), this.#latestId)
+    const { client } = this.#speaker
+    try {
+      // First kept, then told: whoever is told and whoever comes later see the same.
+      await client.set(this.#latestKey, message, 'PX', KEPT_MS)
+      await client.publish(this.#channel, message)
+    } catch (error) {
+      this.#speaker.noteError(error)
+      return
+    }
+    this.#speaker.noteReply()
+    this.sent++
+    if (this.#own === own) this.#isOwnSent = true
   }
 
   /** Subscribes, then reads what was announced before. */
