@@ -41,6 +41,10 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
     path: 'src/dataplane/listeners.ts',
     reason: 'opens and closes listeners, once per address',
   },
+  {
+    path: 'src/dataplane/policy/create-designations.ts',
+    reason: 'writes a few records, once per start and change of listeners',
+  },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
