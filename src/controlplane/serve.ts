@@ -38,7 +38,7 @@ export interface ServeOptions {
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
-const CERTIFICATE_LOOK_MS = 5 * SECOND_MS
+const CERTIFICATE_LOOK_MS = SECOND_MS
 /** A certificate that ends sooner is warned of: those of ACME are renewed before. */
 const CERTIFICATE_DAYS_MIN = 14
 

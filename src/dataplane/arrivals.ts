@@ -25,10 +25,10 @@ import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
 import type { DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
+import { isFailure } from './upstream/failure-cache.ts'
 import {
   createForwarder,
   forwardsAlike,
-  isFailure,
   type ForwardEvents,
   type Forwarder,
 } from './upstream/forwarder.ts'
