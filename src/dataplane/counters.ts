@@ -65,6 +65,8 @@ export const DROP_GONE = 4
 export const DROP_STOPPED = 5
 /** It claims to come from an address and port that we listen on. */
 export const DROP_LOOP = 6
+/** Over the query rate of its client or prefix. */
+export const DROP_RATE = 7
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -73,6 +75,7 @@ export const DROP_REASONS = [
   'client_gone',
   'stopped',
   'loop',
+  'rate',
 ] as const
 
 /** Questions open in one worker. */
@@ -186,7 +189,8 @@ export const HTTP_REJECTED = TLS_HANDSHAKES_FAILED + 1
 /** By number of the site, the default first; they start anew with other sites. */
 export const SITE_QUERIES = HTTP_REJECTED + HTTP_STATUSES.length
 export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
-const SITE_END = SITE_BLOCKED + SITES_MAX + 1
+export const SITE_LIMITED = SITE_BLOCKED + SITES_MAX + 1
+const SITE_END = SITE_LIMITED + SITES_MAX + 1
 export const UPSTREAM_QUERIES = SITE_END
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
