@@ -11,7 +11,6 @@ import type {
   ListenSettings,
   RedisSettings,
 } from '../dataplane/settings.ts'
-import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
@@ -23,8 +22,10 @@ import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
+import { SiteAddresses } from './site-addresses.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
+import { workersThatCanShare } from './threads/shared-ports.ts'
 import { packageVersion } from './version.ts'
 
 export interface ServeOptions {
@@ -59,6 +60,7 @@ export class Niveau3Server {
   readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
   readonly #fleet: Fleet
+  readonly #sites: SiteAddresses
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
   readonly #startConfig: LoadedConfig
@@ -104,6 +106,7 @@ export class Niveau3Server {
       },
       gaveUp: options.onFatal,
     })
+    this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
     this.#admin = new AdminServer({
       metrics: new Metrics(() => this.#facts()),
       checks: () => this.#checks(),
@@ -126,10 +129,18 @@ export class Niveau3Server {
     }
   }
 
+  /** A reload that is under way looks sites up by itself. */
+  async #applySites(settings: DataplaneSettings): Promise<void> {
+    if (this.#reloading !== null || this.#stopping) return
+    const policy = policyOf(this.#filter, this.#config.dataplane)
+    await this.#supervisor.reload(startCache(settings, this.#startConfig.dataplane), policy)
+  }
+
   async #bind(): Promise<void> {
     const { control } = this.#config
     const log = this.#options.log
     const workers = await workersThatCanShare(control.workers, log)
+    await this.#applySites(await this.#sites.follow(this.#config))
     await this.#supervisor.start(workers)
     if (control.metrics !== undefined) {
       try {
@@ -221,6 +232,7 @@ export class Niveau3Server {
     this.#stopping = true
     const log = this.#options.log
     this.#certificate?.stop()
+    this.#sites.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     this.#fleet.leave()
@@ -244,7 +256,7 @@ export class Niveau3Server {
       if (this.#stopping) return
       const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
-        startCache(config.dataplane, this.#startConfig.dataplane),
+        startCache(await this.#sites.follow(config), this.#startConfig.dataplane),
         policy,
       )
       const needsRestart = NEEDS_RESTART.filter(
@@ -368,21 +380,6 @@ function logReports(log: Logger, filter: LoadedFilter): void {
 /** The cache keeps the size that it was made with. */
 function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
   return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
-}
-
-/** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */
-async function workersThatCanShare(asked: number, log: Logger): Promise<number> {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  const nodeCan = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
-  if (asked === 1 || nodeCan) return asked
-  const libc = await openLibc()
-  if (isLibc(libc)) return asked
-  log.warn(
-    { event: 'one_worker', asked, why: libc.why },
-    `this Node.js (${process.versions.node}) cannot share a UDP port between workers: one is ` +
-      'started; use Node.js 22.12 or later for more',
-  )
-  return 1
 }
 
 /** As the operator writes it. */
