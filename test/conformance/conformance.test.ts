@@ -13,8 +13,6 @@ const evidence = sourcesBelow(ROOT, 'test')
 const AWAITED: readonly RowId[] = [
   'fragments',
   'no-synthesis',
-  'ddr',
-  'encryption',
   'words',
   'port-leaks',
   'dnsbomb',

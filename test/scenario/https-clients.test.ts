@@ -7,6 +7,7 @@ import {
   TCP_CONNECTIONS,
   querySlot,
 } from '../../src/dataplane/counters.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { Gate } from '../support/gate.ts'
@@ -125,6 +126,7 @@ describe.each(['HTTP/2', 'HTTP/1.1'])('%s', (version) => {
   })
 
   test('an upstream that fails is SERVFAIL with 200, and no cache keeps it', async () => {
+    conforms('encryption')
     const server = await start()
     const { ask, close } = await open(server, version)
     const { status, headers, body } = await ask(

@@ -6,6 +6,7 @@ import {
   FAILURE_TLS,
   failureSlot,
 } from '../../src/dataplane/counters.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
 import { askTcp, askUdp } from '../support/dns-client.ts'
@@ -62,6 +63,7 @@ describe.each(['tls', 'https'] as const)('an upstream that is asked over %s', (p
   })
 
   test('gets queries that are padded to whole blocks of 128 octets', async () => {
+    conforms('padding')
     const upstream = await start(answerAddresses)
     const server = await resolverFor(upstream)
     const long = `${'x'.repeat(60)}.${'y'.repeat(60)}.example`
@@ -141,6 +143,7 @@ describe.each(['tls', 'https'] as const)('an upstream that is asked over %s', (p
   })
 
   test('that stops gets SERVFAIL for an answer, and not one query in clear', async () => {
+    conforms('encryption')
     const upstream = await start(answerAddresses)
     const server = await resolverFor(upstream, { forward: QUICK })
     await askUdp(server, 'a.example')
