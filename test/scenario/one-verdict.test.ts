@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { conforms } from '../conformance/conforms.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
