@@ -33,6 +33,11 @@ function knockAt(port: number): Promise<string | undefined> {
   })
 }
 
+/** A client subnet of 24 bits. */
+function subnet(last: number): Buffer {
+  return Buffer.from([0, 1, 24, 0, 192, 0, last])
+}
+
 describe('the ports that questions leave from', () => {
   test('look closed to strangers, who learn and change nothing', async () => {
     conforms('port-leaks', 'reply-match')
@@ -64,7 +69,6 @@ describe('one name', () => {
     })
     const server = await startDataplane({ upstreams: [upstream] })
     const client = await openUdp(server)
-    const subnet = (last: number): Buffer => Buffer.from([0, 1, 24, 0, 192, 0, last])
     for (let index = 0; index < 200; index++) {
       const name = index % 3 === 0 ? 'WWW.Example' : 'www.eXample'
       const query = encodeQuery(name, 'A', {
