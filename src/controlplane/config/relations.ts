@@ -6,6 +6,7 @@ import { formatUpstream, isFault, parseEndpoint, parseListen, parseUpstream } fr
 import { readAuthorities, readIdentity } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
+import { isGroup } from './plain.ts'
 import type { Layered } from './layers.ts'
 import type { Problem } from './problems.ts'
 import { checkSiteCategories, checkSites } from './site-relations.ts'
@@ -248,7 +249,11 @@ function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
   const redis = REDIS_FILES.map((key) => ['redis', key])
   const others = [['image'], ...TLS_FILES, ...redis]
-  const more = elementsAt(layered, ['essential', 'files'])
+  const categories = valueAt(layered.tree, ['categories'])
+  const addresses = Object.keys(isGroup(categories) ? categories : {}).flatMap((category) =>
+    elementsAt(layered, ['categories', category, 'addressFiles']),
+  )
+  const more = [...elementsAt(layered, ['essential', 'files']), ...addresses]
   for (const path of [...lists, ...others, ...more]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue
