@@ -76,7 +76,7 @@ describe('one name', () => {
         edns: {
           dnssecOk: index % 4 > 1,
           udpOctets: 600 + index,
-          options: [{ code: 8, data: subnet(index % 256) }],
+          options: [{ code: 8, data: Buffer.from([0, 1, 24, 0, 192, 0, index]) }],
         },
       })
       await client.send(query)
