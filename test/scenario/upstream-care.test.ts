@@ -33,11 +33,6 @@ function knockAt(port: number): Promise<string | undefined> {
   })
 }
 
-/** A client subnet of 24 bits. */
-function subnet(last: number): Buffer {
-  return Buffer.from([0, 1, 24, 0, 192, 0, last])
-}
-
 describe('the ports that questions leave from', () => {
   test('look closed to strangers, who learn and change nothing', async () => {
     conforms('port-leaks', 'reply-match')
