@@ -6,7 +6,6 @@ import {
   FAILURE_TLS,
   failureSlot,
 } from '../../src/dataplane/counters.ts'
-import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
 import { askTcp, askUdp } from '../support/dns-client.ts'
@@ -21,6 +20,7 @@ import {
   type Script,
   type ScriptedUpstream,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const QUICK = { tryTimeoutMs: 200, totalTimeoutMs: 700, triesMax: 3 }
 const NAME = 'dns.example'
@@ -143,7 +143,7 @@ describe.each(['tls', 'https'] as const)('an upstream that is asked over %s', (p
   })
 
   test('that stops gets SERVFAIL for an answer, and not one query in clear', async () => {
-    conforms('encryption')
+    conforms('encryption', 'fallback-leaks')
     const upstream = await start(answerAddresses)
     const server = await resolverFor(upstream, { forward: QUICK })
     await askUdp(server, 'a.example')

@@ -119,6 +119,7 @@ const LIMITS: LimitSettings = {
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
   pendingPerClientMax: 1000,
+  lateRepliesPerClientMax: 256,
 }
 /** No rate, as for clients of this machine. */
 const RATE: RateSettings = {
