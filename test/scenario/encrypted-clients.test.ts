@@ -18,7 +18,6 @@ import { decodeMessage, encodeQuery, encodeResponse } from '../support/messages.
 import { runToEnd } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
 import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
-import { conforms } from '../conformance/conforms.ts'
 
 const NAME = 'dns.example'
 const PADDING = 12

@@ -20,7 +20,6 @@ import {
   reply,
   startScriptedUpstream,
 } from '../support/scripted-upstream.ts'
-import { conforms } from '../conformance/conforms.ts'
 
 const NAME = 'dns.example'
 const PATH = '/dns-query'
