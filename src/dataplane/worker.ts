@@ -6,6 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
 import { isLibc, openLibc, type Libc } from '../sys/libc.ts'
+import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
 import type { Descriptors, FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
@@ -15,7 +16,7 @@ import { Policy } from './policy/policy.ts'
 import type { CategorySettings, DataplaneSettings, Endpoint } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { openTcpListener, type TcpListener } from './transport/tcp-listener.ts'
-import { openUdpBatchListener, type UdpBatchListener } from './transport/udp-batch-listener.ts'
+import { UdpBatchListener, openUdpBatchListener } from './transport/udp-batch-listener.ts'
 import { openUdpListener, type UdpListener } from './transport/udp-listener.ts'
 
 /** How often a stopping worker looks whether its last question was answered. */
@@ -39,8 +40,11 @@ export class DataplaneWorker {
   readonly #udp: (UdpListener | UdpBatchListener)[] = []
   readonly #tcp: TcpListener[] = []
 
-  constructor(pipeline: Pipeline) {
+  readonly #loop: SocketLoop | undefined
+
+  constructor(pipeline: Pipeline, loop: SocketLoop | undefined) {
     this.#pipeline = pipeline
+    this.#loop = loop
   }
 
   addListeners(udp: UdpListener | UdpBatchListener, tcp: TcpListener): void {
@@ -78,6 +82,7 @@ export class DataplaneWorker {
     for (const listener of this.#udp) listener.close()
     this.#pipeline.close()
     for (const listener of this.#tcp) listener.close()
+    this.#loop?.close()
   }
 }
 
@@ -89,11 +94,13 @@ export async function startWorker(
   const policy = createPolicy(start.policy, settings.categories)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const loop = libc === undefined ? undefined : await openSocketLoop(libc)
   const pipeline = new Pipeline(settings, policy, counters, {
     libc,
+    loop,
     upstreamPortsMax: start.upstreamPortsMax,
   })
-  const worker = new DataplaneWorker(pipeline)
+  const worker = new DataplaneWorker(pipeline, loop)
   const access = new ClientAccess(settings.allowFrom)
   const endpoints = []
   try {
@@ -102,6 +109,7 @@ export async function startWorker(
         libc !== undefined && start.descriptors !== undefined
           ? await adoptListeners(index, start.descriptors, libc, start, pipeline, access)
           : await openListeners(asked, start, pipeline, access)
+      if (loop !== undefined && udp instanceof UdpBatchListener) udp.join(loop)
       worker.addListeners(udp, tcp)
       endpoints.push({ udp: udp.endpoint, tcp: tcp.endpoint })
     }

@@ -3,6 +3,7 @@
  * serves all open questions, because every try waits equally long.
  */
 import type { Libc } from '../../sys/libc.ts'
+import type { SocketLoop } from '../../sys/socket-loop.ts'
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.ts'
 import {
@@ -55,6 +56,8 @@ export interface ForwardEvents {
 export interface SystemSockets {
   /** The system calls for batches of datagrams, where they are to be had. */
   readonly libc: Libc | undefined
+  /** The worker's own loop, where there is one. */
+  readonly loop: SocketLoop | undefined
   /** Sockets that one worker may keep open towards all its upstreams. */
   readonly upstreamPortsMax: number
 }
@@ -298,11 +301,11 @@ export class Forwarder {
 function createUdpExchange(
   endpoint: Endpoint,
   events: ExchangeEvents,
-  { libc, upstreamPortsMax }: SystemSockets,
+  { libc, loop, upstreamPortsMax }: SystemSockets,
 ): Exchange {
   const portsMax = Math.min(PORTS_MAX, upstreamPortsMax)
-  if (libc === undefined) return new UdpExchange(endpoint, events, portsMax)
-  return new UdpBatchExchange(endpoint, events, libc, portsMax)
+  if (libc === undefined || loop === undefined) return new UdpExchange(endpoint, events, portsMax)
+  return new UdpBatchExchange(endpoint, events, libc, loop, portsMax)
 }
 
 /** Rcodes that another upstream may do better than (RFC 9520 2). */

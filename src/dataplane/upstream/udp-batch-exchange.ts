@@ -1,13 +1,13 @@
 /**
  * UDP to one upstream in batches: all questions of one burst leave by one sendmmsg from one port,
- * drawn for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg.
- * The sockets are connected, so the system itself drops what comes from elsewhere and reports a
- * dead upstream.
+ * drawn for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg
+ * when the worker's own loop says that they are there. The sockets are connected, so the system
+ * itself drops what comes from elsewhere and reports a dead upstream.
  */
-import { createSocket, type Socket } from 'node:dgram'
-import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
+import { FAILED, NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
-import { openConnectedSocket } from '../../sys/socket.ts'
+import type { ReadableSocket, SocketLoop } from '../../sys/socket-loop.ts'
+import { closeDescriptor, openConnectedSocket } from '../../sys/socket.ts'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
 import type { Endpoint } from '../settings.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
@@ -27,18 +27,22 @@ const SLOT_OCTETS = 4096
 const CALLS_PER_TURN = 16
 
 /** One open port. */
-class Port {
+class Port implements ReadableSocket {
   readonly fd: number
-  readonly socket: Socket
   readonly inFlight = new Map<number, Pending>()
   readonly openedMs: number
+  readonly #exchange: UdpBatchExchange
   retired = false
   uses = 0
 
-  constructor(fd: number, socket: Socket, nowMs: number) {
+  constructor(fd: number, exchange: UdpBatchExchange, nowMs: number) {
     this.fd = fd
-    this.socket = socket
+    this.#exchange = exchange
     this.openedMs = nowMs
+  }
+
+  readable(): void {
+    this.#exchange.readReplies(this)
   }
 }
 
@@ -47,6 +51,7 @@ export class UdpBatchExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
   readonly #libc: Libc
+  readonly #loop: SocketLoop
   readonly #ports: Port[] = []
   /** Retired ports that still wait for replies. */
   readonly #retired = new Set<Port>()
@@ -60,8 +65,15 @@ export class UdpBatchExchange implements Exchange {
   #noFreshUntilMs = 0
   #closed = false
 
-  constructor(endpoint: Endpoint, events: ExchangeEvents, libc: Libc, portsMax: number) {
+  constructor(
+    endpoint: Endpoint,
+    events: ExchangeEvents,
+    libc: Libc,
+    loop: SocketLoop,
+    portsMax: number,
+  ) {
     this.#portsMax = portsMax
+    this.#loop = loop
     this.#endpoint = endpoint
     this.#events = events
     this.#libc = libc
@@ -80,7 +92,7 @@ export class UdpBatchExchange implements Exchange {
         return
       }
       this.#burst = port
-      process.nextTick(this.#flush)
+      this.#loop.atTurnEnd(this.#flush)
     }
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
@@ -90,6 +102,7 @@ export class UdpBatchExchange implements Exchange {
     pending.setId(id)
     pending.port = port
     port.inFlight.set(id, pending)
+    this.#loop.awaited++
     port.uses++
     const slot = this.#out.queued
     const message = this.#out.messages[slot]!
@@ -101,7 +114,7 @@ export class UdpBatchExchange implements Exchange {
   cancel(pending: Pending): void {
     const port = pending.port
     if (!(port instanceof Port) || port.inFlight.get(pending.id) !== pending) return
-    port.inFlight.delete(pending.id)
+    this.#forget(port, pending)
     this.#closeIfDone(port)
   }
 
@@ -114,8 +127,8 @@ export class UdpBatchExchange implements Exchange {
 
   close(): void {
     this.#closed = true
-    for (const port of this.#ports) port.socket.close()
-    for (const port of this.#retired) port.socket.close()
+    for (const port of this.#ports) this.#closePort(port)
+    for (const port of this.#retired) this.#closePort(port)
     this.#ports.length = 0
     this.#retired.clear()
   }
@@ -138,12 +151,11 @@ export class UdpBatchExchange implements Exchange {
       const local = randomPort()
       const fd = openConnectedSocket(libc, this.#endpoint, local)
       if (fd < 0) continue
-      const socket = createSocket(this.#endpoint.address.includes(':') ? 'udp6' : 'udp4')
-      const port = new Port(fd, socket, performance.now())
-      socket.on('error', () => this.#closeBroken(port))
-      socket.on('message', (message) => this.#woken(port, message))
-      socket.bind({ fd })
-      socket.unref()
+      const port = new Port(fd, this, performance.now())
+      if (!this.#loop.add(fd, port)) {
+        closeDescriptor(libc, fd)
+        return null
+      }
       this.#ports.push(port)
       return port
     }
@@ -158,14 +170,20 @@ export class UdpBatchExchange implements Exchange {
     if (refused > 0) this.#closeBroken(port)
     else if (port.uses >= USES_MAX) this.#retire(port)
     else this.#closeIfDone(port)
+    // Nobody else hears of the replies.
+    if (this.#loop.awaited > 0) this.#loop.wake()
   }
 
-  #woken(port: Port, first: Uint8Array): void {
-    this.#received(port, first, first.length)
+  /** Something came in at the port: replies, or the report that the upstream refuses. */
+  readReplies(port: Port): void {
     const batch = this.#in
-    for (let calls = 0; calls < CALLS_PER_TURN && !port.retired; calls++) {
+    for (let calls = 0; calls < CALLS_PER_TURN && !this.#closed; calls++) {
       const received = batch.receive(port.fd, 0)
-      if (received <= NOTHING) break
+      if (received === FAILED) {
+        this.#closeBroken(port)
+        return
+      }
+      if (received === NOTHING) break
       for (let slot = 0; slot < received; slot++) {
         if (batch.wasCut(slot)) this.#events.mismatched()
         else this.#received(port, batch.messages[slot]!, batch.lengthOf(slot))
@@ -182,7 +200,7 @@ export class UdpBatchExchange implements Exchange {
       this.#events.mismatched()
       return
     }
-    port.inFlight.delete(pending.id)
+    this.#forget(port, pending)
     this.#events.replied(pending, message, octets)
   }
 
@@ -190,6 +208,7 @@ export class UdpBatchExchange implements Exchange {
   #closeBroken(port: Port): void {
     if (this.#closed) return
     const lost = Array.from(port.inFlight.values())
+    this.#loop.awaited -= lost.length
     port.inFlight.clear()
     this.#retire(port)
     for (const pending of lost) this.#events.failed(pending)
@@ -210,6 +229,18 @@ export class UdpBatchExchange implements Exchange {
   #closeIfDone(port: Port): void {
     // What the burst has queued still needs the descriptor.
     if (!port.retired || port.inFlight.size > 0 || port === this.#burst) return
-    if (this.#retired.delete(port)) port.socket.close()
+    if (this.#retired.delete(port)) this.#closePort(port)
+  }
+
+  #forget(port: Port, pending: Pending): void {
+    port.inFlight.delete(pending.id)
+    this.#loop.awaited--
+  }
+
+  #closePort(port: Port): void {
+    this.#loop.awaited -= port.inFlight.size
+    port.inFlight.clear()
+    this.#loop.remove(port.fd)
+    closeDescriptor(this.#libc, port.fd)
   }
 }

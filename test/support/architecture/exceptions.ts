@@ -21,6 +21,7 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
+  { path: 'src/sys/event-loop.ts', reason: 'finds the loop of Node, once per worker' },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 

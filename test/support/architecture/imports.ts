@@ -31,7 +31,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Node's own modules by the folder or file that may use them, outside the control plane. */
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
-  'src/sys': ['node:net', 'node:os'],
+  'src/sys': ['node:dgram', 'node:fs', 'node:net', 'node:os'],
   'src/dataplane/transport': ['node:dgram', 'node:net'],
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
