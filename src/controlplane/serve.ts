@@ -5,15 +5,17 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
-import type { BoundEndpoint } from '../dataplane/messages.ts'
-import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
+import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
+import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { packageVersion } from './version.ts'
@@ -24,6 +26,8 @@ export interface ServeOptions {
   readonly log: Logger
   /** Called when the server cannot go on by itself. */
   readonly onFatal: (error: OperationalError) => void
+  /** The shared cache with its secrets; undefined: none. */
+  readonly redis?: RedisSettings | undefined
 }
 
 /** Settings that only a restart can change, with the way to read each. */
@@ -33,12 +37,14 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['metrics.listen', (config) => config.control.metrics],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
+  ['redis', (config) => config.control.redis],
 ]
 
 /** One running server: filter, workers and admin pages under one life. */
 export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
+  readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
@@ -59,9 +65,24 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
-    this.#supervisor = new Supervisor(dataplane, policyOf(filter, dataplane.categories), {
+    const policy = policyOf(filter, dataplane)
+    this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
+      },
+      addressesChanged: ({ appeared, vanished }) => {
+        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        options.log.info(
+          { event: 'addresses_changed', ...facts },
+          'listening where the wildcard says',
+        )
+      },
+      addressFailed: (endpoint, reason) => {
+        const facts = { listen: textOf(endpoint), reason }
+        options.log.warn(
+          { event: 'address_failed', ...facts },
+          `cannot listen there yet: ${reason}`,
+        )
       },
       gaveUp: options.onFatal,
     })
@@ -71,7 +92,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly BoundEndpoint[] {
+  get endpoints(): readonly Endpoint[] {
     return this.#supervisor.endpoints
   }
 
@@ -109,7 +130,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(({ udp }) => textOf(udp)),
+        listen: this.endpoints.map(textOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -167,10 +188,10 @@ export class Niveau3Server {
   async #reloadOnce(): Promise<void> {
     const log = this.#options.log
     try {
-      const config = this.#options.reloadConfig()
+      const config = await addCookieSecrets(this.#options.reloadConfig())
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
-      const policy = policyOf(filter, config.dataplane.categories)
+      const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
         policy,
@@ -219,7 +240,9 @@ export class Niveau3Server {
       version: this.#version,
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
+      receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
       filter: this.#filterFacts(),
       checks: this.#checks(),
@@ -258,7 +281,10 @@ export async function startServer(
 ): Promise<Niveau3Server> {
   const filter = await loadFilter(config.control)
   logReports(options.log, filter)
-  const server = new Niveau3Server(config, filter, options)
+  const { redis: configured, stateDirectory } = config.control
+  const redis = configured && (await loadRedis(configured, stateDirectory))
+  const withSecrets = await addCookieSecrets(config)
+  const server = new Niveau3Server(withSecrets, filter, { ...options, redis })
   await server.start()
   return server
 }

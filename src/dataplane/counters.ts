@@ -5,6 +5,7 @@
  */
 import { TYPE_A, TYPE_AAAA, TYPE_ANY, TYPE_HTTPS, TYPE_MX, TYPE_NS } from '../wire/codes.ts'
 import { TYPE_PTR, TYPE_SOA, TYPE_SRV, TYPE_SVCB, TYPE_TXT } from '../wire/codes.ts'
+import { REDIS_SLOTS } from './redis-counters.ts'
 
 export const PROTO_UDP = 0
 export const PROTO_TCP = 1
@@ -59,6 +60,8 @@ export const DROP_SOURCE_PORT = 3
 export const DROP_GONE = 4
 /** The worker stopped with the question still open. */
 export const DROP_STOPPED = 5
+/** It claims to come from an address and port that we listen on. */
+export const DROP_LOOP = 6
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -66,6 +69,7 @@ export const DROP_REASONS = [
   'source_port',
   'client_gone',
   'stopped',
+  'loop',
 ] as const
 
 export const DECISION_BLOCK = 0
@@ -85,9 +89,24 @@ export const FAILURE_MISMATCH = 2
 export const FAILURE_FORMAT = 3
 /** SERVFAIL, REFUSED, NOTIMP or FORMERR from the upstream. */
 export const FAILURE_RCODE = 4
-export const FAILURE_REASONS = ['timeout', 'network', 'mismatch', 'format', 'rcode'] as const
+/** The handshake failed: certificate, name or protocol (RFC 8310 5, strict). */
+export const FAILURE_TLS = 5
+/** DNS over HTTPS: another status than 200, or no DNS message in the body (RFC 8484 4.2.1). */
+export const FAILURE_HTTP = 6
+export const FAILURE_REASONS = [
+  'timeout',
+  'network',
+  'mismatch',
+  'format',
+  'rcode',
+  'tls',
+  'http',
+] as const
 /** Upstreams with counters of their own; configuration allows no more. */
 export const UPSTREAMS_MAX = 16
+
+/** Sites with counters of their own, besides the default; configuration allows no more. */
+export const SITES_MAX = 1000
 
 /** Upper bounds of the latency buckets in milliseconds; one more slot takes what is above. */
 export const DURATION_BOUNDS_MS = [
@@ -118,7 +137,16 @@ export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
 export const TCP_CLOSED_IDLE = TCP_REJECTED + 1
 export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
-export const UPSTREAM_QUERIES = UDP_SEND_ERRORS + 1
+/**
+ * Two slots, by family: datagrams that a batch has read. What a worker had read and not yet counted
+ * as received is lost with it when it dies, and counted then.
+ */
+export const UDP_READ = UDP_SEND_ERRORS + 1
+/** By number of the site, the default first; they start anew with other sites. */
+export const SITE_QUERIES = UDP_READ + FAMILIES.length
+export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
+const SITE_END = SITE_BLOCKED + SITES_MAX + 1
+export const UPSTREAM_QUERIES = SITE_END
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
@@ -128,7 +156,9 @@ export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
  * upstreams.
  */
 export const UPSTREAM_END = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
-const SLOTS = UPSTREAM_END
+/** The shared cache's group (`redis-counters.ts`). */
+export const REDIS = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
+const SLOTS = REDIS + REDIS_SLOTS
 
 /** One worker's counters: `block[QUERIES + …]`. */
 export type Counters = Float64Array
@@ -165,6 +195,11 @@ export function decisionSlot(action: number, category: number): number {
 /** Lets the upstreams' counts begin anew: their positions mean other upstreams from here on. */
 export function clearUpstreams(counters: Counters): void {
   counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
+}
+
+/** Lets the sites' counts begin anew: their numbers mean other sites from here on. */
+export function clearSites(counters: Counters): void {
+  counters.fill(0, SITE_QUERIES, SITE_END)
 }
 
 /** Returns the slot of an upstream's failures. */

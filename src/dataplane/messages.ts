@@ -1,7 +1,7 @@
 /** What the supervisor and a worker say to each other. All values can be posted between threads. */
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
-import type { DataplaneSettings, Endpoint } from './settings.ts'
+import type { DataplaneSettings, Endpoint, RedisSettings } from './settings.ts'
 
 /** Everything that decides verdicts, made by the control plane, shared by all workers. */
 export interface PolicyMessage {
@@ -23,19 +23,22 @@ export interface WorkerStart {
   readonly upstreamPortsMax: number
   /** Bound by the supervisor; undefined: the worker binds by itself. */
   readonly descriptors: Descriptors | undefined
+  /** Undefined: no shared cache. */
+  readonly redis: RedisSettings | undefined
 }
 
 /** The sockets of all listen addresses, and which of them a worker has taken over. */
 export interface Descriptors {
   readonly pairs: readonly DescriptorPair[]
   /**
-   * Two numbers a pair, UDP and TCP, in shared memory: 1 from just before the worker takes the
-   * descriptor over. What a worker leaves at 0 when it dies is the supervisor's to close.
+   * Two numbers a pair, UDP and TCP, in shared memory: 1 from just before the worker hands the
+   * descriptor to Node, which closes it when the thread ends. What a worker leaves at 0 when it
+   * dies is the supervisor's to close.
    */
   readonly adopted: Int32Array
 }
 
-/** Two sockets of one listen address; the worker that is given them takes them over. */
+/** Two sockets of one listen address; the supervisor keeps descriptors of its own of both. */
 export interface DescriptorPair {
   readonly udp: number
   readonly tcp: number
@@ -46,6 +49,14 @@ export type ToWorker =
       readonly kind: 'reload'
       readonly settings: DataplaneSettings
       readonly policy: PolicyMessage
+    }
+  | {
+      /** Addresses have come or gone; those that have gone are closed first. */
+      readonly kind: 'listen'
+      readonly close: readonly Endpoint[]
+      readonly open: readonly Endpoint[]
+      /** Of `open`, in its order. */
+      readonly descriptors: Descriptors | undefined
     }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
@@ -60,5 +71,6 @@ export interface BoundEndpoint {
 export type FromWorker =
   | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
   | { readonly kind: 'reloaded' }
+  | { readonly kind: 'listening' }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }

@@ -29,8 +29,15 @@ export interface Endpoint {
 }
 
 export interface UpstreamSettings extends Endpoint {
-  /** `udp` asks over UDP first and over TCP on truncation; `tcp` asks over TCP only. */
-  readonly protocol: 'udp' | 'tcp'
+  /**
+   * `udp` asks over UDP first and over TCP on truncation; `tcp`, `tls` (RFC 7858) and `https` (RFC
+   * 8484) ask that way only: nothing falls back to clear text.
+   */
+  readonly protocol: 'udp' | 'tcp' | 'tls' | 'https'
+  /** The name that the certificate must be for; empty for `udp` and `tcp`. */
+  readonly serverName: string
+  /** Path and query of a DNS-over-HTTPS resource; empty for the others. */
+  readonly path: string
   /** As the operator wrote it, for metrics and messages. */
   readonly label: string
 }
@@ -59,6 +66,10 @@ export interface ForwardSettings {
   /** The whole budget of a question, over all tries. */
   readonly totalTimeoutMs: number
   readonly triesMax: number
+  /** By upstream: its AD bit is passed on to clients who understand it. */
+  readonly trustsAd: readonly boolean[]
+  /** A client-subnet option for all queries (RFC 7871 6): none of the client's; empty: none. */
+  readonly clientSubnet: Uint8Array
 }
 
 export interface CacheSettings {
@@ -70,16 +81,109 @@ export interface CacheSettings {
   readonly negativeTtlSecondsMax: number
 }
 
-export interface DataplaneSettings {
+/** How server cookies are made (RFC 7873, RFC 9018). */
+export interface CookieSettings {
+  /** Secrets of 16 octets: the first makes cookies, all are believed. Empty: made of `seed`. */
+  readonly secrets: readonly Uint8Array[]
+  /** 16 octets, of which a secret is made for each day. */
+  readonly seed: Uint8Array
+}
+
+/** Clients who have a policy of their own. */
+export interface SiteSettings {
+  readonly name: string
+  /** CIDR prefixes in canonical text; of several the longest decides. */
+  readonly from: readonly string[]
+  /** All categories, whether the site treats them differently or not. */
+  readonly categories: readonly CategorySettings[]
+  readonly rate: RateLimit
+}
+
+/** Queries that one client, and all of one prefix, may ask; a rate of 0 is no limit. */
+export interface RateLimit {
+  readonly clientQueriesPerSecond: number
+  readonly clientBurst: number
+  readonly prefixQueriesPerSecond: number
+  readonly prefixBurst: number
+}
+
+export interface RateSettings extends RateLimit {
+  /** Leading bits of an address that make one client, and one prefix; at most 32 and 64. */
+  readonly ipv4ClientBits: number
+  readonly ipv6ClientBits: number
+  readonly ipv4PrefixBits: number
+  readonly ipv6PrefixBits: number
+  /** Over the rate, every so many UDP queries get TC, the others nothing; 0: none does. */
+  readonly slip: number
+  /** Clients, and prefixes, that are known at once. */
+  readonly clientsMax: number
+  /** CIDR prefixes in canonical text: clients without a rate. */
+  readonly exemptFrom: readonly string[]
+}
+
+/** What of the settings decides verdicts. */
+export interface PolicySettings {
+  readonly categories: readonly CategorySettings[]
+  readonly sites: readonly Pick<SiteSettings, 'name' | 'categories'>[]
+}
+
+export interface DataplaneSettings extends PolicySettings {
   readonly listen: readonly Endpoint[]
-  /** CIDR prefixes in canonical text; clients outside get no answer. */
+  /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
+  readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
+  /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
+  readonly upstreamAuthorities: string | undefined
   readonly categories: readonly CategorySettings[]
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */
   readonly udpOctetsMax: number
+  /** Undefined: a client's cookie is read, and gets no answer. */
+  readonly cookies: CookieSettings | undefined
   readonly limits: LimitSettings
+  readonly rate: RateSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings
+}
+
+/** A node of Redis, or a Sentinel: a name or an IP literal, and a port. */
+export interface RedisNode {
+  readonly host: string
+  readonly port: number
+}
+
+/** The shared cache. It holds secrets: it goes to workers and nowhere else. */
+export interface RedisSettings {
+  readonly deployment: 'single' | 'sentinel' | 'cluster'
+  /** Of `single` one; of `sentinel` the Sentinels; of `cluster` those asked first. */
+  readonly nodes: readonly RedisNode[]
+  readonly tls: boolean
+  /** PEM text of the authority that signs the servers' certificates; undefined: the system's. */
+  readonly ca: string | undefined
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly database: number
+  /** Name of the group of servers that the Sentinels watch; empty elsewhere. */
+  readonly sentinelName: string
+  readonly sentinelPassword: string | undefined
+  /** Every key and channel begins with it. */
+  readonly prefix: string
+  /** The upstream is asked too when Redis takes longer; from `timeoutMs` on: after a miss only. */
+  readonly hedgeMs: number
+  readonly timeoutMs: number
+  /** Answers brought back into memory at the start; 0: none. */
+  readonly hotNames: number
+  /** What values are sealed under, and what their names are made with: 32 octets each. */
+  readonly secret: Uint8Array
+  readonly keyOfKeys: Uint8Array
+}
+
+/** True when both have the same sites in the same order. */
+export function sitesAlike(a: DataplaneSettings, b: DataplaneSettings): boolean {
+  if (a.sites.length !== b.sites.length) return false
+  for (const [index, site] of a.sites.entries()) {
+    if (site.name !== b.sites[index]!.name) return false
+  }
+  return true
 }

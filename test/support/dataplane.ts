@@ -22,17 +22,22 @@ import {
   createCounters,
   type Counters,
 } from '../../src/dataplane/counters.ts'
-import type { PolicyMessage } from '../../src/dataplane/messages.ts'
+import type { Descriptors, PolicyMessage } from '../../src/dataplane/messages.ts'
 import type {
   BlockResponseSettings,
   CacheSettings,
   CategorySettings,
+  CookieSettings,
   DataplaneSettings,
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  RateLimit,
+  RateSettings,
+  RedisSettings,
+  SiteSettings,
 } from '../../src/dataplane/settings.ts'
-import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
+import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
@@ -43,24 +48,40 @@ export type Rules = Readonly<Record<string, readonly string[]>>
 export interface PolicyOptions {
   readonly rules?: Rules
   readonly essential?: readonly string[]
-  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked. */
-  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | false>>
+  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked; true: blocked. */
+  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | boolean>>
 }
 
 export interface DataplaneOptions extends PolicyOptions {
   /** How datagrams travel; default: the project of vitest.config.ts that runs the test. */
   readonly transport?: 'batched' | 'plain'
   readonly upstreams?: readonly UpstreamOption[]
+  /** PEM of the authorities of encrypted upstreams. */
+  readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
+  readonly sites?: readonly SiteOption[]
+  readonly rate?: Partial<RateSettings>
   readonly udpOctetsMax?: number
+  readonly cookies?: CookieSettings
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
+  readonly redis?: RedisSettings
+}
+
+/** A site; categories that it does not name are as everywhere. */
+export interface SiteOption extends Pick<PolicyOptions, 'categories'> {
+  readonly name: string
+  readonly from: readonly string[]
+  readonly rate?: Partial<RateLimit>
 }
 
 export interface UpstreamOption extends Endpoint {
-  readonly protocol?: 'udp' | 'tcp'
+  readonly protocol?: 'udp' | 'tcp' | 'tls' | 'https'
+  /** The name that the certificate must be for. */
+  readonly serverName?: string
+  readonly path?: string
 }
 
 /** What the counters say about all queries so far. */
@@ -83,7 +104,27 @@ const LIMITS: LimitSettings = {
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
 }
-const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
+/** No rate, as for clients of this machine. */
+const RATE: RateSettings = {
+  clientQueriesPerSecond: 0,
+  clientBurst: 10_000,
+  prefixQueriesPerSecond: 0,
+  prefixBurst: 40_000,
+  ipv4ClientBits: 32,
+  ipv6ClientBits: 64,
+  ipv4PrefixBits: 24,
+  ipv6PrefixBits: 56,
+  slip: 1,
+  clientsMax: 1024,
+  exemptFrom: [],
+}
+const FORWARD: ForwardSettings = {
+  tryTimeoutMs: 1500,
+  totalTimeoutMs: 4500,
+  triesMax: 3,
+  trustsAd: [],
+  clientSubnet: new Uint8Array(0),
+}
 const CACHE: CacheSettings = {
   octetsMax: 4 * 1024 * 1024,
   ttlSecondsMin: 0,
@@ -91,7 +132,7 @@ const CACHE: CacheSettings = {
   negativeTtlSecondsMax: 10_800,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
-const SETTLE_MS_MAX = 5000
+const SETTLE_MS_MAX = 15_000
 
 const running = new Set<Dataplane>()
 afterAll(async () => {
@@ -120,16 +161,22 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
     listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
+    sites: makeSites(options),
     upstreams: (options.upstreams ?? []).map((upstream) => ({
       address: upstream.address,
       port: upstream.port,
       protocol: upstream.protocol ?? 'udp',
+      serverName: upstream.serverName ?? '',
+      path: upstream.path ?? '',
       label: `${upstream.address}:${upstream.port}`,
     })),
+    upstreamAuthorities: options.upstreamAuthorities,
     categories: makeCategories(options),
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
+    cookies: options.cookies,
     limits: { ...LIMITS, ...options.limits },
+    rate: { ...RATE, ...options.rate },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },
   }
@@ -142,9 +189,22 @@ export function makeCategories(options: PolicyOptions): CategorySettings[] {
     return {
       name,
       blocked: wanted !== false,
-      response: wanted === undefined || wanted === false ? NXDOMAIN : { ...NXDOMAIN, ...wanted },
+      response: typeof wanted === 'object' ? { ...NXDOMAIN, ...wanted } : NXDOMAIN,
     }
   })
+}
+
+/** Returns the sites as a worker takes them. */
+export function makeSites(options: DataplaneOptions): SiteSettings[] {
+  return (options.sites ?? []).map(({ name, from, categories, rate }) => ({
+    name,
+    from,
+    categories: makeCategories({
+      ...options,
+      categories: { ...options.categories, ...categories },
+    }),
+    rate: { ...RATE, ...options.rate, ...rate },
+  }))
 }
 
 function ruleOf(text: string): ModelRule {
@@ -241,6 +301,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     shared: false,
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
+    redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
   return new Dataplane(
@@ -252,8 +313,14 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
 }
 
 /** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
-async function bindBatched(listen: readonly Endpoint[]): Promise<BoundSockets> {
+async function bindBatched(
+  listen: readonly Endpoint[],
+): Promise<{ endpoints: Endpoint[]; descriptors: Descriptors }> {
   const libc = await openLibc()
   if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
-  return bindSockets(libc, listen, false)
+  const bound = listen.map((asked) => bindPair(libc, asked, false))
+  return {
+    endpoints: bound.map(({ endpoint }) => endpoint),
+    descriptors: createDescriptors(bound.map(({ pair }) => pair)),
+  }
 }

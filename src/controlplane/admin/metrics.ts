@@ -28,10 +28,6 @@ import {
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
-  TCP_ACCEPTED,
-  TCP_CLOSED_IDLE,
-  TCP_CONNECTIONS,
-  TCP_REJECTED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -40,6 +36,17 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
+import { CLIENT_METRICS } from './client-metrics.ts'
+import {
+  define,
+  labelled,
+  single,
+  slotMetric,
+  type Definition,
+  type Sample,
+  type Slots,
+} from './definition.ts'
+import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -72,23 +79,6 @@ const RCODE_NAMES = [
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
-
-type Labels = Readonly<Record<string, string>>
-
-interface Sample {
-  readonly labels: Labels
-  readonly value: number
-  readonly metricName?: string
-}
-
-type Slots = Float64Array
-
-interface Definition {
-  readonly name: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly help: string
-  samples(slots: Slots, facts: ServerFacts): readonly Sample[]
-}
 
 /** A metric whose samples are made when it is scraped; prom-client does the formatting. */
 class ScrapedMetric {
@@ -156,10 +146,6 @@ function register(
   Reflect.apply(registry.registerMetric, registry, [metric])
 }
 
-function single(value: number): readonly Sample[] {
-  return [{ labels: {}, value }]
-}
-
 function perUpstream(offset: number) {
   return (slots: Slots, facts: ServerFacts): readonly Sample[] =>
     facts.upstreams.map((upstream, index) => ({
@@ -170,15 +156,6 @@ function perUpstream(offset: number) {
 
 function perFilter(read: (filter: FilterFacts) => number) {
   return (_slots: Slots, facts: ServerFacts): readonly Sample[] => single(read(facts.filter))
-}
-
-function slotMetric(offset: number) {
-  return (slots: Slots): readonly Sample[] => single(slots[offset]!)
-}
-
-function labelled(offset: number, label: string, values: readonly string[]) {
-  return (slots: Slots): readonly Sample[] =>
-    values.map((value, index) => ({ labels: { [label]: value }, value: slots[offset + index]! }))
 }
 
 function queries(slots: Slots): readonly Sample[] {
@@ -255,19 +232,11 @@ function upstreamUp(slots: Slots, facts: ServerFacts): readonly Sample[] {
 }
 
 function cacheLookups(slots: Slots): readonly Sample[] {
-  return CACHE_RESULTS.map((result, index) => ({
+  const memory = CACHE_RESULTS.map((result, index) => ({
     labels: { tier: 'memory', result },
     value: slots[CACHE_LOOKUPS + index]!,
   }))
-}
-
-function define(
-  name: string,
-  type: Definition['type'],
-  help: string,
-  samples: Definition['samples'],
-): Definition {
-  return { name, type, help, samples }
+  return [...memory, ...redisLookups(slots)]
 }
 
 const DEFINITIONS: readonly Definition[] = [
@@ -307,25 +276,13 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the system would not send.',
     slotMetric(UDP_SEND_ERRORS),
   ),
-  define('tcp_connections', 'gauge', 'Open client connections.', slotMetric(TCP_CONNECTIONS)),
   define(
-    'tcp_connections_accepted_total',
+    'udp_receive_buffer_drops_total',
     'counter',
-    'Client connections accepted.',
-    slotMetric(TCP_ACCEPTED),
+    'Datagrams that the kernel dropped unread because too many waited (Linux).',
+    (_slots, facts) => single(facts.receiveDrops()),
   ),
-  define(
-    'tcp_connections_rejected_total',
-    'counter',
-    'Client connections over a limit.',
-    slotMetric(TCP_REJECTED),
-  ),
-  define(
-    'tcp_connections_timed_out_total',
-    'counter',
-    'Client connections closed because they were idle, slow or in the way.',
-    slotMetric(TCP_CLOSED_IDLE),
-  ),
+  ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
     facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
@@ -367,9 +324,7 @@ const DEFINITIONS: readonly Definition[] = [
     'Answers that had to leave for others.',
     slotMetric(CACHE_EVICTIONS),
   ),
-  define('redis_up', 'gauge', '1 when a shared cache is configured and reachable.', () =>
-    single(0),
-  ),
+  ...REDIS_METRICS,
   define('upstream_up', 'gauge', '0 while an upstream is passed over.', upstreamUp),
   define('upstream_queries_total', 'counter', 'Tries.', perUpstream(UPSTREAM_QUERIES)),
   define('upstream_responses_total', 'counter', 'Replies.', perUpstream(UPSTREAM_RESPONSES)),

@@ -2,12 +2,15 @@
 
 import type { Endpoint } from '../../dataplane/settings.ts'
 import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
-import { parseEndpoint, parseUpstream } from './addresses.ts'
+import { formatUpstream, isFault, parseEndpoint, parseUpstream } from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
 import type { Problem } from './problems.ts'
+import { checkSiteCategories, checkSites } from './site-relations.ts'
 import { CATEGORIES_MAX, SHIPPED_CATEGORIES, type ConfigValues } from './schema.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import { nearest } from './suggest.ts'
 
 export interface Surroundings {
@@ -34,7 +37,7 @@ interface Subject {
  * The checks, each with the keys that it reads: it is left out when one of them is broken itself.
  */
 const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => void])[] = [
-  [['listen', 'allowFrom'], checkOpenResolver],
+  [['listen', 'allowFrom', 'sites'], checkOpenResolver],
   [['listen'], checkListenTwice],
   [['upstreams'], checkUpstreamTwice],
   [['listen', 'upstreams'], checkLoop],
@@ -44,10 +47,14 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['limits'], checkLimits],
   [['categories'], checkResponses],
   [['categories', 'lists', 'image'], checkCategories],
+  [['sites'], checkSites],
+  [['sites', 'categories', 'lists', 'image'], checkSiteCategories],
   [['lists', 'image'], checkSources],
   [['lists'], checkListNames],
   [[], checkFiles],
+  [['tls'], checkAuthorities],
   [['stateDirectory'], checkStateDirectory],
+  [['redis', 'stateDirectory'], checkRedis],
 ]
 
 /**
@@ -84,7 +91,7 @@ function endpointsOf(texts: readonly string[]): readonly Endpoint[] {
 }
 
 function checkOpenResolver({ values, layered, report }: Subject): void {
-  if (valueAt(layered.tree, ['allowFrom']) !== undefined) return
+  if (valueAt(layered.tree, ['allowFrom']) !== undefined || values.sites.length > 0) return
   for (const [index, { address }] of endpointsOf(values.listen).entries()) {
     const isOpen = isWildcard(address) || !isPrivate(address)
     if (!isOpen) continue
@@ -113,7 +120,7 @@ function checkUpstreamTwice({ values, report }: Subject): void {
   const seen = new Set<string>()
   for (const [index, text] of (values.upstreams ?? []).entries()) {
     const upstream = accepted(parseUpstream(text))
-    const identity = `${upstream.protocol}://${formatEndpoint(upstream)}`
+    const identity = formatUpstream(upstream)
     if (seen.has(identity)) {
       report(['upstreams', index], `upstreams[${index}]: ${identity} is given twice`)
     }
@@ -221,13 +228,57 @@ function checkListNames({ values, report }: Subject): void {
  */
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
-  for (const path of [...lists, ['image'], ...elementsAt(layered, ['essential', 'files'])]) {
+  const redis = REDIS_FILES.map((key) => ['redis', key])
+  const others = [['image'], ['tls', 'caFile'], ...redis]
+  const more = elementsAt(layered, ['essential', 'files'])
+  for (const path of [...lists, ...others, ...more]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue
     const full = resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
     const found = unreadable(full)
     if (found) report(path, `${formatPath(path)}: file ${full} ${found.why}`, found.suggestion)
   }
+}
+
+/** Keys of files that must exist before the start. */
+const REDIS_FILES = ['passwordFile', 'sentinelPasswordFile', 'caFile', 'secretFile'] as const
+
+function checkRedis({ values, report, reportKey }: Subject): void {
+  const { url, secretFile, caFile } = values.redis
+  if (url === undefined) {
+    for (const key of REDIS_FILES) {
+      if (values.redis[key] === undefined) continue
+      reportKey(['redis', key], `redis.${key} has no effect without redis.url`)
+    }
+    return
+  }
+  if (secretFile === undefined && values.stateDirectory === undefined) {
+    report(
+      ['redis', 'url'],
+      'redis.url: the shared cache needs a secret',
+      'name a file with redis.secretFile, the same on all boxes, or a stateDirectory to make one in',
+    )
+  }
+  if (caFile !== undefined && !accepted(parseRedisUrl(url)).tls) {
+    report(
+      ['redis', 'caFile'],
+      'redis.caFile has no effect without TLS',
+      'write rediss in redis.url',
+    )
+  }
+}
+
+function checkAuthorities({ values, layered, surroundings, report }: Subject): void {
+  const { caFile } = values.tls
+  if (caFile === undefined) return
+  const full = resolveFrom(
+    caFile,
+    layered.originOf(['tls', 'caFile']),
+    surroundings.workingDirectory,
+  )
+  if (unreadable(full)) return
+  const read = readAuthorities(full)
+  if (isFault(read)) report(['tls', 'caFile'], `tls.caFile: ${read.fault}`, read.suggestion)
 }
 
 function elementsAt({ tree }: Layered, path: KeyPath): readonly KeyPath[] {

@@ -8,100 +8,31 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
-import { formatOctets, parseOctets } from './quantities.ts'
+import { parseClientSubnet, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { PRIVATE_PREFIXES } from './addresses.ts'
+import { RedisConfig } from './redis-schema.ts'
+import { RateConfig, SitesConfig } from './schema-clients.ts'
+import {
+  NAME_CHARS_MAX,
+  PREFIXES_MAX,
+  categoryName,
+  ipText,
+  octets,
+  parsedText,
+  whole,
+} from './schema-values.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
 /** The categories whose curated lists ship with the product, in the order of the image. */
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
-/** Words that metrics and commands use for something else than a category. */
-const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
-  'all',
-  'essential',
-  'exception',
-  'local',
-  'none',
-  'operator',
-  'other',
-  'special',
-])
-const NAME_CHARS_MAX = 63
 /** Worker threads: more than any machine this runs on has cores to give. */
 export const WORKERS_MAX = 64
 /** Listen addresses and upstreams: each costs sockets in every worker. */
 const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
-const PREFIXES_MAX = 10_000
-
-type Parse = (text: string) => object | string
-
-/** A text that `parse` must accept; its fault becomes the problem's message. */
-function parsedText(parse: Parse) {
-  return z.string().superRefine((text, context) => {
-    const parsed = parse(text)
-    if (isFault(parsed)) report(context, parsed)
-  })
-}
-
-function report(context: z.RefinementCtx, { fault, suggestion }: Fault): void {
-  context.addIssue({ code: 'custom', message: fault, params: { suggestion } })
-}
-
-/** An amount of octets between two limits; the default is written with its unit. */
-function octets(min: number, max: number, defaultText: string) {
-  const accepted = z.union([z.int().min(0), z.string()], { error: 'is not an amount of octets' })
-  return accepted
-    .transform((value, context) => {
-      const parsed = parseOctets(value)
-      if (typeof parsed !== 'number') {
-        report(context, parsed)
-        return z.NEVER
-      }
-      if (parsed < min || parsed > max) {
-        const range = `${formatOctets(min)} to ${formatOctets(max)}`
-        report(context, { fault: `${formatOctets(parsed)} is out of range: ${range}` })
-        return z.NEVER
-      }
-      return parsed
-    })
-    .prefault(defaultText)
-    .meta({ 'x-unit': 'octets', 'x-min': formatOctets(min), 'x-max': formatOctets(max) })
-}
-
-function whole(min: number, max: number, defaultValue: number) {
-  return z.int().min(min).max(max).default(defaultValue)
-}
-
-const CATEGORY_NAME = /^[a-z][a-z0-9-]*$/
 const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
-
-const categoryName = z
-  .string()
-  .max(NAME_CHARS_MAX)
-  .superRefine((name, context) => {
-    if (!CATEGORY_NAME.test(name)) {
-      const fault = `category "${name}" is not a lower-case letter, then letters, digits, hyphens`
-      const repaired = name.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-')
-      const usable = CATEGORY_NAME.test(repaired) && { suggestion: `write ${repaired}` }
-      report(context, { fault, ...usable })
-    } else if (RESERVED_CATEGORIES.has(name)) {
-      report(context, { fault: `category "${name}" is a reserved word` })
-    }
-  })
-  .meta({ pattern: CATEGORY_NAME.source })
-
-function ipText(family: 4 | 6) {
-  return parsedText((text) => {
-    const address = parseAddress(text)
-    if (typeof address !== 'string') return address
-    const isFamily = address.includes(':') === (family === 6) && !address.includes('%')
-    return isFamily ? address : { fault: `"${text}" is not an IPv${family} address` }
-  })
-}
-
 export const CategoryConfig = z.strictObject({
   blocked: z.boolean().default(true).meta({
     description: 'False: rules of the category are loaded and counted, but block nothing.',
@@ -194,6 +125,32 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  clientSubnet: parsedText(parseClientSubnet)
+    .default('off')
+    .meta({
+      description:
+        'A prefix sent to upstreams as client subnet (RFC 7871), the same for every client, such as ' +
+        'that of the line; at most 24 bits of IPv4 or 56 of IPv6. `0.0.0.0/0` asks upstreams to tell ' +
+        'nobody about us. What clients send themselves is always dropped.',
+    }),
+  cookies: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        'Answers the cookies of clients with server cookies (RFC 7873, RFC 9018). A client that ' +
+        'sends one back has shown that it reads what is sent to its address.',
+    }),
+  cookieSecretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'File of 1 to 4 lines of 32 hexadecimal digits: secrets that servers on one address share; ' +
+        'the first makes cookies, all are believed. Without it secrets change every day by ' +
+        'themselves, from a seed in `stateDirectory`.',
+    }),
 })
 
 const CacheConfig = z.strictObject({
@@ -221,6 +178,15 @@ const ForwardConfig = z.strictObject({
       'ask again.',
   }),
   triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+  trustAdFrom: z
+    .array(parsedText(parseUpstream))
+    .max(UPSTREAMS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Upstreams, written as in `upstreams`, whose AD bit (validated by DNSSEC) is passed on, ' +
+        'because the path to them is trusted. Loopback and encrypted ones always are.',
+    }),
 })
 
 const LimitsConfig = z.strictObject({
@@ -254,6 +220,18 @@ const LimitsConfig = z.strictObject({
   }),
 })
 
+const TlsConfig = z.strictObject({
+  caFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
+        'must lead to, instead of the public ones; for a resolver of your own.',
+    }),
+})
+
 const LogConfig = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').meta({
     description: 'No client address and no queried name is logged at `info` or above it.',
@@ -282,6 +260,12 @@ export const ConfigSchema = z.strictObject({
         'Networks whose clients are answered, as CIDR prefixes; all others get no answer. The ' +
         'default is this machine and private networks.',
     }),
+  sites: SitesConfig,
+  siteRefreshSeconds: whole(10, DAY_S, MINUTE_S).meta({
+    description:
+      'How often the names in `sites` are looked up again, through the upstreams. Dynamic DNS ' +
+      'services use TTLs of about a minute.',
+  }),
   upstreams: z
     .array(parsedText(parseUpstream))
     .min(1)
@@ -290,8 +274,10 @@ export const ConfigSchema = z.strictObject({
     .meta({
       description:
         'Resolvers that answer what is not blocked: `udp://ADDR[:53]` (a bare address means this; ' +
-        'TCP is used on truncation) or `tcp://ADDR[:53]`. Default: the nameservers of ' +
-        '/etc/resolv.conf, this server left out.',
+        'TCP is used on truncation), `tcp://ADDR[:53]`, `tls://NAME@ADDR[:853]` (DNS over TLS) or ' +
+        '`https://NAME[:443]/dns-query#ADDR` (DNS over HTTPS). The certificate must be for NAME; ' +
+        'ADDR is asked, no name is looked up, and nothing falls back to clear text. Default: the ' +
+        'nameservers of /etc/resolv.conf, this server left out.',
     }),
   workers: z
     .int()
@@ -328,8 +314,15 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  redis: RedisConfig.prefault({}).meta({
+    description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
+  tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
+  rate: RateConfig.prefault({}).meta({
+    description: 'How fast clients may ask, per worker.',
+  }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({

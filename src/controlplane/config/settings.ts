@@ -3,16 +3,35 @@
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import type {
-  CategorySettings,
   DataplaneSettings,
   Endpoint,
+  ForwardSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
+import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import {
+  accepted,
+  addressOctets,
+  formatUpstream,
+  isLoopback,
+  parseEndpoint,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
+import {
+  categorySettings,
+  rateSettings,
+  siteNamesOf,
+  sitesOf,
+  type SiteNames,
+} from './site-settings.ts'
 import type { Layered } from './layers.ts'
+import type { RedisConfiguration } from '../redis/load-redis.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import {
   CategoryConfig,
   SHIPPED_CATEGORIES,
@@ -32,12 +51,19 @@ export interface ControlSettings {
   readonly image: string | undefined
   /** Absolute paths; the file that ships is always the first. */
   readonly essentialFiles: readonly string[]
+  /** Undefined when server cookies are off. */
+  readonly cookies: CookieSource | undefined
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
   readonly stopGraceSeconds: number
+  /** The shared cache; undefined: none. */
+  readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
+  /** Sites that are known by DNS names, and how often these are looked up. */
+  readonly siteNames: readonly SiteNames[]
+  readonly siteRefreshSeconds: number
 }
 
 /** The product's own lists and essential names. */
@@ -63,20 +89,65 @@ export function listenOf(values: ConfigValues): readonly Endpoint[] {
 export function dataplaneSettings(
   values: ConfigValues,
   systemUpstreams: readonly UpstreamSettings[],
+  upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const upstreams = configured ?? systemUpstreams
+  const categories = categoriesOf(values)
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
-    upstreams: configured ?? systemUpstreams,
-    categories: categoriesOf(values),
+    sites: sitesOf(values, categories),
+    upstreams,
+    upstreamAuthorities,
+    categories: categories.map(([name, category]) => categorySettings(name, category)),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
+    cookies: undefined,
     limits: values.limits,
-    forward: values.forward,
+    rate: rateSettings(values),
+    forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
+}
+
+/** Returns the certificates of `tls.caFile`, which has been looked at by then. */
+export function authoritiesOf(
+  values: ConfigValues,
+  layered: Layered,
+  workingDirectory: string,
+): string | undefined {
+  const { caFile } = values.tls
+  if (caFile === undefined) return undefined
+  const origin = layered.originOf(['tls', 'caFile'])
+  return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
+}
+
+function forwardSettings(
+  { forward, edns }: ConfigValues,
+  upstreams: readonly UpstreamSettings[],
+): ForwardSettings {
+  const { trustAdFrom, ...rest } = forward
+  const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
+  return {
+    ...rest,
+    trustsAd: upstreams.map(
+      (upstream) =>
+        isLoopback(upstream.address) ||
+        upstream.serverName !== '' ||
+        trusted.has(formatUpstream(upstream)),
+    ),
+    clientSubnet: edns.clientSubnet === 'off' ? new Uint8Array(0) : subnetOption(edns.clientSubnet),
+  }
+}
+
+/** Code, length, family, source prefix length, scope 0, and as many octets as the prefix fills. */
+function subnetOption(prefix: string): Uint8Array {
+  const [address, bits] = accepted(parsePrefix(prefix)).split('/')
+  const octets = addressOctets(address!).subarray(0, Math.ceil(Number(bits) / 8))
+  const family = address!.includes(':') ? 2 : 1
+  return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
@@ -85,26 +156,13 @@ export function categoryNames(values: ConfigValues): readonly string[] {
   return [...new Set([...SHIPPED_CATEGORIES, ...listed, ...Object.keys(values.categories)])]
 }
 
-function categoriesOf(values: ConfigValues): readonly CategorySettings[] {
+type NamedCategory = readonly [string, ConfigValues['categories'][string]]
+
+function categoriesOf(values: ConfigValues): readonly NamedCategory[] {
   return categoryNames(values).map((name) => {
     const category = Object.hasOwn(values.categories, name) ? values.categories[name] : undefined
-    return categorySettings(name, category ?? CategoryConfig.parse({}))
+    return [name, category ?? CategoryConfig.parse({})] as const
   })
-}
-
-function categorySettings(
-  name: string,
-  { blocked, response, ipv4, ipv6 }: NonNullable<ConfigValues['categories'][string]>,
-): CategorySettings {
-  return {
-    name,
-    blocked,
-    response: {
-      kind: response,
-      ipv4: ipv4 === undefined ? undefined : addressOctets(ipv4),
-      ipv6: ipv6 === undefined ? undefined : addressOctets(ipv6),
-    },
-  }
 }
 
 /** Returns what the control plane is told. */
@@ -127,10 +185,46 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    redis: redisOf(values, locate),
+    cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    siteNames: siteNamesOf(values),
+    siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
+}
+
+function redisOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): RedisConfiguration | undefined {
+  const { url, prefix, hedgeMs, timeoutMs, hotNames } = values.redis
+  if (url === undefined) return undefined
+  const fileAt = (key: 'passwordFile' | 'sentinelPasswordFile' | 'caFile' | 'secretFile') => {
+    const file = values.redis[key]
+    return file === undefined ? undefined : locate(file, ['redis', key])
+  }
+  return {
+    address: accepted(parseRedisUrl(url)),
+    passwordFile: fileAt('passwordFile'),
+    sentinelPasswordFile: fileAt('sentinelPasswordFile'),
+    caFile: fileAt('caFile'),
+    secretFile: fileAt('secretFile'),
+    prefix,
+    hedgeMs,
+    timeoutMs,
+    hotNames,
+  }
+}
+
+function cookiesOf(
+  { edns }: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CookieSource | undefined {
+  if (!edns.cookies) return undefined
+  const file = edns.cookieSecretFile
+  return { secretFile: file && locate(file, ['edns', 'cookieSecretFile']) }
 }
 
 function listsOf(

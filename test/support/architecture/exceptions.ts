@@ -20,8 +20,20 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
+  {
+    path: 'src/dataplane/build-address-table.ts',
+    reason: 'makes tables of addresses, once per start or reload',
+  },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   { path: 'src/sys/event-loop.ts', reason: 'finds the loop of Node, once per worker' },
+  {
+    path: 'src/dataplane/cache/redis-link.ts',
+    reason: 'the life of a connection: once per connection, PING or error',
+  },
+  {
+    path: 'src/dataplane/listeners.ts',
+    reason: 'opens and closes listeners, once per address',
+  },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
@@ -39,14 +51,38 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     reason: 'once per answer that an upstream gave; lru-cache takes the size in an object',
   },
   {
-    path: 'src/dataplane/pipeline.ts',
-    within: 'answered',
+    path: 'src/dataplane/cache/redis-cache.ts',
+    within: 'sendReads',
+    rules: ['closure'],
+    reason: 'once per batch of look-ups, which knows its own reply',
+  },
+  {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'read',
+    rules: ['new', 'closure', 'literal'],
+    reason: 'ioredis takes a command object; once per batch, in Cluster once per look-up',
+  },
+  {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'write',
     rules: ['new'],
-    reason: 'once per answer that an upstream gave: what is kept needs octets of its own',
+    reason: 'ioredis takes a command object for each reply that it shall expect',
+  },
+  {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'encodeSets',
+    rules: ['literal'],
+    reason: 'once per batch of writes',
+  },
+  {
+    path: 'src/dataplane/cache/seal.ts',
+    within: 'unseal',
+    rules: ['try'],
+    reason: 'a wrong tag is an exception of node:crypto, and nothing else tells of it',
   },
   {
     path: 'src/dataplane/upstream/forwarder.ts',
-    within: 'forwardsAlike',
+    within: 'forwardingOf',
     rules: ['literal'],
     reason: 'compares settings, once per reload',
   },
@@ -55,6 +91,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     within: 'push',
     rules: ['new'],
     reason: 'only for a message that came in pieces: the pieces have to be joined',
+  },
+  {
+    path: 'src/dataplane/transport/client-access.ts',
+    within: 'addOwn',
+    rules: ['new'],
+    reason: 'once per listener, after its bind',
   },
   {
     path: 'src/dataplane/transport/tcp-listener.ts',
@@ -76,8 +118,20 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/upstream/tcp-exchange.ts',
-    within: 'send',
+    within: 'frame',
     rules: ['new'],
     reason: 'the socket keeps the octets until they are sent, so each query has its own',
+  },
+  {
+    path: 'src/dataplane/upstream/https-exchange.ts',
+    within: 'send',
+    rules: ['new'],
+    reason: 'the library reports to one handler per request, which gathers its response',
+  },
+  {
+    path: 'src/dataplane/upstream/https-exchange.ts',
+    within: 'dispatch',
+    rules: ['literal'],
+    reason: 'the library takes the request as an object, and keeps it',
   },
 ]
