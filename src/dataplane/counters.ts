@@ -35,6 +35,7 @@ const TYPE_SLOTS = createTypeSlots()
 
 export const OUTCOME_BLOCKED = 0
 export const OUTCOME_CACHED = 1
+export const OUTCOME_STALE = 2
 export const OUTCOME_FORWARDED = 3
 export const OUTCOME_LOCAL = 4
 export const OUTCOME_REFUSED = 5
@@ -72,6 +73,14 @@ export const DROP_REASONS = [
   'loop',
 ] as const
 
+/** Questions open in one worker. */
+export const LIMIT_PENDING = 0
+/** Clients that wait for one question. */
+export const LIMIT_QUESTION = 1
+/** Queries of one client that wait. */
+export const LIMIT_CLIENT = 2
+export const LIMITS = ['pending', 'question', 'client'] as const
+
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */
 export const DECISION_EXEMPT = 1
@@ -80,7 +89,11 @@ export const CATEGORY_SLOTS = 32
 
 export const CACHE_HIT = 0
 export const CACHE_MISS = 1
-export const CACHE_RESULTS = ['hit', 'miss'] as const
+/** An answer was there whose time is over (RFC 8767). */
+export const CACHE_EXPIRED = 2
+/** The question failed a moment ago (RFC 9520). */
+export const CACHE_FAILURE = 3
+export const CACHE_RESULTS = ['hit', 'miss', 'expired', 'failure'] as const
 
 export const FAILURE_TIMEOUT = 0
 export const FAILURE_NETWORK = 1
@@ -131,7 +144,9 @@ export const CACHE_OCTETS = CACHE_ENTRIES + 1
 export const CACHE_EVICTIONS = CACHE_OCTETS + 1
 export const IN_FLIGHT = CACHE_EVICTIONS + 1
 export const COALESCED = IN_FLIGHT + 1
-export const TRUNCATED = COALESCED + 1
+export const PREFETCHED = COALESCED + 1
+export const LIMITED = PREFETCHED + 1
+export const TRUNCATED = LIMITED + LIMITS.length
 export const TCP_CONNECTIONS = TRUNCATED + 1
 export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1

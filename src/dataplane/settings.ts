@@ -58,6 +58,8 @@ export interface LimitSettings {
   readonly pendingMax: number
   /** Clients that may wait for one and the same pending question. */
   readonly waitersPerQuestionMax: number
+  /** Queries of one client that may wait for an upstream; past it they are answered SERVFAIL. */
+  readonly pendingPerClientMax: number
 }
 
 export interface ForwardSettings {
@@ -79,6 +81,18 @@ export interface CacheSettings {
   readonly ttlSecondsMax: number
   /** Cap for NXDOMAIN and NODATA (RFC 2308 5). */
   readonly negativeTtlSecondsMax: number
+  /** How long an answer is kept past its TTL, for when no upstream answers (RFC 8767); 0: not. */
+  readonly staleSecondsMax: number
+  /** TTL of an answer that is stale. */
+  readonly staleTtlSeconds: number
+  /** How long a client waits before it gets the stale answer that there is. */
+  readonly staleWaitMs: number
+  /** After a question for a stale answer failed, clients get that answer at once for this long. */
+  readonly staleRefreshSeconds: number
+  /** Whether answers that are still asked for are fetched anew in the last tenth of their life. */
+  readonly prefetch: boolean
+  /** Longest time for which a question counts as failed (RFC 9520); it begins with one second. */
+  readonly failureSecondsMax: number
 }
 
 /** How server cookies are made (RFC 7873, RFC 9018). */

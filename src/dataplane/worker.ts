@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
+import { DescriptorLedger } from '../sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
@@ -77,7 +78,8 @@ export async function startWorker(
   const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
-  const loop = libc === undefined ? undefined : await openSocketLoop(libc)
+  const loop =
+    libc === undefined ? undefined : await openSocketLoop(libc, new DescriptorLedger(start.ledger))
   const pipeline = new Pipeline(settings, policy, counters, {
     libc,
     loop,
@@ -86,7 +88,7 @@ export async function startWorker(
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')
-    pipeline.shared = new RedisCache(start.redis, counters, pipeline)
+    pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
   }
   const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)

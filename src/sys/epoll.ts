@@ -2,6 +2,7 @@
  * epoll(7): which of many sockets have something to read, in one call. Level-triggered. The layout
  * of `epoll_event` is the one difference between x86-64 (packed, 12 octets) and arm64 (16).
  */
+import type { DescriptorLedger } from './descriptor-ledger.ts'
 import type { Libc } from './libc.ts'
 
 /** Events of one `wait`; what does not fit comes with the next one. */
@@ -17,15 +18,18 @@ const DATA_WORD = process.arch === 'x64' ? 1 : 2
 /** One epoll instance, closed with the worker that made it. */
 export class Epoll {
   readonly #libc: Libc
+  readonly #ledger: DescriptorLedger
   readonly #fd: number
   readonly #events = new Uint32Array(EVENTS_MAX * EVENT_WORDS)
   readonly #eventOctets = new Uint8Array(this.#events.buffer)
   readonly #change = new Uint32Array(EVENT_WORDS)
   readonly #changeOctets = new Uint8Array(this.#change.buffer)
 
-  constructor(libc: Libc) {
+  constructor(libc: Libc, ledger: DescriptorLedger) {
     this.#libc = libc
+    this.#ledger = ledger
     this.#fd = libc.epoll_create1(EPOLL_CLOEXEC)
+    if (this.#fd >= 0) ledger.note(this.#fd)
   }
 
   /** False when the system had no descriptor for the instance. */
@@ -62,6 +66,8 @@ export class Epoll {
   }
 
   close(): void {
+    if (this.#fd < 0) return
+    this.#ledger.forget(this.#fd)
     this.#libc.close(this.#fd)
   }
 

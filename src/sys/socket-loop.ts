@@ -9,6 +9,7 @@
  * While the worker waits here, Node's instance does not report the listeners: it would say that
  * Node has work with every datagram.
  */
+import type { DescriptorLedger } from './descriptor-ledger.ts'
 import { Epoll } from './epoll.ts'
 import { NOT_FOUND, findEventLoop } from './event-loop.ts'
 import type { Libc } from './libc.ts'
@@ -46,6 +47,8 @@ export class SocketLoop implements TurnEnd {
   readonly #turnEnd: (() => void)[] = []
   readonly #resume: () => void
   readonly #nodeFd: number
+  /** Where sockets are noted that Node knows nothing of. */
+  readonly ledger: DescriptorLedger
   #isAwake = false
   #isInside = false
   #isClosed = false
@@ -54,7 +57,8 @@ export class SocketLoop implements TurnEnd {
   awaited = 0
 
   /** @param nodeFd Node's own epoll instance, which `epoll` watches. */
-  constructor(epoll: Epoll, nodeFd: number) {
+  constructor(epoll: Epoll, nodeFd: number, ledger: DescriptorLedger) {
+    this.ledger = ledger
     this.#epoll = epoll
     this.#nodeFd = nodeFd
     this.#resume = () => this.#run()
@@ -162,11 +166,14 @@ export class SocketLoop implements TurnEnd {
 }
 
 /** Makes this thread's loop; undefined where it cannot be had. */
-export async function openSocketLoop(libc: Libc): Promise<SocketLoop | undefined> {
+export async function openSocketLoop(
+  libc: Libc,
+  ledger: DescriptorLedger,
+): Promise<SocketLoop | undefined> {
   const nodeFd = await findEventLoop(libc)
   if (nodeFd === NOT_FOUND) return undefined
-  const epoll = new Epoll(libc)
-  if (epoll.isOpen && epoll.add(nodeFd)) return new SocketLoop(epoll, nodeFd)
+  const epoll = new Epoll(libc, ledger)
+  if (epoll.isOpen && epoll.add(nodeFd)) return new SocketLoop(epoll, nodeFd, ledger)
   epoll.close()
   return undefined
 }

@@ -38,6 +38,7 @@ import type {
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
+import { createLedgerWords } from '../../src/sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
@@ -103,6 +104,7 @@ const LIMITS: LimitSettings = {
   tcpUnsentOctetsMax: 256 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
+  pendingPerClientMax: 1000,
 }
 /** No rate, as for clients of this machine. */
 const RATE: RateSettings = {
@@ -130,6 +132,12 @@ const CACHE: CacheSettings = {
   ttlSecondsMin: 0,
   ttlSecondsMax: 86_400,
   negativeTtlSecondsMax: 10_800,
+  staleSecondsMax: 86_400,
+  staleTtlSeconds: 30,
+  staleWaitMs: 1800,
+  staleRefreshSeconds: 30,
+  prefetch: true,
+  failureSecondsMax: 30,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
 const SETTLE_MS_MAX = 15_000
@@ -300,6 +308,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     counters,
     shared: false,
     upstreamPortsMax: 4096,
+    ledger: createLedgerWords(65_536),
     descriptors: bound?.descriptors,
     redis: options.redis,
   })

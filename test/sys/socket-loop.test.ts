@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { NOTHING, DatagramBatch } from '../../src/sys/datagram-batch.ts'
+import { DescriptorLedger, createLedgerWords } from '../../src/sys/descriptor-ledger.ts'
 import { NOT_FOUND, findEventLoop, findWatcher } from '../../src/sys/event-loop.ts'
 import { isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
 import { openSocketLoop, type SocketLoop } from '../../src/sys/socket-loop.ts'
@@ -18,7 +19,7 @@ beforeEach(async () => {
   const opened = await openLibc()
   if (!isLibc(opened)) throw new Error(`no system calls: ${opened.why}`)
   libc = opened
-  const made = await openSocketLoop(libc)
+  const made = await openSocketLoop(libc, new DescriptorLedger(createLedgerWords(65_536)))
   if (made === undefined) throw new Error('no loop of our own')
   loop = made
   peer = createSocket('udp4')

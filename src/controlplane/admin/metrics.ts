@@ -22,7 +22,10 @@ import {
   FAILURE_REASONS,
   FAMILIES,
   IN_FLIGHT,
+  LIMITED,
+  LIMITS,
   OUTCOMES,
+  PREFETCHED,
   PROTOS,
   QUERIES,
   QUESTION_TYPES,
@@ -47,6 +50,7 @@ import {
   type Slots,
 } from './definition.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
+import { RCODE_NAMES } from './rcode-names.ts'
 import type { FilterFacts, ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -55,27 +59,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
-]
-/** Header rcodes and BADVERS by number; the last slot takes what no RFC names. */
-const RCODE_NAMES = [
-  'NOERROR',
-  'FORMERR',
-  'SERVFAIL',
-  'NXDOMAIN',
-  'NOTIMP',
-  'REFUSED',
-  'YXDOMAIN',
-  'YXRRSET',
-  'NXRRSET',
-  'NOTAUTH',
-  'NOTZONE',
-  'DSOTYPENI',
-  'RCODE12',
-  'RCODE13',
-  'RCODE14',
-  'RCODE15',
-  'BADVERS',
-  'other',
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
@@ -263,6 +246,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Queries that wait for an upstream.',
     slotMetric(IN_FLIGHT),
   ),
+  define(
+    'limited_queries_total',
+    'counter',
+    'Queries answered SERVFAIL, and tries not made, because too many were waiting.',
+    labelled(LIMITED, 'limit', LIMITS),
+  ),
   define('dns_response_duration_seconds', 'histogram', 'From receiving to sending.', durations),
   define(
     'dns_truncated_responses_total',
@@ -316,6 +305,12 @@ const DEFINITIONS: readonly Definition[] = [
     (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
   ),
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
+  define(
+    'cache_prefetches_total',
+    'counter',
+    'Answers asked for again shortly before their end.',
+    slotMetric(PREFETCHED),
+  ),
   define('cache_entries', 'gauge', 'Answers kept in memory.', slotMetric(CACHE_ENTRIES)),
   define('cache_bytes', 'gauge', 'Octets that they take.', slotMetric(CACHE_OCTETS)),
   define(

@@ -7,9 +7,10 @@
  */
 
 import { z } from 'zod'
-import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { parseClientSubnet, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { PRIVATE_PREFIXES } from './addresses.ts'
+import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import {
@@ -153,21 +154,6 @@ const EdnsConfig = z.strictObject({
     }),
 })
 
-const CacheConfig = z.strictObject({
-  octetsMax: octets(MiB, 16 * KiB * MiB, '64MiB').meta({
-    description: 'Octets of answers and keys kept by each worker.',
-  }),
-  ttlSecondsMin: whole(0, HOUR_S, 0).meta({
-    description: 'Answers are kept at least this long. 0 obeys the zone (RFC 2181 8).',
-  }),
-  ttlSecondsMax: whole(1, 7 * DAY_S, DAY_S).meta({
-    description: 'Answers are kept at most this long, whatever their TTL says.',
-  }),
-  negativeTtlSecondsMax: whole(1, DAY_S, 3 * HOUR_S).meta({
-    description: 'NXDOMAIN and NODATA are kept at most this long (RFC 2308 5 advises 3 hours).',
-  }),
-})
-
 const ForwardConfig = z.strictObject({
   tryTimeoutMs: whole(50, 30 * SECOND_MS, 1500).meta({
     description: 'How long one try waits for one upstream before the next one is asked.',
@@ -217,6 +203,12 @@ const LimitsConfig = z.strictObject({
   }),
   waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
     description: 'Clients that may wait for one and the same question in flight.',
+  }),
+  pendingPerClientMax: whole(1, 65_536, 1000).meta({
+    description:
+      'Queries of one client that may wait for an upstream, per worker; past it the answer is ' +
+      'SERVFAIL. It bounds what can be collected and set free at once against a forged address ' +
+      '(DNSBomb); the default is the `wait-limit` of Unbound.',
   }),
 })
 

@@ -3,6 +3,7 @@
  * may have several tries under way; the first good reply to any of them closes it. One timer serves
  * all waits.
  */
+import { NODE_TURN_END, type SocketLoop } from '../../sys/socket-loop.ts'
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 import {
   FLAG_AD,
@@ -26,14 +27,17 @@ import {
   failureSlot,
   type Counters,
 } from '../counters.ts'
-import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
+import type { DataplaneSettings, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
-import { NO_UPSTREAM, type Pending } from './pending.ts'
-import { NEVER, TimerWheel } from './timer-wheel.ts'
+import { FailureCache } from './failure-cache.ts'
+import { NO_UPSTREAM, NO_WAIT, Pending } from './pending.ts'
+import { NEVER, TimerWheel, type Timed } from './timer-wheel.ts'
 import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 
 const SWEEP_MS = 5000
+/** A timer this late slept through a jump of the clock. */
+const LATE_MS = 1000
 /** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
 const TIMER_SLACK_MS = 250
 /** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
@@ -46,19 +50,29 @@ export interface ForwardEvents {
   /** Takes the reply that was found readable just before; the buffer is free after the call. */
   answered(pending: Pending, message: Uint8Array, nowMs: number): void
   /** No upstream gave an answer within the time and the tries. */
-  unanswered(pending: Pending): void
+  unanswered(pending: Pending, nowMs: number): void
+  /** The question has taken longer than its clients want to wait; it stays open. */
+  outwaited(pending: Pending, nowMs: number): void
 }
 
 /** All upstreams of one worker, and the questions that are on their way to them. */
 export class Forwarder implements UpstreamEvents {
+  /** What could not be answered lately; it goes with the upstreams that could not. */
+  readonly failures: FailureCache
   readonly #upstreams: Upstream[] = []
   readonly #settings: ForwardSettings
   #counters: Counters
   readonly #events: ForwardEvents
   readonly #wheel = new TimerWheel()
   readonly #spare: Attempt[] = []
+  /** Asked at the end of the turn. */
+  readonly #later: Pending[] = []
+  readonly #onTick: () => void
   readonly #onTimer: () => void
   readonly #sweepTimer: NodeJS.Timeout
+  readonly #loop: SocketLoop | undefined
+  /** Some upstream is asked by streams, which work when Node gets its turn. */
+  readonly #needsNode: boolean
   #timer: NodeJS.Timeout | null = null
   #wakeMs = NEVER
   /** Questions that were asked and are not closed. */
@@ -67,7 +81,7 @@ export class Forwarder implements UpstreamEvents {
   #retired = false
 
   constructor(
-    { upstreams, forward, upstreamAuthorities }: DataplaneSettings,
+    { upstreams, forward, upstreamAuthorities, cache }: DataplaneSettings,
     counters: Counters,
     events: ForwardEvents,
     system: SystemSockets,
@@ -81,7 +95,11 @@ export class Forwarder implements UpstreamEvents {
       this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities, forward))
       counters[UPSTREAM_UP + index] = 1
     }
+    this.#loop = system.loop
+    this.#needsNode = usesStreams(upstreams)
+    this.failures = new FailureCache(cache.failureSecondsMax)
     this.#onTimer = () => this.#expire()
+    this.#onTick = () => this.#askDeferred()
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS)
     this.#sweepTimer.unref()
   }
@@ -90,7 +108,17 @@ export class Forwarder implements UpstreamEvents {
   ask(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
     this.#open++
+    if (this.#needsNode) this.#loop?.yieldSoon()
+    if (pending.waitMs !== NO_WAIT) this.#wait(pending, nowMs, pending.waitMs)
     this.#tryNext(pending, nowMs)
+  }
+
+  /** As `ask`, but not before the end of this turn: the query of the moment is answered first. */
+  askLater(pending: Pending, nowMs: number): void {
+    pending.startedMs = nowMs
+    this.#open++
+    if (this.#later.length === 0) (this.#loop ?? NODE_TURN_END).atTurnEnd(this.#onTick)
+    this.#later.push(pending)
   }
 
   /** An exchange's reply that has passed the question check. */
@@ -162,7 +190,7 @@ export class Forwarder implements UpstreamEvents {
       this.#start(upstream, pending, upstream.primary, nowMs)
     } else if (!hasTimelyTry(pending)) {
       this.#close(pending)
-      this.#events.unanswered(pending)
+      this.#events.unanswered(pending, nowMs)
     }
   }
 
@@ -170,9 +198,19 @@ export class Forwarder implements UpstreamEvents {
     const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
     attempt.begin(pending, upstream, exchange, nowMs)
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
-    this.#wheel.add(attempt, nowMs + this.#settings.tryTimeoutMs)
-    if (attempt.deadlineMs < this.#wakeMs) this.#arm(nowMs)
+    this.#wait(attempt, nowMs, this.#settings.tryTimeoutMs)
     exchange.send(attempt)
+  }
+
+  #wait(item: Timed, nowMs: number, waitMs: number): void {
+    this.#wheel.add(item, nowMs + waitMs)
+    if (item.deadlineMs < this.#wakeMs || this.#wakeMs < nowMs - LATE_MS) this.#arm(nowMs)
+  }
+
+  #askDeferred(): void {
+    if (this.#closed) return
+    for (const pending of this.#later) this.#tryNext(pending, pending.startedMs)
+    this.#later.length = 0
   }
 
   /** The question is over: replies to its tries answer nothing any more. */
@@ -182,6 +220,7 @@ export class Forwarder implements UpstreamEvents {
       attempt.exchange.cancel(attempt)
       this.#release(attempt)
     }
+    this.#wheel.remove(pending)
     this.#open--
     pending.open = false
   }
@@ -243,6 +282,7 @@ export class Forwarder implements UpstreamEvents {
     let due = this.#wheel.take(nowMs)
     while (due !== null) {
       if (due instanceof Attempt) this.#expireAttempt(due, nowMs)
+      else if (due instanceof Pending) this.#events.outwaited(due, nowMs)
       due = this.#wheel.take(nowMs)
     }
     this.#arm(nowMs)
@@ -277,8 +317,8 @@ function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange)
   return new Attempt(pending, upstream, exchange)
 }
 
-/** Rcodes that another upstream may do better than (RFC 9520 2). */
-function isFailure(rcode: number): boolean {
+/** True for rcodes that another upstream may do better than (RFC 9520 2). */
+export function isFailure(rcode: number): boolean {
   return (
     rcode === RCODE_SERVFAIL ||
     rcode === RCODE_REFUSED ||
@@ -293,7 +333,8 @@ export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings)
 }
 
 function forwardingOf(settings: DataplaneSettings): string {
-  return JSON.stringify([settings.upstreams, settings.forward, settings.upstreamAuthorities])
+  const { upstreams, forward, upstreamAuthorities, cache } = settings
+  return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])
 }
 
 /** Makes the forwarder that the settings describe. */
@@ -307,7 +348,7 @@ export function createForwarder(
 }
 
 /** True when some upstream is not asked by datagrams alone. */
-export function usesStreams(settings: DataplaneSettings): boolean {
-  for (const { protocol } of settings.upstreams) if (protocol !== 'udp') return true
+function usesStreams(upstreams: readonly UpstreamSettings[]): boolean {
+  for (const { protocol } of upstreams) if (protocol !== 'udp') return true
   return false
 }

@@ -156,7 +156,8 @@ export class UdpBatchExchange implements Exchange {
       const fd = openConnectedSocket(libc, this.#endpoint, local)
       if (fd < 0) continue
       const port = new Port(fd, this, performance.now())
-      if (!this.#loop.add(fd, port)) {
+      if (!this.#loop.ledger.note(fd) || !this.#loop.add(fd, port)) {
+        this.#loop.ledger.forget(fd)
         closeDescriptor(libc, fd)
         return null
       }
@@ -248,6 +249,7 @@ export class UdpBatchExchange implements Exchange {
     this.#loop.awaited -= port.inFlight.size
     port.inFlight.clear()
     this.#loop.remove(port.fd)
+    this.#loop.ledger.forget(port.fd)
     closeDescriptor(this.#libc, port.fd)
   }
 }

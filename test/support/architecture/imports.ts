@@ -28,7 +28,7 @@ const DATAPLANE_SHARED = new Set([
 ])
 
 /** The only files of the data plane that know all its rooms. */
-const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
+const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'arrivals.ts', 'worker.ts']
 
 /** Packages by the folder that may use them; a room that is not here uses none. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
