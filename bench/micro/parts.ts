@@ -12,6 +12,7 @@ import { FAMILY_IPV4, PROTO_UDP, createCounters } from '../../src/dataplane/coun
 import { PENDING, Pipeline } from '../../src/dataplane/pipeline.ts'
 import { AskedName, type ReplySink } from '../../src/dataplane/query.ts'
 import type { DataplaneSettings } from '../../src/dataplane/settings.ts'
+import { EncryptedWays } from '../../src/dataplane/upstream/encrypted-ways.ts'
 import { createPolicy } from '../../src/dataplane/worker.ts'
 import { DatagramBatch } from '../../src/sys/datagram-batch.ts'
 import { isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
@@ -158,7 +159,8 @@ export async function answerParts(corpus: Corpus): Promise<{ parts: Part[]; clos
   await once(upstream, 'listening')
   const settings = settingsFor(upstream.address().port)
   const policy = createPolicy(policyMessage(openTrie(corpus.image), corpus, settings), settings)
-  const system = { libc: undefined, loop: undefined, upstreamPortsMax: 64 }
+  const encrypted = new EncryptedWays()
+  const system = { libc: undefined, loop: undefined, upstreamPortsMax: 64, encrypted }
   const pipeline = new Pipeline(settings, policy, createCounters(), system)
   const blocked = corpus.listed.map(questionOf)
   const cached = corpus.unlisted.map(questionOf)

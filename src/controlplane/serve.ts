@@ -4,14 +4,20 @@
  */
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
-import { SECOND_MS } from '../base/units.ts'
-import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/settings.ts'
+import { DAY_S, SECOND_MS } from '../base/units.ts'
+import type {
+  DataplaneSettings,
+  Endpoint,
+  ListenSettings,
+  RedisSettings,
+} from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
+import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
@@ -29,6 +35,11 @@ export interface ServeOptions {
   /** The shared cache with its secrets; undefined: none. */
   readonly redis?: RedisSettings | undefined
 }
+
+/** Between two looks at the certificate's files: a change counts after the second. */
+const CERTIFICATE_LOOK_MS = 5 * SECOND_MS
+/** A certificate that ends sooner is warned of: those of ACME are renewed before. */
+const CERTIFICATE_DAYS_MIN = 14
 
 /** Settings that only a restart can change, with the way to read each. */
 const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
@@ -51,6 +62,7 @@ export class Niveau3Server {
   readonly #startConfig: LoadedConfig
   #config: LoadedConfig
   #filter: LoadedFilter
+  readonly #certificate: CertificateWatch | undefined
   #lock: StateLock | undefined
   #generation = 1
   #lastReloadOk = true
@@ -65,13 +77,16 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
+    const { certificate } = config.control
+    this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
     const policy = policyOf(filter, dataplane)
-    this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
+    const secrets = { redis: options.redis, tls: this.#certificate?.identity }
+    this.#supervisor = new Supervisor(dataplane, policy, secrets, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
       addressesChanged: ({ appeared, vanished }) => {
-        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(textOf) }
         options.log.info(
           { event: 'addresses_changed', ...facts },
           'listening where the wildcard says',
@@ -92,7 +107,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly Endpoint[] {
+  get endpoints(): readonly ListenSettings[] {
     return this.#supervisor.endpoints
   }
 
@@ -122,6 +137,35 @@ export class Niveau3Server {
       }
     }
     this.#logReady(workers)
+    this.#logCertificate('encrypted listeners have their certificate')
+    this.#certificate?.start(CERTIFICATE_LOOK_MS)
+  }
+
+  #certificateEvents(): CertificateEvents {
+    const log = this.#options.log
+    return {
+      changed: (identity, isNew) => {
+        void this.#supervisor.certify(identity)
+        if (isNew) this.#logCertificate('the encrypted listeners have a new certificate')
+      },
+      refused: (why) => {
+        log.error(
+          { event: 'certificate_refused', why },
+          `the new certificate cannot be used, the old one stays: ${why}`,
+        )
+      },
+    }
+  }
+
+  /** A certificate that ends soon is worth a warning, at each start and each renewal. */
+  #logCertificate(text: string): void {
+    const expires = this.#certificate?.expiresAtSeconds
+    if (expires === undefined) return
+    const days = Math.floor((expires - Date.now() / SECOND_MS) / DAY_S)
+    const facts = { event: 'certificate', until: new Date(expires * SECOND_MS).toISOString() }
+    const log = this.#options.log
+    if (days >= CERTIFICATE_DAYS_MIN) log.info(facts, text)
+    else log.warn(facts, `${text}; it ${days < 0 ? 'has expired' : `ends in ${days} days`}`)
   }
 
   #logReady(workers: number): void {
@@ -130,7 +174,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(textOf),
+        listen: this.endpoints.map(urlOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -171,6 +215,7 @@ export class Niveau3Server {
     if (this.#stopping) return
     this.#stopping = true
     const log = this.#options.log
+    this.#certificate?.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
@@ -199,6 +244,8 @@ export class Niveau3Server {
       const needsRestart = NEEDS_RESTART.filter(
         ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
+      const files = config.control.certificate
+      if (files !== undefined) this.#certificate?.reread(files)
       this.#config = config
       this.#filter = filter
       this.#generation++
@@ -244,6 +291,7 @@ export class Niveau3Server {
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
+      certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: this.#filterFacts(),
       checks: this.#checks(),
     }
@@ -327,6 +375,11 @@ async function workersThatCanShare(asked: number, log: Logger): Promise<number> 
       'started; use Node.js 22.12 or later for more',
   )
   return 1
+}
+
+/** As the operator writes it. */
+function urlOf({ protocol, ...endpoint }: ListenSettings): string {
+  return protocol === 'dns' ? textOf(endpoint) : `${protocol}://${textOf(endpoint)}`
 }
 
 function textOf({ address, port }: Endpoint): string {

@@ -205,6 +205,11 @@ export class Pipeline {
     this.arrivals.reload(settings, policy)
   }
 
+  /** Tells clients where our encrypted listeners are; none: that there are none. */
+  designate(designations: readonly Uint8Array[]): void {
+    this.#replies.designations = designations
+  }
+
   /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */
   stopForwarding(): void {
     this.#stopping = true

@@ -28,6 +28,22 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** Where clients are answered. */
+export interface ListenSettings extends Endpoint {
+  /** `dns` is UDP and TCP in clear; `tls` is RFC 7858, `https` RFC 8484. */
+  readonly protocol: 'dns' | 'tls' | 'https'
+}
+
+/** What the encrypted listeners prove themselves with. */
+export interface TlsIdentity {
+  /** PEM: our certificate, then those that lead to its authority. */
+  readonly certificate: string
+  /** PEM. */
+  readonly key: string
+  /** 48 octets, the same in all workers: a client may resume its session at any of them. */
+  readonly ticketKeys: Uint8Array
+}
+
 export interface UpstreamSettings extends Endpoint {
   /**
    * `udp` asks over UDP first and over TCP on truncation; `tcp`, `tls` (RFC 7858) and `https` (RFC
@@ -142,13 +158,15 @@ export interface PolicySettings {
 }
 
 export interface DataplaneSettings extends PolicySettings {
-  readonly listen: readonly Endpoint[]
+  readonly listen: readonly ListenSettings[]
   /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
   readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
   /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
   readonly upstreamAuthorities: string | undefined
+  /** Our name in the certificate, for designation (RFC 9462); undefined: none is given. */
+  readonly serverName: string | undefined
   readonly categories: readonly CategorySettings[]
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */

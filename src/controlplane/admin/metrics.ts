@@ -31,6 +31,9 @@ import {
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
+  HTTP_REJECTED,
+  HTTP_STATUSES,
+  TLS_HANDSHAKES_FAILED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -197,6 +200,13 @@ function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return samples
 }
 
+function httpRejected(slots: Float64Array): Sample[] {
+  return HTTP_STATUSES.map((status, index) => ({
+    labels: { status: String(status) },
+    value: slots[HTTP_REJECTED + index]!,
+  }))
+}
+
 function upstreamFailures(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return facts.upstreams.flatMap((upstream, index) =>
     FAILURE_REASONS.map((reason, code) => ({
@@ -303,6 +313,25 @@ const DEFINITIONS: readonly Definition[] = [
     'gauge',
     'Whether the last reload was taken.',
     (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
+  ),
+  define(
+    'tls_certificate_expiry_timestamp_seconds',
+    'gauge',
+    'When the certificate of the encrypted listeners ends; absent without such listeners.',
+    (_s, { certificateExpiresAtSeconds: expires }) =>
+      expires === undefined ? [] : single(expires),
+  ),
+  define(
+    'tls_handshakes_failed_total',
+    'counter',
+    'Connections of clients that did not become TLS connections.',
+    slotMetric(TLS_HANDSHAKES_FAILED),
+  ),
+  define(
+    'https_rejected_total',
+    'counter',
+    'HTTP requests that were not answered with a DNS message, by status.',
+    httpRejected,
   ),
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
   define(

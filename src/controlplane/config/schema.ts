@@ -8,8 +8,8 @@
 
 import { z } from 'zod'
 import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { parseClientSubnet, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES } from './addresses.ts'
+import { PRIVATE_PREFIXES, parseClientSubnet, parseEndpoint, parseListen } from './addresses.ts'
+import { parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
@@ -22,6 +22,7 @@ import {
   parsedText,
   whole,
 } from './schema-values.ts'
+import { TlsConfig } from './tls-schema.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
@@ -212,18 +213,6 @@ const LimitsConfig = z.strictObject({
   }),
 })
 
-const TlsConfig = z.strictObject({
-  caFile: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({
-      description:
-        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
-        'must lead to, instead of the public ones; for a resolver of your own.',
-    }),
-})
-
 const LogConfig = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').meta({
     description: 'No client address and no queried name is logged at `info` or above it.',
@@ -233,14 +222,16 @@ const LogConfig = z.strictObject({
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   listen: z
-    .array(parsedText((text) => parseEndpoint(text)))
+    .array(parsedText(parseListen))
     .min(1)
     .max(LISTEN_MAX)
     .default(['127.0.0.1:5300'])
     .meta({
       description:
-        'Addresses to answer on, over UDP and TCP: ADDR:PORT or [IPv6]:PORT. A wildcard or public ' +
-        'address needs `allowFrom`. Port 0 takes a free one.',
+        'Addresses to answer on: ADDR:PORT or [IPv6]:PORT (UDP and TCP), `tls://ADDR[:853]` (DNS ' +
+        'over TLS) or `https://ADDR[:443]` (DNS over HTTPS, at /dns-query); the last two need ' +
+        '`tls.certificateFile`. A wildcard or public address needs `allowFrom`. Port 0 takes a free ' +
+        'one.',
     }),
   allowFrom: z
     .array(parsedText(parsePrefix))

@@ -34,6 +34,10 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
     path: 'src/dataplane/listeners.ts',
     reason: 'opens and closes listeners, once per address',
   },
+  {
+    path: 'src/dataplane/policy/create-designations.ts',
+    reason: 'writes a few records, once per start and change of listeners',
+  },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
@@ -133,5 +137,17 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     within: 'dispatch',
     rules: ['literal'],
     reason: 'the library takes the request as an object, and keeps it',
+  },
+  {
+    path: 'src/dataplane/transport/https-connection.ts',
+    within: 'answer',
+    rules: ['new'],
+    reason: 'an HTTP request makes objects of its own in any case; this one gathers its body',
+  },
+  {
+    path: 'src/dataplane/transport/https-request.ts',
+    within: 'onData',
+    rules: ['literal'],
+    reason: 'only for a body that came in pieces: the pieces have to be joined',
   },
 ]
