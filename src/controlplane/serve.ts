@@ -21,6 +21,7 @@ import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -37,7 +38,7 @@ export interface ServeOptions {
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
-const CERTIFICATE_LOOK_MS = 5 * SECOND_MS
+const CERTIFICATE_LOOK_MS = SECOND_MS
 /** A certificate that ends sooner is warned of: those of ACME are renewed before. */
 const CERTIFICATE_DAYS_MIN = 14
 
@@ -57,6 +58,7 @@ export class Niveau3Server {
   readonly #supervisor: Supervisor
   readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
+  readonly #fleet: Fleet
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
   readonly #startConfig: LoadedConfig
@@ -76,6 +78,7 @@ export class Niveau3Server {
     this.#config = config
     this.#filter = filter
     this.#options = options
+    this.#fleet = new Fleet(options.log)
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
@@ -136,6 +139,8 @@ export class Niveau3Server {
         throw error
       }
     }
+    await this.#fleet.join(this.#options.redis)
+    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation)
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
@@ -218,6 +223,7 @@ export class Niveau3Server {
     this.#certificate?.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
+    this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
     await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
@@ -250,6 +256,7 @@ export class Niveau3Server {
       this.#filter = filter
       this.#generation++
       this.#lastReloadOk = true
+      this.#fleet.announce(policy.stamp, this.#generation)
       logReports(log, filter)
       const names = filter.trie.names
       log.info(
@@ -293,6 +300,7 @@ export class Niveau3Server {
       lastReloadOk: this.#lastReloadOk,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: this.#filterFacts(),
+      fleet: this.#fleet.counts,
       checks: this.#checks(),
     }
   }

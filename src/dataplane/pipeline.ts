@@ -254,6 +254,7 @@ export class Pipeline {
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
+    this.arrivals.shared?.noteUse(this.#asked, query)
     if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
   }
