@@ -80,6 +80,8 @@ export interface UnboundOptions {
   readonly records?: string
   /** Forwards everything there and knows nothing itself. */
   readonly forwardTo?: { readonly address: string; readonly port: number }
+  /** False: `questions()` stays empty, and floods cost no memory here. Default true. */
+  readonly logQueries?: boolean
   /** With it it answers over TLS and HTTPS too, each on a port of its own. */
   readonly identity?: Identity
 }
@@ -118,7 +120,7 @@ function encryption(identity: Identity, { tlsPort, httpsPort }: Ports): string {
 function configuration(
   folder: string,
   ports: Ports,
-  { forwardTo, identity }: UnboundOptions,
+  { forwardTo, identity, logQueries }: UnboundOptions,
 ): string {
   return `
 server:
@@ -131,7 +133,7 @@ server:
   logfile: ""
   use-syslog: no
   verbosity: 1
-  log-queries: yes
+  log-queries: ${logQueries === false ? 'no' : 'yes'}
   do-daemonize: no
   num-threads: 1
   so-reuseport: no
@@ -150,6 +152,7 @@ server:
   rrset-cache-size: 4m
   outgoing-range: 64
   num-queries-per-thread: 64
+  incoming-num-tcp: 200
 remote-control:
   control-enable: no
 ${forwardTo === undefined ? authZone(folder) : forwardZone(forwardTo)}
