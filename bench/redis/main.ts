@@ -184,16 +184,17 @@ async function main(folder: string): Promise<string> {
   return table(seen, { lookups, left, hedged, stored, batch })
 }
 
+function row(what: string, numbers: readonly number[], target = ''): string {
+  const sorted = numbers.toSorted((left, right) => left - right)
+  const range = `${sorted[0]!.toFixed(1)} .. ${sorted.at(-1)!.toFixed(1)}`
+  return `| ${what} | ${median(numbers).toFixed(1)} | ${range} | ${target} |`
+}
+
 function table(
   seen: { without: readonly Round[]; shared: readonly Round[] },
   counts: { lookups: number; left: number; hedged: number; stored: number; batch: number },
 ): string {
   const cost = seen.shared.map((round, index) => round.usPerQuery - seen.without[index]!.usPerQuery)
-  const row = (what: string, numbers: readonly number[], target = ''): string => {
-    const sorted = numbers.toSorted((left, right) => left - right)
-    const range = `${sorted[0]!.toFixed(1)} .. ${sorted.at(-1)!.toFixed(1)}`
-    return `| ${what} | ${median(numbers).toFixed(1)} | ${range} | ${target} |`
-  }
   const us = (round: Round): number => round.usPerQuery
   return [
     `${cpus()[0]?.model ?? 'unknown processor'}, Node.js ${process.version}, ${rounds} rounds of ` +
