@@ -68,7 +68,13 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#counters = counters
     this.#cache = cache
     this.#waiting = waiting
-    this.#settlement = new Settlement(counters, replies, waiting, policy)
+    this.#settlement = new Settlement(
+      counters,
+      replies,
+      waiting,
+      policy,
+      settings.limits.lateRepliesPerClientMax,
+    )
     this.#system = system
     this.forwarder = createForwarder(settings, counters, this, system)
   }
@@ -79,10 +85,22 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#settings = settings
     this.#policy = policy
     this.#settlement.policy = policy
+    this.#settlement.lateRepliesPerClientMax = settings.limits.lateRepliesPerClientMax
     if (forwardsAlike(before, settings)) return
     this.forwarder.retire()
     clearUpstreams(this.#counters)
     this.forwarder = createForwarder(settings, this.#counters, this, this.#system)
+  }
+
+  /** Begins to answer a question: Redis is read first, where there is one, then an upstream. */
+  ask(pending: Pending, nowMs: number): void {
+    const { shared } = this
+    if (shared !== null) {
+      // Its commands leave when Node gets its turn.
+      this.#system.loop?.yieldSoon()
+      if (shared.read(pending)) return
+    }
+    this.forwarder.ask(pending, nowMs)
   }
 
   /** An upstream's reply is walked once: false when any octet is out of place. */

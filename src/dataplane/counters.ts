@@ -65,8 +65,10 @@ export const DROP_GONE = 4
 export const DROP_STOPPED = 5
 /** It claims to come from an address and port that we listen on. */
 export const DROP_LOOP = 6
+/** A client had waited long, and more answers than its share were ready at once. */
+export const DROP_LATE = 7
 /** Over the query rate of its client or prefix. */
-export const DROP_RATE = 7
+export const DROP_RATE = 8
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -75,6 +77,7 @@ export const DROP_REASONS = [
   'client_gone',
   'stopped',
   'loop',
+  'late',
   'rate',
 ] as const
 

@@ -144,7 +144,7 @@ describe('a name that is not blocked', () => {
 
   test('is judged by the policy of the site that the client is in', async () => {
     const config = join(folder, 'sites.yaml')
-    await writeFile(
+    writeFileSync(
       config,
       'sites: [{name: lyon, from: [203.0.113.0/24], categories: {adult: {blocked: false}}}]\n',
     )

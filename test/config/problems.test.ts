@@ -138,6 +138,16 @@ describe('problems', () => {
     ],
     ['a subnet of one', 'edns: {clientSubnet: 192.0.2.1/32}', /too much: at most 24 bits/],
     ['no subnet', 'edns: {clientSubnet: on}', /"?on"? is not/],
+    [
+      'random letters for nobody',
+      'upstreams: [192.0.2.1]\nforward: {caseRandomisation: [192.0.2.2]}',
+      /^n.yaml:2:31: forward.caseRandomisation\[0\]: "192.0.2.2" is none of upstreams/,
+    ],
+    [
+      'random letters over TCP',
+      'upstreams: ["tcp://192.0.2.1"]\nforward: {caseRandomisation: ["tcp://192.0.2.1"]}',
+      /"tcp:\/\/192.0.2.1" is asked over tcp \(name upstreams asked over UDP\)/,
+    ],
     ['timeouts crossed', 'forward: {tryTimeoutMs: 5000}', /more than forward.totalTimeoutMs, 4500/],
     ['limits crossed', 'limits: {tcpConnectionsMax: 9}', /more than limits.tcpConnectionsMax, 9/],
     [
@@ -152,6 +162,26 @@ describe('problems', () => {
     ],
     ['IPv6 as ipv4', 'categories: {vpn: {response: address, ipv4: "::1"}}', /not an IPv4 address/],
     ['a missing image', 'image: img.n3', /image: file img.n3 does not exist/],
+    [
+      'an encrypted listener without a certificate',
+      'listen: ["tls://127.0.0.1"]',
+      /needs tls.certificateFile/,
+    ],
+    [
+      'a certificate without its key',
+      'listen: ["https://127.0.0.1"]\ntls: {certificateFile: image.n3}',
+      /needs tls.keyFile/,
+    ],
+    [
+      'a certificate that is none',
+      'tls: {certificateFile: image.n3, keyFile: image.n3}',
+      /image.n3 holds no PEM certificate/,
+    ],
+    [
+      'a public encrypted listener for all',
+      'listen: ["tls://9.9.9.9"]\ntls: {certificateFile: image.n3}',
+      /allowFrom is not set/,
+    ],
     ['missing authorities', 'tls: {caFile: ca.pem}', /tls.caFile: file ca.pem does not exist/],
     ['authorities that are none', 'tls: {caFile: image.n3}', /image.n3 holds no PEM certificate/],
     ['a folder as a list', 'lists: [{category: vpn, file: lists}]', /is a directory/],

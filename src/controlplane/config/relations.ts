@@ -45,6 +45,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['listen', 'metrics'], checkMetrics],
   [['cache'], checkCache],
   [['forward'], checkForward],
+  [['forward', 'upstreams'], checkCase],
   [['limits'], checkLimits],
   [['categories'], checkResponses],
   [['categories', 'lists', 'image'], checkCategories],
@@ -164,6 +165,22 @@ function checkForward({ values, report }: Subject): void {
   if (tryTimeoutMs <= totalTimeoutMs) return
   const excess = `${tryTimeoutMs} is more than forward.totalTimeoutMs, ${totalTimeoutMs}`
   report(['forward', 'tryTimeoutMs'], `forward.tryTimeoutMs: ${excess}`)
+}
+
+/** Random letters are for upstreams that are asked over UDP, and for no others. */
+function checkCase({ values, report }: Subject): void {
+  if (values.upstreams === undefined) return
+  const known = new Set(
+    values.upstreams.map((text) => formatUpstream(accepted(parseUpstream(text)))),
+  )
+  for (const [index, text] of values.forward.caseRandomisation.entries()) {
+    const upstream = accepted(parseUpstream(text))
+    const isKnown = known.has(formatUpstream(upstream))
+    if (isKnown && upstream.protocol === 'udp') continue
+    const why = isKnown ? `is asked over ${upstream.protocol}` : 'is none of upstreams'
+    const message = `forward.caseRandomisation[${index}]: "${text}" ${why}`
+    report(['forward', 'caseRandomisation', index], message, 'name upstreams asked over UDP')
+  }
 }
 
 function checkLimits({ values, report }: Subject): void {

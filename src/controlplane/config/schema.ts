@@ -277,6 +277,12 @@ const LimitsConfig = z.strictObject({
       'SERVFAIL. It bounds what can be collected and set free at once against a forged address ' +
       '(DNSBomb); the default is the `wait-limit` of Unbound.',
   }),
+  lateRepliesPerClientMax: whole(1, 65_535, 256).meta({
+    description:
+      'Answers over UDP that one client has waited for longer than 1.9 s and that may leave within ' +
+      'a tenth of a second; the others are dropped and counted, for the client to ask again and find ' +
+      'them in the cache. It keeps answers that were collected on purpose from leaving as one burst.',
+  }),
 })
 
 const LogConfig = z.strictObject({
