@@ -38,7 +38,12 @@ class Lookup implements ForwardEvents {
   readonly #waiting = new Map<Pending, (addresses: readonly string[] | undefined) => void>()
 
   constructor(settings: DataplaneSettings, encrypted: EncryptedWays) {
-    const system = { libc: undefined, upstreamPortsMax: UPSTREAM_PORTS_MAX, encrypted }
+    const system = {
+      libc: undefined,
+      loop: undefined,
+      upstreamPortsMax: UPSTREAM_PORTS_MAX,
+      encrypted,
+    }
     this.#forwarder = createForwarder(settings, createCounters(), this, system)
   }
 
@@ -178,7 +183,6 @@ export class SiteAddresses {
       this.#log.warn(facts, `site ${site}: no address behind its name; the last ones stay`)
       return false
     }
-    const isIpv6 = (prefix: string): boolean => prefix.includes(':')
     const next = [
       ...(usable[0] ?? before.filter((prefix) => !isIpv6(prefix))),
       ...(usable[1] ?? before.filter(isIpv6)),
@@ -186,6 +190,10 @@ export class SiteAddresses {
     this.#known.set(name, next)
     return next.join(' ') !== before.join(' ')
   }
+}
+
+function isIpv6(prefix: string): boolean {
+  return prefix.includes(':')
 }
 
 /** Nobody becomes this machine, or everybody, by a record; `::/64` holds no subscriber. */
