@@ -14,7 +14,10 @@ if (!existsSync(INDEX)) {
   throw new Error(`no packets in ${DATA}; set NIVEAU3_DATA to the folder that holds them`)
 }
 const MUTATIONS = Number(process.env['HOSTILE_MUTATIONS'] ?? 100_000)
-/** An honest client's p99 stays below twice what it is without an attack, or below this. */
+/**
+ * An honest client's p99 stays below twice what it is without an attack, or below this: what it was
+ * before, and what it is meanwhile at a server on this machine that nobody attacks.
+ */
 const P99_MS_MAX = 5
 const TIMEOUT_MS = 900_000
 
@@ -43,8 +46,8 @@ test(
       unreadQuestions: 10_000,
     })
     process.stdout.write(`${describeRun(result)}\n`)
-    const p99Max = Math.max(P99_MS_MAX, 2 * result.idle.p99)
-    for (const { attack, service, after } of result.observations) {
+    for (const { attack, service, bystander, after } of result.observations) {
+      const p99Max = Math.max(P99_MS_MAX, 2 * result.idle.p99, 2 * bystander.p99)
       expect(service.lost, `${attack}: answers lost`).toBe(0)
       expect(service.p99, `${attack}: p99`).toBeLessThanOrEqual(p99Max)
       expect(after.descriptors - result.before.descriptors, `${attack}: descriptors`).toBeLessThan(
