@@ -217,6 +217,7 @@ describe('Redis may', () => {
       async () => {
         expect(await box.metric('niveau3_redis_up')).toBe(0)
         expect(await errors('connection')).toBeGreaterThan(0)
+        await box.process.line(/"event":"redis_down"/)
         return `up 0, ${await lookups('unavailable')} look-ups left out`
       },
     )
