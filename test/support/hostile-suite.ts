@@ -17,6 +17,8 @@ import {
   type Footprint,
   type Service,
 } from './hostile.ts'
+import { frame } from './dns-client.ts'
+import { encodeQuery } from './messages.ts'
 import { Mutations } from './mutations.ts'
 import { startNiveau3, type Niveau3 } from './niveau3.ts'
 import { startUnbound } from './unbound.ts'
@@ -58,6 +60,8 @@ cache: {octetsMax: 4MiB}
 limits: {tcpConnectionsMax: 4096, tcpIdleMs: 60000, tcpMessageMs: 2000}
 `
 const IDLE_MS = 3000
+const NOTHING = Buffer.alloc(0)
+const GREETING = frame(encodeQuery('localhost'))
 const HONEST_NAMES = ['www.example.com', 'blocked.example']
 const CONNECTIONS_PER_ADDRESS = 100
 
@@ -123,8 +127,12 @@ function attacksOf(server: Niveau3, run: HostileRun, mutations: Mutations): read
   const perSecondMax = run.mutationsPerSecond
   const overTcp = Math.floor(run.mutations / 3)
   const overUdp = run.mutations - overTcp
-  const held = async (count: number, work: (sockets: Socket[]) => Promise<void>): Promise<void> => {
-    const sockets = await connectMany(server, count, CONNECTIONS_PER_ADDRESS)
+  const held = async (
+    count: number,
+    work: (sockets: Socket[]) => Promise<void>,
+    first = NOTHING,
+  ): Promise<void> => {
+    const sockets = await connectMany(server, count, CONNECTIONS_PER_ADDRESS, first)
     await work(sockets)
     await disconnectAll(sockets)
   }
@@ -152,7 +160,7 @@ function attacksOf(server: Niveau3, run: HostileRun, mutations: Mutations): read
     [
       'idle connections',
       run.idleConnections,
-      () => held(run.idleConnections, () => connectionsOpen(server, run.idleConnections)),
+      () => held(run.idleConnections, () => connectionsOpen(server, run.idleConnections), GREETING),
     ],
     [
       'pipelines that nobody reads',
