@@ -60,7 +60,7 @@ cache: {octetsMax: 4MiB}
 limits: {tcpConnectionsMax: 4096, tcpIdleMs: 60000, tcpMessageMs: 2000}
 `
 const IDLE_MS = 3000
-const NOTHING = Buffer.alloc(0)
+const NOTHING: Uint8Array = Buffer.alloc(0)
 const GREETING = frame(encodeQuery('localhost'))
 const HONEST_NAMES = ['www.example.com', 'blocked.example']
 const CONNECTIONS_PER_ADDRESS = 100
