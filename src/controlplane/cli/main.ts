@@ -18,7 +18,7 @@ export interface Surroundings {
 
 const EXIT_CODES = `
 Exit codes: 0 ok, 1 error, 2 usage, 3 server unreachable, 4 invalid or missing configuration, list or
-image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code).
+image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code), 130 interrupted.
 `
 
 /** Runs one command line, without the program's name, and returns its exit code. */
@@ -80,11 +80,12 @@ async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
   addQuery(program, cli)
   const lists = program
     .command('lists')
-    .description('compile, inspect and search block lists')
+    .description('subscribe to, update, compile and search block lists')
     .addHelpText(
       'after',
-      exampleText(['niveau3 lists compile --out lists.n3', 'niveau3 lists inspect lists.n3']),
+      exampleText(['niveau3 lists update', 'niveau3 lists ls', 'niveau3 lists inspect lists.n3']),
     )
+  await addSubscriptionCommands(lists, cli)
   addListsCompile(lists, cli)
   addListsInspect(lists, cli)
   addListsSearch(lists, cli)
@@ -95,4 +96,26 @@ async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
   addConfigCheck(config, cli)
   addConfigShow(config, cli)
   addConfigSchema(config, cli)
+}
+
+/** The commands on what is subscribed to and on what was made of it. */
+async function addSubscriptionCommands(lists: Command, cli: Cli): Promise<void> {
+  const { addListsAdd } = await import('./lists-add.ts')
+  const { addListsDiff } = await import('./lists-diff.ts')
+  const { addListsLs } = await import('./lists-ls.ts')
+  const { addListsPin } = await import('./lists-pin.ts')
+  const { addListsEnable, addListsRm } = await import('./lists-rm.ts')
+  const { addListsResume, addListsRollback } = await import('./lists-rollback.ts')
+  const { addListsTest } = await import('./lists-test.ts')
+  const { addListsUpdate } = await import('./lists-update.ts')
+  addListsLs(lists, cli)
+  addListsUpdate(lists, cli)
+  addListsDiff(lists, cli)
+  addListsRollback(lists, cli)
+  addListsResume(lists, cli)
+  addListsPin(lists, cli)
+  addListsAdd(lists, cli)
+  addListsRm(lists, cli)
+  addListsEnable(lists, cli)
+  addListsTest(lists, cli)
 }

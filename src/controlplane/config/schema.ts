@@ -8,100 +8,30 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { isFault, parseAddress, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES, type Fault } from './addresses.ts'
-import { formatOctets, parseOctets } from './quantities.ts'
+import { parseEndpoint, parsePrefix, parseUpstream, PRIVATE_PREFIXES } from './addresses.ts'
+import { SafetyConfig, UpdatesConfig } from './schema-lists.ts'
+import {
+  NAME_CHARS_MAX,
+  PREFIXES_MAX,
+  categoryName,
+  ipText,
+  octets,
+  parsedText,
+  whole,
+} from './schema-values.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
 /** The categories whose curated lists ship with the product, in the order of the image. */
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
-/** Words that metrics and commands use for something else than a category. */
-const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
-  'all',
-  'essential',
-  'exception',
-  'local',
-  'none',
-  'operator',
-  'other',
-  'special',
-])
-const NAME_CHARS_MAX = 63
 /** Worker threads: more than any machine this runs on has cores to give. */
 export const WORKERS_MAX = 64
 /** Listen addresses and upstreams: each costs sockets in every worker. */
 const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
-const PREFIXES_MAX = 10_000
-
-type Parse = (text: string) => object | string
-
-/** A text that `parse` must accept; its fault becomes the problem's message. */
-function parsedText(parse: Parse) {
-  return z.string().superRefine((text, context) => {
-    const parsed = parse(text)
-    if (isFault(parsed)) report(context, parsed)
-  })
-}
-
-function report(context: z.RefinementCtx, { fault, suggestion }: Fault): void {
-  context.addIssue({ code: 'custom', message: fault, params: { suggestion } })
-}
-
-/** An amount of octets between two limits; the default is written with its unit. */
-function octets(min: number, max: number, defaultText: string) {
-  const accepted = z.union([z.int().min(0), z.string()], { error: 'is not an amount of octets' })
-  return accepted
-    .transform((value, context) => {
-      const parsed = parseOctets(value)
-      if (typeof parsed !== 'number') {
-        report(context, parsed)
-        return z.NEVER
-      }
-      if (parsed < min || parsed > max) {
-        const range = `${formatOctets(min)} to ${formatOctets(max)}`
-        report(context, { fault: `${formatOctets(parsed)} is out of range: ${range}` })
-        return z.NEVER
-      }
-      return parsed
-    })
-    .prefault(defaultText)
-    .meta({ 'x-unit': 'octets', 'x-min': formatOctets(min), 'x-max': formatOctets(max) })
-}
-
-function whole(min: number, max: number, defaultValue: number) {
-  return z.int().min(min).max(max).default(defaultValue)
-}
-
-const CATEGORY_NAME = /^[a-z][a-z0-9-]*$/
-const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
-
-const categoryName = z
-  .string()
-  .max(NAME_CHARS_MAX)
-  .superRefine((name, context) => {
-    if (!CATEGORY_NAME.test(name)) {
-      const fault = `category "${name}" is not a lower-case letter, then letters, digits, hyphens`
-      const repaired = name.toLowerCase().replaceAll(/[^a-z0-9-]+/g, '-')
-      const usable = CATEGORY_NAME.test(repaired) && { suggestion: `write ${repaired}` }
-      report(context, { fault, ...usable })
-    } else if (RESERVED_CATEGORIES.has(name)) {
-      report(context, { fault: `category "${name}" is a reserved word` })
-    }
-  })
-  .meta({ pattern: CATEGORY_NAME.source })
-
-function ipText(family: 4 | 6) {
-  return parsedText((text) => {
-    const address = parseAddress(text)
-    if (typeof address !== 'string') return address
-    const isFamily = address.includes(':') === (family === 6) && !address.includes('%')
-    return isFamily ? address : { fault: `"${text}" is not an IPv${family} address` }
-  })
-}
-
+/** What a list may be called. */
+export const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
 export const CategoryConfig = z.strictObject({
   blocked: z.boolean().default(true).meta({
     description: 'False: rules of the category are loaded and counted, but block nothing.',
@@ -315,6 +245,11 @@ export const ConfigSchema = z.strictObject({
     }),
   image: z.string().min(1).optional().meta({
     description: 'A compiled blocklist made by `niveau3 lists compile`, instead of `lists`.',
+  }),
+  updates: UpdatesConfig.prefault({}).meta({ description: 'Fetching the subscribed lists.' }),
+  safety: SafetyConfig.prefault({}).meta({
+    description:
+      'What an update may change at most; past a limit the last good version of the list stays.',
   }),
   essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
   categories: z
