@@ -5,7 +5,6 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
-import type { BoundEndpoint } from '../dataplane/messages.ts'
 import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
@@ -13,6 +12,7 @@ import { Metrics } from './admin/metrics.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -63,6 +63,20 @@ export class Niveau3Server {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
+      addressesChanged: ({ appeared, vanished }) => {
+        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        options.log.info(
+          { event: 'addresses_changed', ...facts },
+          'listening where the wildcard says',
+        )
+      },
+      addressFailed: (endpoint, reason) => {
+        const facts = { listen: textOf(endpoint), reason }
+        options.log.warn(
+          { event: 'address_failed', ...facts },
+          `cannot listen there yet: ${reason}`,
+        )
+      },
       gaveUp: options.onFatal,
     })
     this.#admin = new AdminServer({
@@ -71,7 +85,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly BoundEndpoint[] {
+  get endpoints(): readonly Endpoint[] {
     return this.#supervisor.endpoints
   }
 
@@ -109,7 +123,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(({ udp }) => textOf(udp)),
+        listen: this.endpoints.map(textOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -167,7 +181,7 @@ export class Niveau3Server {
   async #reloadOnce(): Promise<void> {
     const log = this.#options.log
     try {
-      const config = this.#options.reloadConfig()
+      const config = await addCookieSecrets(this.#options.reloadConfig())
       const filter = await loadFilter(config.control)
       if (this.#stopping) return
       const policy = policyOf(filter, config.dataplane.categories)
@@ -258,7 +272,7 @@ export async function startServer(
 ): Promise<Niveau3Server> {
   const filter = await loadFilter(config.control)
   logReports(options.log, filter)
-  const server = new Niveau3Server(config, filter, options)
+  const server = new Niveau3Server(await addCookieSecrets(config), filter, options)
   await server.start()
   return server
 }

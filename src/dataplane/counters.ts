@@ -59,6 +59,8 @@ export const DROP_SOURCE_PORT = 3
 export const DROP_GONE = 4
 /** The worker stopped with the question still open. */
 export const DROP_STOPPED = 5
+/** It claims to come from an address and port that we listen on. */
+export const DROP_LOOP = 6
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -66,6 +68,7 @@ export const DROP_REASONS = [
   'source_port',
   'client_gone',
   'stopped',
+  'loop',
 ] as const
 
 export const DECISION_BLOCK = 0
@@ -85,7 +88,19 @@ export const FAILURE_MISMATCH = 2
 export const FAILURE_FORMAT = 3
 /** SERVFAIL, REFUSED, NOTIMP or FORMERR from the upstream. */
 export const FAILURE_RCODE = 4
-export const FAILURE_REASONS = ['timeout', 'network', 'mismatch', 'format', 'rcode'] as const
+/** The handshake failed: certificate, name or protocol (RFC 8310 5, strict). */
+export const FAILURE_TLS = 5
+/** DNS over HTTPS: another status than 200, or no DNS message in the body (RFC 8484 4.2.1). */
+export const FAILURE_HTTP = 6
+export const FAILURE_REASONS = [
+  'timeout',
+  'network',
+  'mismatch',
+  'format',
+  'rcode',
+  'tls',
+  'http',
+] as const
 /** Upstreams with counters of their own; configuration allows no more. */
 export const UPSTREAMS_MAX = 16
 
@@ -118,7 +133,12 @@ export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
 export const TCP_CLOSED_IDLE = TCP_REJECTED + 1
 export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
-export const UPSTREAM_QUERIES = UDP_SEND_ERRORS + 1
+/**
+ * Two slots, by family: datagrams that a batch has read. What a worker had read and not yet counted
+ * as received is lost with it when it dies, and counted then.
+ */
+export const UDP_READ = UDP_SEND_ERRORS + 1
+export const UPSTREAM_QUERIES = UDP_READ + FAMILIES.length
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length

@@ -29,13 +29,14 @@ export interface WorkerStart {
 export interface Descriptors {
   readonly pairs: readonly DescriptorPair[]
   /**
-   * Two numbers a pair, UDP and TCP, in shared memory: 1 from just before the worker takes the
-   * descriptor over. What a worker leaves at 0 when it dies is the supervisor's to close.
+   * Two numbers a pair, UDP and TCP, in shared memory: 1 from just before the worker hands the
+   * descriptor to Node, which closes it when the thread ends. What a worker leaves at 0 when it
+   * dies is the supervisor's to close.
    */
   readonly adopted: Int32Array
 }
 
-/** Two sockets of one listen address; the worker that is given them takes them over. */
+/** Two sockets of one listen address; the supervisor keeps descriptors of its own of both. */
 export interface DescriptorPair {
   readonly udp: number
   readonly tcp: number
@@ -46,6 +47,14 @@ export type ToWorker =
       readonly kind: 'reload'
       readonly settings: DataplaneSettings
       readonly policy: PolicyMessage
+    }
+  | {
+      /** Addresses have come or gone; those that have gone are closed first. */
+      readonly kind: 'listen'
+      readonly close: readonly Endpoint[]
+      readonly open: readonly Endpoint[]
+      /** Of `open`, in its order. */
+      readonly descriptors: Descriptors | undefined
     }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
@@ -60,5 +69,6 @@ export interface BoundEndpoint {
 export type FromWorker =
   | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
   | { readonly kind: 'reloaded' }
+  | { readonly kind: 'listening' }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }

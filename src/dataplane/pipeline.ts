@@ -17,6 +17,7 @@ import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.
 import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
 import { HotTable } from './cache/hot-table.ts'
 import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
+import type { Client } from './client.ts'
 import {
   CACHE_HIT,
   CACHE_LOOKUPS,
@@ -39,6 +40,7 @@ import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { Replies } from './replies.ts'
+import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
 import type { DataplaneSettings } from './settings.ts'
 import {
@@ -46,9 +48,9 @@ import {
   forwardsAlike,
   type ForwardEvents,
   type Forwarder,
-  type SystemSockets,
 } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
+import type { SystemSockets } from './upstream/upstream.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
@@ -69,6 +71,7 @@ export class Pipeline implements ForwardEvents {
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
   #forwarder: Forwarder
@@ -86,6 +89,7 @@ export class Pipeline implements ForwardEvents {
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#replies = new Replies(settings, policy, counters, this.#reply)
+    this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
     this.#forwarder = createForwarder(settings, counters, this, system)
   }
@@ -109,8 +113,7 @@ export class Pipeline implements ForwardEvents {
     message: Uint8Array,
     octets: number,
     out: Uint8Array,
-    proto: number,
-    family: number,
+    client: Client,
     sink: ReplySink,
     receivedMs: number,
   ): number {
@@ -118,11 +121,12 @@ export class Pipeline implements ForwardEvents {
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
-    count(this.#counters, querySlot(proto, family, hasType ? query.type : 0))
+    count(this.#counters, querySlot(client.proto, client.family, hasType ? query.type : 0))
     query.replyOctetsMax =
-      proto === PROTO_UDP
+      client.proto === PROTO_UDP
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
+    if (query.askedOptions !== 0) this.#options.set(query, client)
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
@@ -179,6 +183,7 @@ export class Pipeline implements ForwardEvents {
     this.#policy = policy
     this.#replies.settings = settings
     this.#replies.policy = policy
+    this.#options.reload(settings)
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
@@ -196,25 +201,29 @@ export class Pipeline implements ForwardEvents {
     this.#forwarder.close()
   }
 
-  /** An upstream's reply: checked, judged by policy, kept, and given to all who wait. */
-  answered(pending: Pending, message: Uint8Array, octets: number): boolean {
+  /** An upstream's reply is walked once: false when any octet is out of place. */
+  readable(pending: Pending, message: Uint8Array, octets: number): boolean {
     const facts = this.#facts
     if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
     // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
-    if (facts.rcode > 0xf || facts.truncated) return false
+    return facts.rcode <= 0xf && !facts.truncated
+  }
+
+  /** The reply that was just found readable: judged, kept, and given to all who wait. */
+  answered(pending: Pending, message: Uint8Array, nowMs: number): void {
+    const facts = this.#facts
     const limits = this.#settings.cache
     const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, pending, performance.now())
+    const entry = new CacheEntry(message, facts, pending, nowMs)
     this.#judge(entry)
     if (facts.ttlSeconds > 0) this.#cache.set(pending.key, entry)
-    this.#settle(pending, entry)
-    return true
+    this.#settle(pending, entry, nowMs)
   }
 
   /** No upstream answered: SERVFAIL says so to all who wait (RFC 8914 4.23). */
   unanswered(pending: Pending): void {
-    this.#settle(pending, null)
+    this.#settle(pending, null, performance.now())
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -246,14 +255,13 @@ export class Pipeline implements ForwardEvents {
     if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
-      this.#forwarder.ask(pending)
+      this.#forwarder.ask(pending, receivedMs)
     }
     return PENDING
   }
 
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */
-  #settle(pending: Pending, entry: CacheEntry | null): void {
-    const nowMs = performance.now()
+  #settle(pending: Pending, entry: CacheEntry | null, nowMs: number): void {
     const policyChanged = pending.stamp !== this.#policy.stamp
     let waiter = this.#waiting.take(pending)
     while (waiter !== null) {

@@ -4,6 +4,7 @@
  */
 import { FOLD, LABELS_MAX, NAME_OCTETS_MAX } from '../wire/name.ts'
 import { ParsedQuery, QUESTION_END_MAX } from '../wire/query.ts'
+import { SITE_DEFAULT, type Client } from './client.ts'
 
 /** Octets behind the folded name in the cache key: type, and DO and CD as one octet. */
 const KEY_TAIL_OCTETS = 3
@@ -82,7 +83,7 @@ export class AskedName {
  * connection.
  */
 export interface ReplySink {
-  /** Keeps in `waiter` where the query that is being handled came from. */
+  /** Keeps in `waiter` where the query that is being handled came from, its client included. */
   hold(waiter: Waiter): void
   /**
    * Sends the first `octets` of `reply`, a buffer that is reused after the call; false when the
@@ -104,7 +105,16 @@ export class Waiter {
   /** The client of a batched listener: its socket address as the system writes it. */
   readonly peer = new Uint8Array(SOCKET_ADDRESS_OCTETS_MAX)
   peerOctets = 0
+  /** Site and key of the client, as its `Client` had them. */
+  site = SITE_DEFAULT
+  clientKey = 0
   receivedMs = 0
   /** The next waiter for the same question. */
   next: Waiter | null = null
+
+  /** Keeps of the client what is needed when its answer comes. */
+  takeClient(client: Client): void {
+    this.site = client.site
+    this.clientKey = client.key
+  }
 }

@@ -4,15 +4,15 @@
  */
 import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL } from '../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../wire/header.ts'
-import { PARSE_RESPONSE, PARSE_SHORT, rcodeOfParse, type ParsedQuery } from '../wire/query.ts'
 import {
-  NO_EXTENDED_ERROR,
-  writeHinfo,
-  writeRcode,
-  writeStored,
-  type ExtendedError,
-  type StoredAnswer,
-} from '../wire/reply.ts'
+  PARSE_COOKIE_ONLY,
+  PARSE_RESPONSE,
+  PARSE_SHORT,
+  rcodeOfParse,
+  type ParsedQuery,
+} from '../wire/query.ts'
+import { REPLY_COOKIE, NO_EXTENDED_ERROR, type ExtendedError } from '../wire/opt.ts'
+import { writeHinfo, writeRcode, writeStored, type StoredAnswer } from '../wire/reply.ts'
 import {
   DECISIONS_PASSED,
   DECISION_BLOCK,
@@ -69,6 +69,9 @@ export class Replies {
     if (parsed === PARSE_SHORT || parsed === PARSE_RESPONSE) {
       count(this.#counters, DROPPED + (parsed === PARSE_SHORT ? DROP_SHORT : DROP_RESPONSE))
       return DROPPED_QUERY
+    }
+    if (parsed === PARSE_COOKIE_ONLY && (query.replyOptions & REPLY_COOKIE) !== 0) {
+      return this.#rcode(query, RCODE_NOERROR, OUTCOME_LOCAL, NO_EXTENDED_ERROR)
     }
     const rcode = rcodeOfParse(parsed)
     const outcome = rcode === RCODE_REFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR

@@ -29,8 +29,15 @@ export interface Endpoint {
 }
 
 export interface UpstreamSettings extends Endpoint {
-  /** `udp` asks over UDP first and over TCP on truncation; `tcp` asks over TCP only. */
-  readonly protocol: 'udp' | 'tcp'
+  /**
+   * `udp` asks over UDP first and over TCP on truncation; `tcp`, `tls` (RFC 7858) and `https` (RFC
+   * 8484) ask that way only: nothing falls back to clear text.
+   */
+  readonly protocol: 'udp' | 'tcp' | 'tls' | 'https'
+  /** The name that the certificate must be for; empty for `udp` and `tcp`. */
+  readonly serverName: string
+  /** Path and query of a DNS-over-HTTPS resource; empty for the others. */
+  readonly path: string
   /** As the operator wrote it, for metrics and messages. */
   readonly label: string
 }
@@ -70,15 +77,35 @@ export interface CacheSettings {
   readonly negativeTtlSecondsMax: number
 }
 
+/** How server cookies are made (RFC 7873, RFC 9018). */
+export interface CookieSettings {
+  /** Secrets of 16 octets: the first makes cookies, all are believed. Empty: made of `seed`. */
+  readonly secrets: readonly Uint8Array[]
+  /** 16 octets, of which a secret is made for each day. */
+  readonly seed: Uint8Array
+}
+
+/** Clients who have a policy of their own. */
+export interface SiteSettings {
+  readonly name: string
+  /** CIDR prefixes in canonical text; of several the longest decides. */
+  readonly from: readonly string[]
+}
+
 export interface DataplaneSettings {
   readonly listen: readonly Endpoint[]
-  /** CIDR prefixes in canonical text; clients outside get no answer. */
+  /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
+  readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
+  /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
+  readonly upstreamAuthorities: string | undefined
   readonly categories: readonly CategorySettings[]
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */
   readonly udpOctetsMax: number
+  /** Undefined: a client's cookie is read, and gets no answer. */
+  readonly cookies: CookieSettings | undefined
   readonly limits: LimitSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings

@@ -13,6 +13,8 @@ export interface Libc {
   listen(fd: number, backlog: number): number
   getsockname(fd: number, address: Uint8Array, octets: Uint8Array): number
   close(fd: number): number
+  /** A second descriptor of the same socket, not inherited by other programs. */
+  duplicate(fd: number): number
   /** `vector` is an array of `mmsghdr`; a null timeout. */
   recvmmsg(fd: number, vector: Uint8Array, count: number, flags: number, timeout: null): number
   sendmmsg(fd: number, vector: Uint8Array, count: number, flags: number): number
@@ -33,6 +35,7 @@ export async function openLibc(): Promise<Libc | NoLibc> {
     const { default: koffi } = await import('koffi')
     // The program itself: libc's symbols are there under glibc and musl alike.
     const library = koffi.load(null)
+    const fcntl = library.func('int fcntl(int, int, ...)')
     return {
       socket: library.func('int socket(int, int, int)'),
       setsockopt: library.func('int setsockopt(int, int, int, const void *, unsigned int)'),
@@ -41,6 +44,7 @@ export async function openLibc(): Promise<Libc | NoLibc> {
       listen: library.func('int listen(int, int)'),
       getsockname: library.func('int getsockname(int, void *, void *)'),
       close: library.func('int close(int)'),
+      duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0),
       recvmmsg: library.func('int recvmmsg(int, void *, unsigned int, int, void *)'),
       sendmmsg: library.func('int sendmmsg(int, void *, unsigned int, int)'),
       errno: () => koffi.errno(),
@@ -70,6 +74,7 @@ export const SO_REUSEPORT = 15
 export const SO_RCVBUFFORCE = 33
 export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26
+const F_DUPFD_CLOEXEC = 1030
 export const MSG_DONTWAIT = 0x40
 export const MSG_TRUNC = 0x20
 export const EINTR = 4

@@ -99,6 +99,11 @@ export function boundPort(libc: Libc, fd: number): number {
   return libc.getsockname(fd, address, octets) === 0 ? portOf(address, 0) : 0
 }
 
+/** Returns another descriptor of the same socket, or -1 when the process has no more of them. */
+export function duplicateDescriptor(libc: Libc, fd: number): number {
+  return libc.duplicate(fd)
+}
+
 /** Gives a descriptor back that Node has not taken over. */
 export function closeDescriptor(libc: Libc, fd: number): void {
   libc.close(fd)

@@ -38,6 +38,10 @@ export const TYPE_ANY = 255
 export const CLASS_IN = 1
 export const CLASS_ANY = 255
 
+/** EDNS options (registry "DNS EDNS0 Option Codes"). */
+export const OPTION_COOKIE = 10
+export const OPTION_KEEPALIVE = 11
+export const OPTION_PADDING = 12
 export const OPTION_EDE = 15
 
 /** Extended DNS Errors (RFC 8914 4). */

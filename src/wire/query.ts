@@ -6,6 +6,9 @@ import {
   CLASS_ANY,
   CLASS_IN,
   OPCODE_QUERY,
+  OPTION_COOKIE,
+  OPTION_KEEPALIVE,
+  OPTION_PADDING,
   RCODE_BADVERS,
   RCODE_FORMERR,
   RCODE_NOTAUTH,
@@ -44,6 +47,8 @@ export const PARSE_NOTIMP = 4
 export const PARSE_BADVERS = 5
 /** Not class IN, a zone transfer or another meta type. */
 export const PARSE_REFUSED = 6
+/** No question, but a cookie: asks for a server cookie alone (RFC 7873 5.4). */
+export const PARSE_COOKIE_ONLY = 8
 /** Signed with a key that we do not have (RFC 8945 5.2.1). */
 export const PARSE_NOTAUTH = 7
 
@@ -56,12 +61,18 @@ const RECORD_FIXED_OCTETS = 10
 /** Type and class behind the name. */
 export const QUESTION_FIXED_OCTETS = 4
 const OPTION_FIXED_OCTETS = 4
-const OPTION_COOKIE = 10
-const COOKIE_CLIENT_OCTETS = 8
+/** A client cookie, which comes first in the option (RFC 7873 4). */
+export const COOKIE_CLIENT_OCTETS = 8
 const COOKIE_OCTETS_MIN = 16
 const COOKIE_OCTETS_MAX = 40
 /** Flag bit DO in OPT's extended TTL (RFC 6891 6.1.4). */
 const FLAG_DO = 0x8000
+/** Bit of `askedOptions`: how long may the connection idle (RFC 7828 3.2.1)? */
+export const ASKED_KEEPALIVE = 1
+/** Bit of `askedOptions`: a cookie came (RFC 7873 4). */
+export const ASKED_COOKIE = 2
+/** Bit of `askedOptions`: the query is padded, the reply shall be as well (RFC 7830 4). */
+export const ASKED_PADDING = 4
 /** The smallest payload that a client is taken to accept (RFC 6891 6.2.3). */
 export const UDP_OCTETS_MIN = 512
 
@@ -92,6 +103,17 @@ export class ParsedQuery {
   dnssecOk = false
   /** Octets of UDP payload that the client accepts: 512 without EDNS. */
   udpOctets = UDP_OCTETS_MIN
+  /** Options of its OPT that a reply may answer: bits `ASKED_*`. */
+  askedOptions = 0
+  /** Options that the reply's OPT will carry: bits `REPLY_*` of opt.ts, set by the pipeline. */
+  replyOptions = 0
+  /** For `REPLY_KEEPALIVE`: tenths of a second. */
+  keepaliveTenths = 0
+  /** The cookie that came; for `REPLY_COOKIE` the one that goes. */
+  readonly cookie = new Uint8Array(COOKIE_OCTETS_MAX)
+  cookieOctets = 0
+  /** The cookie is one of ours: its client reads what is sent to its address (RFC 7873 5.2.5). */
+  isCookieProof = false
 
   constructor(message: Uint8Array) {
     this.message = message
@@ -113,6 +135,11 @@ export function copyQuery(from: ParsedQuery, into: ParsedQuery): void {
   into.dnssecOk = from.dnssecOk
   into.udpOctets = from.udpOctets
   into.replyOctetsMax = from.replyOctetsMax
+  into.replyOptions = from.replyOptions
+  if (from.replyOptions !== 0) {
+    into.keepaliveTenths = from.keepaliveTenths
+    into.cookie.set(from.cookie)
+  }
   const source = from.message
   const target = into.message
   for (let at = HEADER_OCTETS; at < from.questionEnd; at++) target[at] = source[at]!
@@ -125,6 +152,9 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   query.hasEdns = false
   query.dnssecOk = false
   query.udpOctets = UDP_OCTETS_MIN
+  query.askedOptions = 0
+  query.replyOptions = 0
+  query.isCookieProof = false
   if (octets < HEADER_OCTETS) return PARSE_SHORT
   const flags = readU16(message, OFFSET_FLAGS)
   if ((flags & FLAG_QR) !== 0) return PARSE_RESPONSE
@@ -132,7 +162,9 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   query.opcode = (flags & MASK_OPCODE) >>> SHIFT_OPCODE
   query.rdAndCd = flags & (FLAG_RD | FLAG_CD)
   if (query.opcode !== OPCODE_QUERY) return PARSE_NOTIMP
-  if (readU16(message, OFFSET_QDCOUNT) !== 1) return PARSE_FORMERR
+  const questions = readU16(message, OFFSET_QDCOUNT)
+  if (questions === 0) return parseCookieOnly(message, octets, query)
+  if (questions !== 1) return PARSE_FORMERR
   const nameEnd = skipPlainName(message, HEADER_OCTETS, octets)
   if (nameEnd === MALFORMED || nameEnd + QUESTION_FIXED_OCTETS > octets) return PARSE_FORMERR
   query.type = readU16(message, nameEnd)
@@ -141,7 +173,7 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   if (readU16(message, OFFSET_ANCOUNT) !== 0 || readU16(message, OFFSET_NSCOUNT) !== 0) {
     return refusedOrFormerr(query)
   }
-  const additional = parseAdditional(message, octets, query)
+  const additional = parseAdditional(message, octets, query.questionEnd, query)
   if (additional !== PARSE_OK) return additional
   return isAnswerable(query.type, query.class) ? PARSE_OK : PARSE_REFUSED
 }
@@ -156,10 +188,25 @@ function isAnswerable(type: number, questionClass: number): boolean {
   return type < TYPE_META_FIRST || type >= TYPE_ANY
 }
 
-function parseAdditional(message: Uint8Array, octets: number, query: ParsedQuery): number {
+/** A message without a question is FORMERR (RFC 9619 4), but for a cookie's sake. */
+function parseCookieOnly(message: Uint8Array, octets: number, query: ParsedQuery): number {
+  if (readU16(message, OFFSET_ANCOUNT) !== 0 || readU16(message, OFFSET_NSCOUNT) !== 0) {
+    return PARSE_FORMERR
+  }
+  const parsed = parseAdditional(message, octets, HEADER_OCTETS, query)
+  if (parsed !== PARSE_OK) return parsed === PARSE_BADVERS ? parsed : PARSE_FORMERR
+  return (query.askedOptions & ASKED_COOKIE) === 0 ? PARSE_FORMERR : PARSE_COOKIE_ONLY
+}
+
+function parseAdditional(
+  message: Uint8Array,
+  octets: number,
+  start: number,
+  query: ParsedQuery,
+): number {
   const count = readU16(message, OFFSET_ARCOUNT)
   if (count > ADDITIONAL_MAX) return PARSE_FORMERR
-  let at = query.questionEnd
+  let at = start
   let result = PARSE_OK
   for (let index = 0; index < count; index++) {
     const fixed = skipName(message, at, octets)
@@ -190,9 +237,17 @@ function parseOpt(message: Uint8Array, fixed: number, end: number, query: Parsed
     if (options === OPTIONS_MAX || at + OPTION_FIXED_OCTETS > end) return PARSE_FORMERR
     const option = readU16(message, at)
     const optionOctets = readU16(message, at + 2)
-    at += OPTION_FIXED_OCTETS + optionOctets
+    const data = at + OPTION_FIXED_OCTETS
+    at = data + optionOctets
     if (at > end) return PARSE_FORMERR
-    if (option === OPTION_COOKIE && !isCookieLength(optionOctets)) return PARSE_FORMERR
+    if (option === OPTION_COOKIE) {
+      if (!isCookieLength(optionOctets)) return PARSE_FORMERR
+      takeCookie(message, data, optionOctets, query)
+    } else if (option === OPTION_KEEPALIVE) {
+      query.askedOptions |= ASKED_KEEPALIVE
+    } else if (option === OPTION_PADDING) {
+      query.askedOptions |= ASKED_PADDING
+    }
   }
   query.hasEdns = true
   query.udpOctets = Math.max(UDP_OCTETS_MIN, readU16(message, fixed + 2))
@@ -207,6 +262,14 @@ function isCookieLength(octets: number): boolean {
   )
 }
 
+/** Keeps the first cookie of a query; the buffer of the message may become the reply's. */
+function takeCookie(message: Uint8Array, at: number, octets: number, query: ParsedQuery): void {
+  if ((query.askedOptions & ASKED_COOKIE) !== 0) return
+  query.askedOptions |= ASKED_COOKIE
+  query.cookieOctets = octets
+  for (let i = 0; i < octets; i++) query.cookie[i] = message[at + i]!
+}
+
 /** Returns the rcode that answers a query which `parseQuery` did not take. */
 export function rcodeOfParse(parsed: number): number {
   switch (parsed) {
@@ -217,6 +280,7 @@ export function rcodeOfParse(parsed: number): number {
     case PARSE_NOTAUTH:
       return RCODE_NOTAUTH
     case PARSE_FORMERR:
+    case PARSE_COOKIE_ONLY:
       return RCODE_FORMERR
     default:
       return RCODE_REFUSED

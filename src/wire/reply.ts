@@ -3,16 +3,7 @@
  * caller gives its buffer as `out`. Every function takes the reused output buffer and returns how
  * many of its octets the reply takes.
  */
-import {
-  CLASS_IN,
-  EDE_NONE,
-  OPTION_EDE,
-  TYPE_A,
-  TYPE_AAAA,
-  TYPE_HINFO,
-  TYPE_OPT,
-  TYPE_SOA,
-} from './codes.ts'
+import { CLASS_IN, TYPE_A, TYPE_AAAA, TYPE_HINFO, TYPE_SOA } from './codes.ts'
 import {
   FLAG_QR,
   FLAG_RA,
@@ -32,15 +23,12 @@ import {
   writeU32,
 } from './header.ts'
 import { MALFORMED, skipName } from './name.ts'
+import { NO_EXTENDED_ERROR, appendOpt, optOctets, type ExtendedError } from './opt.ts'
 import type { ParsedQuery } from './query.ts'
 
 /** Owner, type, class, TTL and RDLENGTH of a record whose owner is a pointer. */
 const POINTER_RECORD_OCTETS = 12
 const POINTER = 0xc000
-/** OPT with no options: root owner, type, size, extended TTL, RDLENGTH (RFC 6891 6.1.2). */
-const OPT_OCTETS = 11
-const EDE_FIXED_OCTETS = 6
-const FLAG_DO = 0x8000
 const RECORD_FIXED_OCTETS = 10
 
 /** SOA fields behind MNAME and RNAME: serial, refresh, retry, expire; MINIMUM follows. */
@@ -54,19 +42,6 @@ const SOA_RNAME = Uint8Array.from([
 ])
 /** HINFO for ANY questions: CPU "RFC8482", OS empty (RFC 8482 4.2). */
 const HINFO_RDATA = Uint8Array.from([7, 0x52, 0x46, 0x43, 0x38, 0x34, 0x38, 0x32, 0])
-/** No text behind an extended error. */
-export const NO_TEXT = new Uint8Array(0)
-
-/** The extended error of the reply being written, so that calls stay short; one per worker. */
-export interface ExtendedError {
-  /** INFO-CODE (RFC 8914 4), or `EDE_NONE`. */
-  code: number
-  text: Uint8Array
-}
-
-/** Says that a reply carries no extended error. */
-export const NO_EXTENDED_ERROR: ExtendedError = { code: EDE_NONE, text: NO_TEXT }
-
 /** Writes header and question; counts of the other sections are 0. Returns the question's end. */
 function writeHead(out: Uint8Array, query: ParsedQuery, rcode: number, flags: number): number {
   writeU16(out, OFFSET_ID, query.id)
@@ -88,45 +63,6 @@ function copyQuestion(out: Uint8Array, query: ParsedQuery): number {
   if (source === out) return end
   for (let at = HEADER_OCTETS; at < end; at++) out[at] = source[at]!
   return end
-}
-
-/** Octets that OPT will take in the reply to `query`. */
-function optOctets(query: ParsedQuery, error: ExtendedError): number {
-  if (!query.hasEdns) return 0
-  return error.code === EDE_NONE ? OPT_OCTETS : OPT_OCTETS + EDE_FIXED_OCTETS + error.text.length
-}
-
-/**
- * Appends our own OPT when the client sent one (RFC 6891 6.1.1) and counts it; returns the new end.
- * Version 0, no option of the client's is echoed, DO is (RFC 3225 3).
- */
-function appendOpt(
-  out: Uint8Array,
-  end: number,
-  query: ParsedQuery,
-  rcode: number,
-  error: ExtendedError,
-  udpOctetsMax: number,
-): number {
-  if (!query.hasEdns) return end
-  out[end] = 0
-  writeU16(out, end + 1, TYPE_OPT)
-  writeU16(out, end + 3, udpOctetsMax)
-  out[end + 5] = rcode >>> 4
-  out[end + 6] = 0
-  writeU16(out, end + 7, query.dnssecOk ? FLAG_DO : 0)
-  writeU16(out, OFFSET_ARCOUNT, readU16(out, OFFSET_ARCOUNT) + 1)
-  if (error.code === EDE_NONE) {
-    writeU16(out, end + 9, 0)
-    return end + OPT_OCTETS
-  }
-  const textOctets = error.text.length
-  writeU16(out, end + 9, EDE_FIXED_OCTETS + textOctets)
-  writeU16(out, end + 11, OPTION_EDE)
-  writeU16(out, end + 13, 2 + textOctets)
-  writeU16(out, end + 15, error.code)
-  out.set(error.text, end + OPT_OCTETS + EDE_FIXED_OCTETS)
-  return end + OPT_OCTETS + EDE_FIXED_OCTETS + textOctets
 }
 
 /** Starts a record whose owner is a pointer to `ownerOffset`; returns where its RDATA begins. */

@@ -76,11 +76,11 @@ describe('serve', () => {
   })
 
   test('a wrong flag is told with the flag, and ends with 4', async () => {
-    const args = ['serve', '--listen', '0.0.0.0:53', '--workers', 'many', '--upstream', 'tls://x']
+    const args = ['serve', '--listen', '0.0.0.0:53', '--workers', 'many', '--upstream', 'quic://x']
     const { code, stderr } = await run(args, { startServer })
     expect(code).toBe(EXIT.invalid)
     expect(stderr).toMatch(/^error: --workers: workers: "many" is not a whole number$/m)
-    expect(stderr).toMatch(/^error: --upstream: .*"tls:\/\/" is not offered$/m)
+    expect(stderr).toMatch(/^error: --upstream: .*"quic:\/\/" is not offered$/m)
     expect(stderr).toMatch(/^error: --listen: .*allowFrom is not set/m)
     expect(stderr).toMatch(/^3 problems in the configuration$/m)
   })

@@ -86,12 +86,33 @@ describe('upstreams', () => {
     ['tcp://[2620:fe::fe]:5353', 'tcp', '2620:fe::fe', 5353],
     ['[2620:fe::fe]', 'udp', '2620:fe::fe', 53],
   ])('%s is asked over %s', (text, protocol, address, port) => {
-    expect(parseUpstream(text)).toEqual({ protocol, address, port, label: text })
+    const clear = { serverName: '', path: '' }
+    expect(parseUpstream(text)).toEqual({ protocol, address, port, ...clear, label: text })
   })
 
   test.each([
-    ['tls://dns.example@9.9.9.9', /udp:\/\/ADDR.*tcp:\/\/ADDR.*"tls:\/\/" is not offered/],
-    ['https://dns.example/dns-query#9.9.9.9', /"https:\/\/" is not offered/],
+    ['tls://dns.example@9.9.9.9', 'tls', '9.9.9.9', 853, 'dns.example', ''],
+    ['tls://DNS.example.@[2620:fe::fe]:8853', 'tls', '2620:fe::fe', 8853, 'dns.example', ''],
+    ['https://dns.example/dns-query#9.9.9.9', 'https', '9.9.9.9', 443, 'dns.example', '/dns-query'],
+    ['https://dns.example:444/a/b?c#[::1]', 'https', '::1', 444, 'dns.example', '/a/b?c'],
+    ['HTTPS://dns.example/q#2620:fe::fe', 'https', '2620:fe::fe', 443, 'dns.example', '/q'],
+  ])('%s is asked over %s, at its address', (text, protocol, address, port, serverName, path) => {
+    const expected = { protocol, address, port, serverName, path, label: text }
+    expect(parseUpstream(text)).toEqual(expected)
+  })
+
+  test.each([
+    ['quic://dns.example@9.9.9.9', /udp:\/\/ADDR.*tls:\/\/NAME@ADDR.*"quic:\/\/" is not offered/],
+    ['tls://9.9.9.9', /for which name its certificate must be/],
+    ['tls://9.9.9.9@9.9.9.9', /not a host name; certificates of resolvers are for names/],
+    ['tls://dns example@9.9.9.9', /not a host name/],
+    ['tls://dns.example@dns.example', /names are not looked up/],
+    ['https://dns.example/dns-query', /needs the server's address: names are not looked up/],
+    ['https://dns.example#9.9.9.9', /has no path/],
+    ['https://dns.example/dns query#9.9.9.9', /not that of a URL/],
+    ['https://user@dns.example/dns-query#9.9.9.9', /is not https:\/\/NAME/],
+    ['https://dns.example:99999/dns-query#9.9.9.9', /no port/],
+    ['https://dns.example/dns-query#0.0.0.0', /no server's address/],
     ['dns.quad9.net', /names are not looked up/],
     ['0.0.0.0', /no server's address/],
     ['9.9.9.9:0', /port 0/],

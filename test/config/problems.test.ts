@@ -68,7 +68,7 @@ describe('problems', () => {
       'workers: 0',
     ].join('\n')
     const environment = { NIVEAU3_CAHCE__OCTETS_MAX: '1' }
-    expect(problemsOf(text, { environment, flags: { upstream: ['tls://1.1.1.1'] } })).toEqual([
+    expect(problemsOf(text, { environment, flags: { upstream: ['quic://1.1.1.1'] } })).toEqual([
       'n.yaml:1:1: unknown key "listn" (did you mean "listen"?)',
       'n.yaml:3:14: cache.octetsMax: "64MB" is not an amount of octets (write 64MiB)',
       'n.yaml:4:3: unknown key "octetMax" in cache (did you mean "octetsMax"?)',
@@ -79,7 +79,7 @@ describe('problems', () => {
       'n.yaml:8:10: workers: 0 is out of range: it must be at least 1',
       'NIVEAU3_CAHCE__OCTETS_MAX: this variable sets no configuration key ' +
         '(did you mean NIVEAU3_CACHE__OCTETS_MAX?)',
-      expect.stringMatching(/^--upstream: upstreams\[0\]: "tls:.*not offered$/),
+      expect.stringMatching(/^--upstream: upstreams\[0\]: "quic:.*not offered$/),
     ])
   })
 
@@ -150,6 +150,8 @@ describe('problems', () => {
     ],
     ['IPv6 as ipv4', 'categories: {vpn: {response: address, ipv4: "::1"}}', /not an IPv4 address/],
     ['a missing image', 'image: img.n3', /image: file img.n3 does not exist/],
+    ['missing authorities', 'tls: {caFile: ca.pem}', /tls.caFile: file ca.pem does not exist/],
+    ['authorities that are none', 'tls: {caFile: image.n3}', /image.n3 holds no PEM certificate/],
     ['a folder as a list', 'lists: [{category: vpn, file: lists}]', /is a directory/],
     [
       'one name twice',

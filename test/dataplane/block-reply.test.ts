@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { startDataplane, type Rules } from '../support/dataplane.ts'
 import { askTcp, askUdp } from '../support/dns-client.ts'
 import type { BlockResponseSettings } from '../../src/dataplane/settings.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const rules: Rules = { adult: ['blocked.example', '=exact.example'] }
 const IPV4 = Uint8Array.from([192, 0, 2, 80])
@@ -114,6 +115,7 @@ describe.each([
 })
 
 test('an exact rule gets NODATA: NXDOMAIN would deny the names below', async () => {
+  conforms('nxdomain-subtree')
   const server = await startDataplane({ rules })
   expect(await askUdp(server, 'exact.example')).toMatchObject({ rcode: 'NOERROR', answers: [] })
   server.reload({ categories: { adult: { kind: 'refused' } } })

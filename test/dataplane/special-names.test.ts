@@ -8,6 +8,7 @@ import {
 } from '../../src/dataplane/policy/special-names.ts'
 import { AskedName } from '../../src/dataplane/query.ts'
 import { name, nameOfOctets } from '../support/octets.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const special = new SpecialNames()
 
@@ -58,6 +59,7 @@ const EMPTY = [
 
 describe('names that must not leave this machine', () => {
   test.each(DENIED)('%s and all below it does not exist', (zone) => {
+    conforms('special-names', 'onion')
     for (const asked of [zone, `www.${zone}`, `a.b.c.${zone}`, `WWW.${zone.toUpperCase()}`]) {
       const found = find(asked)
       expect(found).toMatchObject({ kind: SPECIAL_NXDOMAIN, rcode: 3 })

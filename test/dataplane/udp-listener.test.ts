@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import {
   DROPPED,
   DROP_ACL,
+  DROP_LOOP,
   DROP_SOURCE_PORT,
   FAMILY_IPV4,
   PROTO_UDP,
@@ -47,7 +48,7 @@ async function listen(transport: 'plain' | 'batched'): Promise<Heard> {
   const counters = createCounters()
   const handled: number[] = []
   const handler = handlerInto(handled)
-  const access = new ClientAccess(['127.0.0.0/8'])
+  const access = new ClientAccess({ allowFrom: ['127.0.0.0/8'], sites: [] })
   const socket = createSocket('udp4')
   if (transport === 'plain') {
     await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
@@ -59,6 +60,7 @@ async function listen(transport: 'plain' | 'batched'): Promise<Heard> {
     await new Promise<void>((resolve) => socket.bind({ fd }, resolve))
     open.push(new UdpBatchListener(socket, fd, libc, handler, access, counters, FAMILY_IPV4))
   }
+  access.addOwn(open.at(-1)!.endpoint)
   const receive = (address: string, port: number): void => {
     socket.emit('message', Buffer.alloc(12), { address, port, family: 'IPv4', size: 12 })
   }
@@ -81,6 +83,15 @@ describe.each(['plain', 'batched'] as const)('the %s UDP listener', (transport) 
     receive('203.0.113.1', 4000)
     expect(handled).toEqual([])
     expect(counters[DROPPED + DROP_ACL]).toBe(1)
+  })
+
+  test('drops, counts and never handles what claims to come from itself', async () => {
+    const { handled, counters, receive, socket } = await listen(transport)
+    receive('127.0.0.1', socket.address().port)
+    expect(handled).toEqual([])
+    expect(counters[DROPPED + DROP_LOOP]).toBe(1)
+    receive('127.0.0.2', socket.address().port)
+    expect(handled).toEqual([12])
   })
 
   test('counts an error of its socket and goes on', async () => {

@@ -16,9 +16,11 @@ import { askTcp, askUdp, openTcp, openUdp } from '../support/dns-client.ts'
 import { encodeQuery } from '../support/messages.ts'
 import { header, join, question } from '../support/octets.ts'
 import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 describe('a client outside allowFrom', () => {
   test('gets no answer over UDP, and is counted as a drop', async () => {
+    conforms('amplification')
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({ upstreams: [upstream], allowFrom: ['10.0.0.0/8'] })
     const client = await openUdp(server)
@@ -71,6 +73,7 @@ test('queries are counted by transport, family and type', async () => {
 })
 
 test('responses and messages without a header get no answer and nothing upstream', async () => {
+  conforms('loop-dos')
   const upstream = await startScriptedUpstream()
   const server = await startDataplane({ upstreams: [upstream] })
   const client = await openUdp(server)

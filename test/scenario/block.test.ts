@@ -5,6 +5,7 @@ import { askTcp, askUdp, exchangeUdp } from '../support/dns-client.ts'
 import type { Message, ResourceRecord } from '../support/messages.ts'
 import { join, name, u16 } from '../support/octets.ts'
 import { noData, reply, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const TRANSPORTS = [
   ['UDP', askUdp],
@@ -41,6 +42,7 @@ async function expectBalanced(server: Dataplane): Promise<void> {
 
 describe.each(TRANSPORTS)('over %s', (_transport, ask) => {
   test('every type of a blocked name is blocked, in every letter case', async () => {
+    conforms('filter-bypass', 'svcb')
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({
       rules: { adult: ['blocked.example'] },
@@ -72,6 +74,7 @@ describe.each(TRANSPORTS)('over %s', (_transport, ask) => {
   })
 
   test('names beside a blocked one pass', async () => {
+    conforms('over-blocking')
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({
       rules: { adult: ['blocked.example', '=only.example'] },
@@ -93,6 +96,7 @@ describe.each(TRANSPORTS)('over %s', (_transport, ask) => {
   })
 
   test('a label that holds a dot is no boundary', async () => {
+    conforms('any-octet', 'over-blocking', 'strings')
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({
       rules: { adult: ['blocked.example'] },
@@ -114,6 +118,7 @@ describe.each(TRANSPORTS)('over %s', (_transport, ask) => {
 })
 
 test('EDNS of a higher version gets BADVERS and no answer, blocked or not', async () => {
+  conforms('edns-version')
   const server = await startDataplane({ rules: { adult: ['blocked.example'] } })
   for (const asked of ['blocked.example', 'other.example']) {
     const answer = await askUdp(server, asked, 'A', { edns: { version: 1 } })
@@ -182,6 +187,7 @@ describe('an answer that leads to a blocked name is blocked', () => {
   ]
 
   test.each(chains)('by $what: the first time and from the cache', async ({ type, answers }) => {
+    conforms('filter-bypass', 'svcb')
     const upstream = await startScriptedUpstream((query) => reply(query, { answers }))
     const server = await startDataplane({
       rules: { adult: ['blocked.example'] },
@@ -295,6 +301,7 @@ describe('special names are answered here', () => {
 })
 
 test('ANY gets the small answer, unless the name is blocked (RFC 8482)', async () => {
+  conforms('any')
   const upstream = await startScriptedUpstream()
   const server = await startDataplane({
     rules: { adult: ['blocked.example'] },

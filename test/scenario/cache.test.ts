@@ -16,6 +16,7 @@ import {
   truncated,
   type ReceivedQuery,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 function withTtl(ttl: number) {
   return (query: ReceivedQuery): Buffer =>
@@ -24,6 +25,7 @@ function withTtl(ttl: number) {
 
 describe('an answer is kept', () => {
   test('for its TTL, which every client sees shrink', async () => {
+    conforms('ttl', 'ghost-domains')
     const upstream = await startScriptedUpstream(withTtl(100))
     const server = await startDataplane({ upstreams: [upstream] })
     const ttl = async (): Promise<number | undefined> =>
@@ -63,6 +65,7 @@ describe('an answer is kept', () => {
     { what: 'NXDOMAIN', script: (query: ReceivedQuery) => nameError(query, 60), keptSeconds: 60 },
     { what: 'NODATA', script: (query: ReceivedQuery) => noData(query, 45), keptSeconds: 45 },
   ])('when it is $what, as long as its SOA says (RFC 2308 5)', async ({ script, keptSeconds }) => {
+    conforms('negative')
     const upstream = await startScriptedUpstream(script)
     const server = await startDataplane({ upstreams: [upstream] })
     const first = await askUdp(server, 'nothing.example')
@@ -130,6 +133,7 @@ describe('an answer is not kept', () => {
   })
 
   test('for a name that it brought along: only the question counts', async () => {
+    conforms('bailiwick')
     const upstream = await startScriptedUpstream((query) =>
       reply(query, {
         answers: [
@@ -149,6 +153,7 @@ describe('an answer is not kept', () => {
 })
 
 test('the cache keeps within its octets, and hot names stay', async () => {
+  conforms('cache-thrash')
   const upstream = await startScriptedUpstream(withTtl(300))
   const octetsMax = 100_000
   const server = await startDataplane({ upstreams: [upstream], cache: { octetsMax } })

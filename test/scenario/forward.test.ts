@@ -11,6 +11,7 @@ import {
   silence,
   startScriptedUpstream,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const QUICK = { tryTimeoutMs: 80, totalTimeoutMs: 400, triesMax: 3 }
 
@@ -40,6 +41,7 @@ describe.each(['127.0.0.1', '::1'] as const)('on %s, a query that is not blocked
 
 describe('the question that goes upstream', () => {
   test('is built anew from name, type, DO and CD, and nothing else of the client', async () => {
+    conforms('smuggling', 'edns-hop', 'ecs', 'fragment-poisoning')
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({ upstreams: [upstream] })
     const options = [
@@ -65,6 +67,7 @@ describe('the question that goes upstream', () => {
   })
 
   test('has an id and a source port that nobody can guess', async () => {
+    conforms('unpredictable', 'weak-random')
     const upstream = await startScriptedUpstream()
     const server = await startDataplane({ upstreams: [upstream] })
     const amount = 400
@@ -93,6 +96,7 @@ describe('the question that goes upstream', () => {
 })
 
 test('500 clients of one name are one upstream query, each with its own id and case', async () => {
+  conforms('unpredictable', 'birthday', 'letter-case')
   const gate = new Gate()
   const upstream = await startScriptedUpstream(async (query) => {
     await gate.opened
@@ -149,6 +153,7 @@ test('DO and CD make questions of their own', async () => {
 
 describe('limits', () => {
   test('questions past the limit of open ones get SERVFAIL with EDE 23', async () => {
+    conforms('birthday', 'random-subdomains', 'ede')
     const upstream = await startScriptedUpstream(silence)
     const server = await startDataplane({
       upstreams: [upstream],
@@ -182,6 +187,7 @@ describe('limits', () => {
 
 describe('an answer is relayed as it is', () => {
   test('in the order of its records, from the upstream and from the cache', async () => {
+    conforms('record-order')
     const upstream = await startScriptedUpstream((query) =>
       reply(query, {
         answers: [
@@ -206,6 +212,7 @@ describe('an answer is relayed as it is', () => {
   })
 
   test('with the octets of types that nobody knows', async () => {
+    conforms('unknown-types', 'proxy')
     const rdata = Buffer.from([0xc0, 0x0c, 0xff, 0x00, 0xde, 0xad])
     const upstream = await startScriptedUpstream((query) =>
       reply(query, { answers: [{ name: query.name, type: 'TYPE666', ttl: 60, data: rdata }] }),

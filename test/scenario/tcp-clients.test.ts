@@ -18,6 +18,7 @@ import { askUdp, frame, openTcp } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import { answerAddresses, reply, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const BLOCKED = { rules: { adult: ['blocked.example'] } }
 
@@ -39,6 +40,7 @@ function endOf(server: Dataplane, octets: Uint8Array): Promise<'fin' | 'reset'> 
 
 describe('pipelined queries', () => {
   test('are answered as they are ready: a slow name holds back no other', async () => {
+    conforms('tcp-pipelining')
     const gate = new Gate()
     const upstream = await startScriptedUpstream(async (query) => {
       if (query.name === 'slow.example') await gate.opened
@@ -149,6 +151,7 @@ describe('pipelined queries', () => {
 
 describe('a connection is ended', () => {
   test('by FIN when it has been idle', async () => {
+    conforms('tcp-idle')
     const server = await startDataplane({ ...BLOCKED, limits: { tcpIdleMs: 100 } })
     expect(await endOf(server, frame(encodeQuery('blocked.example')))).toBe('fin')
     expect(server.count(TCP_CLOSED_IDLE)).toBe(1)
@@ -156,6 +159,7 @@ describe('a connection is ended', () => {
   })
 
   test('but not while an answer is awaited', async () => {
+    conforms('tcp-idle')
     const gate = new Gate()
     const upstream = await startScriptedUpstream(async (query) => {
       await gate.opened
@@ -194,6 +198,7 @@ describe('a connection is ended', () => {
   })
 
   test('when its octets come one by one, however steadily', async () => {
+    conforms('tcp-exhaustion')
     const server = await startDataplane({ limits: { tcpMessageMs: 150, tcpIdleMs: 60_000 } })
     const client = await openTcp(server)
     const ended = new Set<string>()
@@ -265,6 +270,7 @@ describe('the number of connections', () => {
   })
 
   test('of all is bounded: the one idle for longest gives way', async () => {
+    conforms('tcp-exhaustion')
     const gate = new Gate()
     const upstream = await startScriptedUpstream(async (query) => {
       await gate.opened
@@ -312,6 +318,7 @@ describe('the number of connections', () => {
 })
 
 test('a client that reads no answers is read no further, and loses none', async () => {
+  conforms('tcp-exhaustion')
   const answers = Array.from({ length: 200 }, (_, index) => ({
     name: 'large.example',
     type: 'A',

@@ -24,7 +24,9 @@ import {
   withoutResponseBit,
   wrongQuestion,
   type ReceivedQuery,
+  type Script,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const QUICK = { tryTimeoutMs: 80, totalTimeoutMs: 400, triesMax: 3 }
 
@@ -77,6 +79,7 @@ describe('a reply that answers another question', () => {
       },
     },
   ])('($what) is ignored, and the right one that follows wins', async ({ bad }) => {
+    conforms('reply-match', 'blind-spoofing', 'first-malformed')
     const upstream = await startScriptedUpstream((query) => [bad(query), bad(query), right(query)])
     const server = await startDataplane({ upstreams: [upstream] })
     for (const ask of [askUdp, askTcp]) {
@@ -99,6 +102,7 @@ describe('a reply that answers another question', () => {
   })
 
   test('is ignored when it comes from another port', async () => {
+    conforms('reply-match')
     const upstream = await startScriptedUpstream((query) => [
       { octets: wrong(query), as: 'spoofed' },
     ])
@@ -107,6 +111,7 @@ describe('a reply that answers another question', () => {
   })
 
   test('does not win by number: 200 wrong ids lose against one right reply', async () => {
+    conforms('blind-spoofing')
     const upstream = await startScriptedUpstream((query) => {
       const guesses = Array.from({ length: 200 }, (_, index) => {
         const guess = wrong(query)
@@ -145,6 +150,7 @@ describe('when an upstream fails, the next one is asked', () => {
   })
 
   test('at once when its port is closed', async () => {
+    conforms('dead-upstream')
     const closed = { address: '127.0.0.1', port: await freePort() }
     const server = await startDataplane({ upstreams: [closed, await startScriptedUpstream()] })
     const startMs = Date.now()
@@ -238,5 +244,69 @@ describe('when no upstream answers', () => {
     expect(client.unread).toBe(0)
     await client.close()
     await expectBalanced(server)
+  })
+})
+
+/** The first try hangs until the gate opens, the others get what `rest` says. */
+function firstHangs(gate: Gate, rest: Script): Script {
+  let asked = 0
+  return async (query) => {
+    if (asked++ > 0) return rest(query)
+    await gate.opened
+    return right(query)
+  }
+}
+
+describe('a reply later than its own try', () => {
+  test('still wins while the question is open', async () => {
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(firstHangs(gate, silence))
+    const forward = { tryTimeoutMs: 200, totalTimeoutMs: 5000, triesMax: 10 }
+    const server = await startDataplane({ upstreams: [upstream], forward })
+    const answer = askUdp(server, 'late.example')
+    await upstream.query(3)
+    gate.open()
+    expect(addressOf(await answer)).toBe('192.0.2.1')
+    expect(server.count(failureSlot(0, FAILURE_TIMEOUT))).toBe(2)
+    expect(server.count(failureSlot(0, FAILURE_MISMATCH))).toBe(0)
+    await expectBalanced(server)
+  })
+
+  test('counts as a mismatch once another try was answered', async () => {
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(firstHangs(gate, answerAddresses))
+    const server = await startDataplane({ upstreams: [upstream], forward: QUICK })
+    expect(addressOf(await askUdp(server, 'twice.example'))).toBe('192.0.2.53')
+    gate.open()
+    await server.until(() => server.count(failureSlot(0, FAILURE_MISMATCH)) === 1, 'it came')
+    expect(addressOf(await askUdp(server, 'twice.example'))).toBe('192.0.2.53')
+    expect(upstream.queries).toHaveLength(2)
+    await expectBalanced(server)
+  })
+
+  test('wins over TCP too, on the connection that was left for its silence', async () => {
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(firstHangs(gate, silence))
+    const forward = { tryTimeoutMs: 200, totalTimeoutMs: 5000, triesMax: 10 }
+    const upstreams = [{ address: upstream.address, port: upstream.port, protocol: 'tcp' as const }]
+    const server = await startDataplane({ upstreams, forward })
+    const answer = askUdp(server, 'late.example')
+    await upstream.query(2)
+    gate.open()
+    expect(addressOf(await answer)).toBe('192.0.2.1')
+    expect(upstream.connections).toBeGreaterThan(1)
+    await expectBalanced(server)
+  })
+
+  test('of a first upstream wins against a second that hangs', async () => {
+    const gate = new Gate()
+    const slow = await startScriptedUpstream(firstHangs(gate, silence))
+    const dead = await startScriptedUpstream(silence)
+    const forward = { tryTimeoutMs: 200, totalTimeoutMs: 5000, triesMax: 3 }
+    const server = await startDataplane({ upstreams: [slow, dead], forward })
+    const answer = askUdp(server, 'late.example')
+    await dead.query(1)
+    gate.open()
+    expect(addressOf(await answer)).toBe('192.0.2.1')
   })
 })

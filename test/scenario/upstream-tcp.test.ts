@@ -10,6 +10,7 @@ import {
   truncated,
   type ReceivedQuery,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const QUICK = { tryTimeoutMs: 80, totalTimeoutMs: 400, triesMax: 3 }
 
@@ -35,6 +36,7 @@ function long(query: ReceivedQuery): Buffer {
 
 describe('an answer that is too long for UDP', () => {
   test('is fetched over TCP, and cut for the client with TC', async () => {
+    conforms('proxy', 'fragment-poisoning')
     const upstream = await startScriptedUpstream((query) =>
       query.transport === 'udp' ? truncated(query) : long(query),
     )

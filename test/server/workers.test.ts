@@ -1,55 +1,25 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { askTcp, askUdp, openUdp } from '../support/dns-client.ts'
 import { encodeQuery } from '../support/messages.ts'
 import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { answerAddresses, silence, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { signalledWorkers, type Deaths, type WorkerSignals } from '../support/worker-signals.ts'
 
-/**
- * Loaded before the program: SIGUSR2 ends every worker thread as a crash would, and with
- * KILL_ON=yes every one that comes after them.
- */
-const KILLER = `
-  const workers = new Set()
-  process.on('worker', (worker) => {
-    workers.add(worker)
-    worker.once('exit', () => workers.delete(worker))
-  })
-  const { isMainThread } = await import('node:worker_threads')
-  const kill = () => workers.forEach((worker) => worker.terminate())
-  if (isMainThread) {
-    process.on('SIGUSR2', () => {
-      kill()
-      if (process.env.KILL_ON === 'yes') setInterval(kill, 20).unref()
-    })
-  }
-`
-let folder = ''
-let killer = ''
-
+let signals: WorkerSignals
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'niveau3-workers-'))
-  killer = join(folder, 'killer.mjs')
-  await writeFile(killer, KILLER)
+  signals = await signalledWorkers()
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
 
 async function start(
   workers: number,
   upstream: { endpoint: string },
-  killOn: 'yes' | 'no' = 'no',
+  deaths: Deaths = 'all',
 ): Promise<Niveau3> {
   return startNiveau3({
     upstreams: [upstream],
     blocklists: { adult: ['blocked.example'] },
     args: ['--workers', String(workers)],
-    process: {
-      ready: { line: /"event":"ready"/ },
-      env: { NODE_OPTIONS: `--import ${pathToFileURL(killer).href}`, KILL_ON: killOn },
-    },
+    process: { ready: { line: /"event":"ready"/ }, env: signals.environment(deaths) },
   })
 }
 
@@ -95,7 +65,7 @@ test('what a dead worker had in flight is counted as dropped', async () => {
 
 test('a server whose workers die again and again ends with 1 rather than limp on', async () => {
   const upstream = await startScriptedUpstream(answerAddresses)
-  const server = await start(1, upstream, 'yes')
+  const server = await start(1, upstream, 'all-again')
   server.process.signal('SIGUSR2')
   const exit = await server.process.exited
   expect(exit).toEqual({ code: 1, signal: null })

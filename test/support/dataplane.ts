@@ -22,17 +22,19 @@ import {
   createCounters,
   type Counters,
 } from '../../src/dataplane/counters.ts'
-import type { PolicyMessage } from '../../src/dataplane/messages.ts'
+import type { Descriptors, PolicyMessage } from '../../src/dataplane/messages.ts'
 import type {
   BlockResponseSettings,
   CacheSettings,
   CategorySettings,
+  CookieSettings,
   DataplaneSettings,
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  SiteSettings,
 } from '../../src/dataplane/settings.ts'
-import { bindSockets, type BoundSockets } from '../../src/controlplane/threads/listen-sockets.ts'
+import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
@@ -51,16 +53,23 @@ export interface DataplaneOptions extends PolicyOptions {
   /** How datagrams travel; default: the project of vitest.config.ts that runs the test. */
   readonly transport?: 'batched' | 'plain'
   readonly upstreams?: readonly UpstreamOption[]
+  /** PEM of the authorities of encrypted upstreams. */
+  readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
+  readonly sites?: readonly SiteSettings[]
   readonly udpOctetsMax?: number
+  readonly cookies?: CookieSettings
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
 }
 
 export interface UpstreamOption extends Endpoint {
-  readonly protocol?: 'udp' | 'tcp'
+  readonly protocol?: 'udp' | 'tcp' | 'tls' | 'https'
+  /** The name that the certificate must be for. */
+  readonly serverName?: string
+  readonly path?: string
 }
 
 /** What the counters say about all queries so far. */
@@ -120,15 +129,20 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
     listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
+    sites: options.sites ?? [],
     upstreams: (options.upstreams ?? []).map((upstream) => ({
       address: upstream.address,
       port: upstream.port,
       protocol: upstream.protocol ?? 'udp',
+      serverName: upstream.serverName ?? '',
+      path: upstream.path ?? '',
       label: `${upstream.address}:${upstream.port}`,
     })),
+    upstreamAuthorities: options.upstreamAuthorities,
     categories: makeCategories(options),
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
+    cookies: options.cookies,
     limits: { ...LIMITS, ...options.limits },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },
@@ -252,8 +266,14 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
 }
 
 /** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
-async function bindBatched(listen: readonly Endpoint[]): Promise<BoundSockets> {
+async function bindBatched(
+  listen: readonly Endpoint[],
+): Promise<{ endpoints: Endpoint[]; descriptors: Descriptors }> {
   const libc = await openLibc()
   if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
-  return bindSockets(libc, listen, false)
+  const bound = listen.map((asked) => bindPair(libc, asked, false))
+  return {
+    endpoints: bound.map(({ endpoint }) => endpoint),
+    descriptors: createDescriptors(bound.map(({ pair }) => pair)),
+  }
 }

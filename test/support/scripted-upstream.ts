@@ -1,13 +1,17 @@
 /**
- * An upstream resolver whose every move a test decides, over UDP and TCP on one loopback port.
+ * An upstream resolver whose every move a test decides, over UDP and TCP on one loopback port; TLS
+ * or HTTPS may take the place of TCP.
  *
  * A script is a function from the query that came to what is done about it. Nothing waits by the
  * clock: an answer that shall come late is a promise that the test settles.
  */
 import { type Socket as UdpSocket, createSocket } from 'node:dgram'
+import { createSecureServer, type Http2Stream, type ServerHttp2Stream } from 'node:http2'
 import { type Server as TcpServer, type Socket as TcpSocket, createServer } from 'node:net'
+import { TLSSocket, createServer as createTlsServer } from 'node:tls'
 import { afterAll } from 'vitest'
 import { SECOND_MS } from '../../src/base/units.ts'
+import type { Identity } from './certificates.ts'
 import { frame } from './dns-client.ts'
 import { within } from './gate.ts'
 import {
@@ -22,9 +26,11 @@ import { freePort } from './ports.ts'
 /** A query that has not come by then is not coming. */
 const QUERY_MS_MAX = 5 * SECOND_MS
 
+export type Transport = 'udp' | 'tcp' | 'tls' | 'https'
+
 /** A query as it came. */
 export interface ReceivedQuery {
-  readonly transport: 'udp' | 'tcp'
+  readonly transport: Transport
   readonly octets: Buffer
   readonly id: number
   /** Of the first question, without the final dot, in the letter case in which it came. */
@@ -60,6 +66,9 @@ export interface ScriptedUpstreamOptions {
   readonly tcp?: boolean
   /** False: datagrams go nowhere, as at a closed port. */
   readonly udp?: boolean
+  /** The stream is TLS with this certificate, or HTTP/2 on it; in clear it takes nothing. */
+  readonly tls?: Identity
+  readonly https?: Identity
 }
 
 const open = new Set<ScriptedUpstream>()
@@ -152,6 +161,10 @@ export class ScriptedUpstream {
   /** What a script threw: a test that expects none looks here. */
   readonly failures: unknown[] = []
   connections = 0
+  /** TLS connections that resumed the session of an earlier one. */
+  resumed = 0
+  /** Connections that did not become TLS connections. */
+  handshakesFailed = 0
   #script: Script
   readonly #udp: UdpSocket | undefined
   readonly #tcp: TcpServer | undefined
@@ -163,6 +176,7 @@ export class ScriptedUpstream {
     script: Script,
     udp: UdpSocket | undefined,
     tcp: TcpServer | undefined,
+    transport: Exclude<Transport, 'udp'>,
   ) {
     this.address = where.address
     this.port = where.port
@@ -173,8 +187,14 @@ export class ScriptedUpstream {
       this.#take('udp', octets, source, (move) => this.#sendUdp(move, source))
     })
     udp?.on('error', (error) => this.failures.push(error))
-    tcp?.on('connection', (socket) => this.#serve(socket))
+    if (transport === 'tcp') tcp?.on('connection', (socket) => this.#serve(socket, 'tcp'))
+    else this.#serveTls(tcp!, transport)
     open.add(this)
+  }
+
+  /** Connections that are open now. */
+  get openSockets(): number {
+    return this.#sockets.size
   }
 
   /** `ADDR:PORT`, as command lines take it. */
@@ -232,27 +252,53 @@ export class ScriptedUpstream {
     ])
   }
 
-  #serve(socket: TcpSocket): void {
-    this.connections++
+  #serveTls(server: TcpServer, transport: 'tls' | 'https'): void {
+    server.on('connection', (socket: TcpSocket) => this.#keep(socket))
+    server.on('tlsClientError', () => this.handshakesFailed++)
+    server.on('secureConnection', (socket: TLSSocket) => {
+      this.connections++
+      if (socket.isSessionReused()) this.resumed++
+      if (transport === 'tls') this.#serve(socket, 'tls')
+    })
+    server.on('stream', (stream: ServerHttp2Stream) => this.#serveStream(stream))
+  }
+
+  /** One POST: its body is the query, a move is the response. */
+  #serveStream(stream: ServerHttp2Stream): void {
+    const chunks: Buffer[] = []
+    const source = { address: '127.0.0.1', port: stream.session?.socket.remotePort ?? 0 }
+    stream.on('error', () => {})
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+    stream.on('end', () => {
+      this.#take('https', Buffer.concat(chunks), source, (move) => sendHttps(stream, move))
+    })
+  }
+
+  #keep(socket: TcpSocket): void {
     this.#sockets.add(socket)
     socket.setNoDelay(true)
     socket.once('close', () => this.#sockets.delete(socket))
     // The other side may reset: what it sent until then counts, the rest does not matter.
     socket.on('error', () => {})
+  }
+
+  #serve(socket: TcpSocket, transport: 'tcp' | 'tls'): void {
+    if (transport === 'tcp') this.connections++
+    this.#keep(socket)
     const source = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
     let rest: Buffer = Buffer.alloc(0)
     socket.on('data', (chunk: Buffer) => {
       rest = Buffer.concat([rest, chunk])
       while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
         const end = 2 + rest.readUInt16BE(0)
-        this.#take('tcp', rest.subarray(2, end), source, (move) => sendTcp(socket, move))
+        this.#take(transport, rest.subarray(2, end), source, (move) => sendTcp(socket, move))
         rest = rest.subarray(end)
       }
     })
   }
 
   #take(
-    transport: 'udp' | 'tcp',
+    transport: Transport,
     octets: Buffer,
     source: { readonly address: string; readonly port: number },
     act: (move: Move) => void,
@@ -296,13 +342,31 @@ function isMoveList(moves: Exclude<Moves, undefined>): moves is readonly Move[] 
 
 function sendTcp(socket: TcpSocket, move: Move): void {
   if (move === 'close') socket.end()
-  else if (move === 'reset') socket.resetAndDestroy()
+  else if (move === 'reset') resetOrDestroy(socket)
   else if (move instanceof Uint8Array) socket.write(frame(move))
   else socket.write(move.octets)
 }
 
+/** TLS has no reset of its own. */
+function resetOrDestroy(socket: TcpSocket): void {
+  if (socket instanceof TLSSocket) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+function sendHttps(stream: Http2Stream & Partial<ServerHttp2Stream>, move: Move): void {
+  if (stream.destroyed) return
+  const { session } = stream
+  if (move === 'close') stream.once('close', () => session?.close())
+  else if (move === 'reset') stream.session?.destroy()
+  else {
+    const octets = move instanceof Uint8Array ? move : move.octets
+    stream.respond?.({ ':status': 200, 'content-type': 'application/dns-message' })
+    stream.end(octets)
+  }
+}
+
 function readQuery(
-  transport: 'udp' | 'tcp',
+  transport: Transport,
   octets: Buffer,
   source: { readonly address: string; readonly port: number },
 ): ReceivedQuery | undefined {
@@ -325,8 +389,9 @@ export async function startScriptedUpstream(
   const address = options.address ?? '127.0.0.1'
   const port = options.port ?? (await freePort())
   const udp = options.udp === false ? undefined : await bindUdp(address, port)
-  const tcp = options.tcp === false ? undefined : await listenTcp(address, port)
-  return new ScriptedUpstream({ address, port }, script, udp, tcp)
+  const tcp = options.tcp === false ? undefined : await listenTcp(address, port, options)
+  const transport = options.tls ? 'tls' : options.https ? 'https' : 'tcp'
+  return new ScriptedUpstream({ address, port }, script, udp, tcp, transport)
 }
 
 function bindUdp(address: string, port: number): Promise<UdpSocket> {
@@ -343,8 +408,18 @@ function bindUdp(address: string, port: number): Promise<UdpSocket> {
   })
 }
 
-function listenTcp(address: string, port: number): Promise<TcpServer> {
-  const server = createServer()
+function makeServer({ tls, https }: ScriptedUpstreamOptions): TcpServer {
+  if (tls) return createTlsServer({ cert: tls.certificate, key: tls.key, ALPNProtocols: ['dot'] })
+  if (https) return createSecureServer({ cert: https.certificate, key: https.key })
+  return createServer()
+}
+
+function listenTcp(
+  address: string,
+  port: number,
+  options: ScriptedUpstreamOptions,
+): Promise<TcpServer> {
+  const server = makeServer(options)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen({ port, host: address, exclusive: true }, () => {

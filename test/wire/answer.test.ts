@@ -25,6 +25,7 @@ import {
   namesOf,
   replyOf,
 } from './answer-case.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 function withTtl(ttl: number): Buffer {
   return record({ type: A, ttl, rdata: Buffer.alloc(4) })
@@ -144,6 +145,7 @@ describe('how long an answer may be kept', () => {
       why: 'BADVERS is no NOERROR: its upper bits stand in OPT (RFC 6891 6.1.3)',
     },
   ])('$what: $kept s, $why', ({ reply, kept }) => {
+    conforms('negative', 'ttl')
     expect(factsOf(replyOf(reply)).ttlSeconds).toBe(kept)
   })
 
@@ -169,6 +171,7 @@ describe('how long an answer may be kept', () => {
 
 describe('clampTtls', () => {
   test('brings each TTL between floor and ceiling, and the time to keep with them', () => {
+    conforms('ttl')
     const ttls = [0, 9, 10, 50, 100, 101, 0x7fffffff, 0x80000000, 0xffffffff]
     const records = ttls.map((ttl) => record({ type: A, ttl, rdata: Buffer.alloc(4) }))
     const reply = replyOf({ answers: records })
@@ -236,6 +239,7 @@ describe('the names an answer leads through', () => {
   })
 
   test('may be 32 in one answer; an answer with more is refused', () => {
+    conforms('expensive-answers', 'compression-cost')
     const chain = Array.from({ length: 33 }, (_, index) => cname(300, `a${index}.example`))
     expect(namesOf(factsOf(replyOf({ answers: chain.slice(0, 32) })))).toHaveLength(32)
     expect(inspect(replyOf({ answers: chain }))).toBe('malformed')

@@ -10,6 +10,7 @@ import {
   skipPlainName,
 } from '../../src/wire/name.ts'
 import { header, join, name, nameOfOctets, pointer } from '../support/octets.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 /** Labels as latin1 strings: any octet. */
 const label = fc
@@ -30,6 +31,7 @@ function expand(message: Uint8Array, start: number, limit = message.length): Buf
 }
 
 describe('skipName and skipPlainName', () => {
+  conforms('label-limits')
   test.each([
     { what: 'the root', octets: name('.'), plain: 1, any: 1, why: 'one octet' },
     { what: 'a name', octets: name('www.example'), plain: 13, any: 13, why: 'to its root octet' },
@@ -127,6 +129,7 @@ describe('expandName', () => {
   })
 
   test('follows pointers backwards and puts the whole together', () => {
+    conforms('compression')
     const message = join(header(), name('example.com'), Buffer.from([3]), Buffer.from('WWW'))
     const whole = join(message, pointer(12), Buffer.from([1, 0x61]), pointer(25))
     expect(expand(whole, 31)).toEqual(name('a.www.example.com'))
@@ -149,12 +152,14 @@ describe('expandName', () => {
   })
 
   test('refuses two pointers that point at each other', () => {
+    conforms('compression', 'pointer-loops')
     const message = join(header(), pointer(14), pointer(12))
     expect(expand(message, 12)).toBe('malformed')
     expect(expand(message, 14)).toBe('malformed')
   })
 
   test('takes 255 octets over a pointer and refuses 256', () => {
+    conforms('label-limits', 'compression')
     const tail = nameOfOctets(200)
     for (const [labelOctets, expected] of [
       [54, 255],
@@ -167,6 +172,7 @@ describe('expandName', () => {
   })
 
   test('bounds the hops of a long ladder of pointers', () => {
+    conforms('compression', 'compression-cost', 'pointer-loops')
     const steps = Array.from({ length: 4000 }, (_, step) => pointer(Math.max(0, 2 * step - 1)))
     const ladder = join(Buffer.from([0]), ...steps)
     expect(expand(ladder, ladder.length - 2)).toBe('malformed')
@@ -223,6 +229,7 @@ describe('expandName', () => {
 
 describe('foldedEqual', () => {
   test('folds A to Z and nothing else', () => {
+    conforms('letter-case', 'strings')
     const all = Uint8Array.from({ length: 256 }, (_, octet) => octet)
     for (let octet = 0; octet < 256; octet++) {
       const equals = [...all].filter((other) => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { header, join, name, opt, option, pointer, record } from '../support/octets.ts'
 import { example, parse, tsig, withAdditional, type Case } from './parse-case.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const additionals: readonly Case[] = [
   { what: 'OPT', octets: withAdditional(opt()), result: 'OK', why: 'RFC 6891' },
@@ -148,6 +149,7 @@ const additionals: readonly Case[] = [
 ]
 
 test.each(additionals)('parseQuery answers $result to $what: $why', ({ octets, result }) => {
+  conforms('edns-opt', 'option-floods', 'cookies')
   expect(parse(octets).result).toBe(result)
 })
 
@@ -164,6 +166,7 @@ describe('the OPT of a query', () => {
   })
 
   test('sees DO, and only DO, in the flags of OPT', () => {
+    conforms('edns-hop')
     expect(parse(withAdditional(opt({ dnssecOk: true }))).query.dnssecOk).toBe(true)
     const others = opt()
     others.writeUInt16BE(0x7fff, 7)

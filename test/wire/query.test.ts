@@ -28,6 +28,7 @@ import {
   u16,
 } from '../support/octets.ts'
 import { RESULTS, example, parse, tsig, withAdditional, type Case } from './parse-case.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 function labelOf(octets: number): Buffer {
   return join(Buffer.from([octets]), Buffer.alloc(octets, 0x61), Buffer.from([0]))
@@ -251,6 +252,7 @@ const questions: readonly Case[] = [
 
 describe('parseQuery answers', () => {
   test.each([...headers, ...questions])('$result to $what: $why', ({ octets, result }) => {
+    conforms('opcodes', 'qdcount', 'transfers', 'version-disclosure', 'smuggling')
     expect(parse(octets).result).toBe(result)
   })
 

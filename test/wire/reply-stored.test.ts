@@ -2,13 +2,8 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AnswerFacts, inspectAnswer } from '../../src/wire/answer.ts'
 import { ParsedQuery, parseQuery } from '../../src/wire/query.ts'
-import {
-  NO_EXTENDED_ERROR,
-  REPLY_SLACK_OCTETS,
-  writeStored,
-  type ExtendedError,
-  type StoredAnswer,
-} from '../../src/wire/reply.ts'
+import { NO_EXTENDED_ERROR, type ExtendedError } from '../../src/wire/opt.ts'
+import { REPLY_SLACK_OCTETS, writeStored, type StoredAnswer } from '../../src/wire/reply.ts'
 import {
   decodeMessage,
   encodeQuery,
@@ -17,6 +12,7 @@ import {
   type Message,
   type ResponseOptions,
 } from '../support/messages.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const UDP_OCTETS_MAX = 1232
 const BLOCKED: ExtendedError = { code: 15, text: Buffer.from('category adult') }
@@ -66,6 +62,7 @@ function addresses(amount: number): { name: string; type: string; ttl: number; d
 
 describe('writeStored', () => {
   test('gives each client its own id, flags, letter case and OPT', () => {
+    conforms('letter-case', 'edns-opt')
     const stored = storeOf('www.example.com', 'A', {
       authoritative: true,
       authenticData: true,
@@ -93,6 +90,7 @@ describe('writeStored', () => {
     { age: 101, ttls: [0, 0, 1] },
     { age: 100_000, ttls: [0, 0, 0] },
   ])('takes $age s off every TTL, and never goes below 0', ({ age, ttls }) => {
+    conforms('ttl', 'ghost-domains')
     const stored = storeOf('www.example.com', 'A', { answers: addresses(3) })
     const out = dirtyBuffer()
     const query = queryOf(encodeQuery('www.example.com'))
@@ -145,6 +143,7 @@ describe('truncation', () => {
     { edns: true, error: NO_EXTENDED_ERROR, what: 'with EDNS' },
     { edns: true, error: BLOCKED, what: 'with EDNS and an extended error' },
   ])('$what, ends at a record and fits, for every size from 512 up', ({ edns, error }) => {
+    conforms('udp-truncation')
     const room = large.octets + 60
     for (let size = 512; size <= room; size++) {
       const reply = cut(size, edns, error)
@@ -202,6 +201,7 @@ describe('truncation', () => {
   })
 
   test('never exceeds any size, for any answer', () => {
+    conforms('udp-truncation', 'oversize-send')
     const text = fc.nat(255).map((octets) => [Buffer.alloc(octets, 0x74)])
     const strings = fc.array(text, { maxLength: 30 })
     fc.assert(

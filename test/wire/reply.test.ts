@@ -1,13 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { ParsedQuery, parseQuery } from '../../src/wire/query.ts'
+import { NO_EXTENDED_ERROR, type ExtendedError } from '../../src/wire/opt.ts'
 import {
-  NO_EXTENDED_ERROR,
   REPLY_SLACK_OCTETS,
   writeAddress,
   writeHinfo,
   writeNegative,
   writeRcode,
-  type ExtendedError,
 } from '../../src/wire/reply.ts'
 import {
   decodeMessage,
@@ -16,6 +15,7 @@ import {
   type Message,
   type QueryOptions,
 } from '../support/messages.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const UDP_OCTETS_MAX = 1232
 const BLOCKED: ExtendedError = { code: 15, text: Buffer.from('category adult') }
@@ -62,6 +62,7 @@ describe('every reply', () => {
   ]
 
   test.each(writers)('%s repeats id, question octets, RD and CD', (_what, write) => {
+    conforms('header-flags', 'letter-case')
     for (const recursionDesired of [true, false]) {
       for (const checkingDisabled of [true, false]) {
         const asked = encodeQuery('WwW.ExAmPlE.CoM', 'A', {
@@ -89,6 +90,7 @@ describe('every reply', () => {
   })
 
   test.each(writers)('%s carries OPT exactly when the query did, with DO', (_what, write) => {
+    conforms('edns-opt')
     expect(replyTo({ name: 'a.example' }, write).edns).toBeUndefined()
     for (const dnssecOk of [true, false]) {
       const edns = { dnssecOk, udpOctets: 4000, options: [{ code: 10, data: Buffer.alloc(8, 7) }] }
@@ -118,6 +120,7 @@ describe('writeRcode', () => {
   })
 
   test('says BADVERS with its upper bits in OPT and version 0 (RFC 6891 6.1.3)', () => {
+    conforms('edns-version')
     const reply = replyTo({ name: 'a.example', edns: { version: 1 } }, (out, query) =>
       writeRcode(out, query, 16, NO_EXTENDED_ERROR, UDP_OCTETS_MAX),
     )
@@ -135,6 +138,7 @@ describe('writeRcode', () => {
   })
 
   test('writes an extended error octet by octet as RFC 8914 2 has it', () => {
+    conforms('ede')
     const asked = encodeQuery('a.example', 'A', { id: 1, edns: {} })
     const out = dirtyBuffer()
     const octets = writeRcode(out, queryOf(asked), 5, BLOCKED, UDP_OCTETS_MAX)
@@ -144,6 +148,7 @@ describe('writeRcode', () => {
   })
 
   test('keeps an extended error to itself when the client knows no EDNS', () => {
+    conforms('ede')
     const reply = replyTo({ name: 'a.example' }, (out, query) =>
       writeRcode(out, query, 5, BLOCKED, UDP_OCTETS_MAX),
     )

@@ -3,7 +3,10 @@
 import { access } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { EXIT, OperationalError } from '../../base/errors.ts'
+import { Client } from '../../dataplane/client.ts'
+import { FAMILY_IPV4, PROTO_UDP } from '../../dataplane/counters.ts'
 import { ClientAccess } from '../../dataplane/transport/client-access.ts'
+import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
 import type { Trie } from '../../trie/open.ts'
 import { EssentialNames } from '../blocklist/essential.ts'
 import type { ListSource } from '../blocklist/list-source.ts'
@@ -102,7 +105,14 @@ async function check(texts: readonly string[], options: Options, cli: Cli): Prom
 
 function isAnswered(text: string, { dataplane }: LoadedConfig): boolean {
   const address = parseAddress(text)
-  if (typeof address === 'string') return new ClientAccess(dataplane.allowFrom).allows(address)
+  const client = new Client(PROTO_UDP, FAMILY_IPV4)
+  if (typeof address === 'string') {
+    return new ClientAccess(dataplane).findText(
+      address,
+      new Uint8Array(SOCKADDR_IN6_OCTETS),
+      client,
+    )
+  }
   throw new OperationalError('ERR_USAGE', `--client: ${address.fault}`)
 }
 

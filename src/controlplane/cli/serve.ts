@@ -39,7 +39,11 @@ export function addServe(program: Command, cli: Cli, startServer: StartServer): 
     .description('answer DNS queries over UDP and TCP until SIGTERM; SIGHUP reloads')
     .option('-c, --config <file>', 'configuration file')
     .option('--listen <addr:port>', 'address to answer on, repeatable', collect)
-    .option('--upstream <url>', 'udp://ADDR[:53] or tcp://ADDR[:53], repeatable', collect)
+    .option(
+      '--upstream <url>',
+      'udp://ADDR, tcp://ADDR, tls://NAME@ADDR or https://NAME/dns-query#ADDR, repeatable',
+      collect,
+    )
     .option(
       '--blocklist <category=file>',
       'a list in any format, instead of the built-in ones, repeatable',

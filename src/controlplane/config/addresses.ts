@@ -16,6 +16,11 @@ export interface Fault {
 /** The port of DNS over UDP and TCP (RFC 1035 4.2). */
 export const DNS_PORT = 53
 
+/** The port of DNS over TLS (RFC 7858 3.1). */
+export const TLS_PORT = 853
+/** The port of DNS over HTTPS. */
+export const HTTPS_PORT = 443
+
 /** Who may ask when nothing is configured: this machine and private networks. */
 export const PRIVATE_PREFIXES: readonly string[] = [
   '127.0.0.0/8', // loopback, RFC 1122 3.2.1.3
@@ -129,24 +134,102 @@ export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-const UPSTREAM_FORMS = 'udp://ADDR[:53] (or ADDR alone) and tcp://ADDR[:53]'
+const UPSTREAM_FORMS =
+  'udp://ADDR[:53] (or ADDR alone), tcp://ADDR[:53], tls://NAME@ADDR[:853] and ' +
+  'https://NAME[:443]/dns-query#ADDR'
 
-/** Parses `udp://ADDR[:53]`, a bare address that means the same, or `tcp://ADDR[:53]`. */
+/**
+ * Parses `udp://ADDR[:53]`, a bare address that means the same, `tcp://ADDR[:53]`,
+ * `tls://NAME@ADDR[:853]` or `https://NAME[:443]/PATH#ADDR`.
+ */
 export function parseUpstream(text: string): UpstreamSettings | Fault {
   const label = text.trim()
   const scheme = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(label)
   const protocol = scheme ? scheme[1]!.toLowerCase() : 'udp'
   const target = scheme ? scheme[2]! : label
+  if (protocol === 'tls') return parseTlsUpstream(label, target)
+  if (protocol === 'https') return parseHttpsUpstream(label)
   if (protocol !== 'udp' && protocol !== 'tcp') {
     return { fault: `"${text}": upstreams are ${UPSTREAM_FORMS}; "${protocol}://" is not offered` }
   }
-  const parsed = parseEndpoint(target.replace(/\/$/, ''), DNS_PORT)
+  const server = parseServer(label, target, DNS_PORT)
+  return isFault(server) ? server : { ...server, protocol, serverName: '', path: '', label }
+}
+
+/** Parses the `ADDR[:PORT]` of something that can be asked. */
+function parseServer(label: string, target: string, defaultPort: number): Endpoint | Fault {
+  const parsed = parseEndpoint(target.replace(/\/$/, ''), defaultPort)
   if (isFault(parsed)) return parsed
-  if (parsed.port === 0) return { fault: `"${text}": port 0 cannot be asked` }
+  if (parsed.port === 0) return { fault: `"${label}": port 0 cannot be asked` }
   if (isWildcard(parsed.address)) {
-    return { fault: `"${text}": ${parsed.address} is no server's address` }
+    return { fault: `"${label}": ${parsed.address} is no server's address` }
   }
-  return { ...parsed, protocol, label }
+  return parsed
+}
+
+/** The form in which equal upstreams are equal texts. */
+export function formatUpstream({
+  protocol,
+  serverName,
+  path,
+  ...server
+}: UpstreamSettings): string {
+  const address = formatEndpoint(server)
+  if (protocol === 'https') return `https://${serverName}${path}#${address}`
+  return `${protocol}://${serverName === '' ? '' : `${serverName}@`}${address}`
+}
+
+/** `NAME@ADDR[:853]`: the address is asked, its certificate must be for the name (RFC 8310 8.1). */
+function parseTlsUpstream(label: string, target: string): UpstreamSettings | Fault {
+  const at = target.indexOf('@')
+  if (at === -1) {
+    const suggestion = `write tls://NAME@${target}`
+    return { fault: `"${label}" does not say for which name its certificate must be`, suggestion }
+  }
+  const serverName = parseHostName(target.slice(0, at))
+  if (typeof serverName !== 'string') return serverName
+  const server = parseServer(label, target.slice(at + 1), TLS_PORT)
+  return isFault(server) ? server : { ...server, protocol: 'tls', serverName, path: '', label }
+}
+
+const HTTPS_FORM = /^https:\/\/([^/:#?@]*)(?::(\d*))?(\/[^#]*)?(?:#(.*))?$/i
+
+/** The URL of the resource (RFC 8484 4.1), and behind `#` the address to ask it at. */
+function parseHttpsUpstream(label: string): UpstreamSettings | Fault {
+  const [, name, portText, path = '/', address] = HTTPS_FORM.exec(label) ?? []
+  if (name === undefined) return { fault: `"${label}" is not https://NAME[:443]/dns-query#ADDR` }
+  const serverName = parseHostName(name)
+  if (typeof serverName !== 'string') return serverName
+  const url = `https://${name}${portText === undefined ? '' : `:${portText}`}`
+  if (path === '/') {
+    const suggestion = `write ${url}/dns-query#${address ?? 'ADDR'}`
+    return { fault: `"${label}" has no path`, suggestion }
+  }
+  if (!/^[!-~]+$/.test(path)) return { fault: `"${label}": the path is not that of a URL` }
+  if (address === undefined || address === '') {
+    const suggestion = `write ${url}${path}#ADDR`
+    return { fault: `"${label}" needs the server's address: names are not looked up`, suggestion }
+  }
+  const port = portText === undefined ? HTTPS_PORT : parsePort(portText)
+  if (port === undefined) return { fault: `"${label}": port "${portText}" is no port` }
+  const host = parseAddress(address.replace(/^\[(.*)\]$/, '$1'))
+  if (typeof host !== 'string') return host
+  const server = parseServer(label, formatEndpoint({ address: host, port }), port)
+  return isFault(server) ? server : { ...server, protocol: 'https', serverName, path, label }
+}
+
+const HOST_LABEL = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/i
+
+/** Returns a host name in lower case (RFC 1123 2.1), or the fault. */
+export function parseHostName(text: string): string | Fault {
+  const name = text.replace(/\.$/, '').toLowerCase()
+  const labels = name.split('.')
+  const isNumber = /^\d+$/.test(labels.at(-1)!)
+  if (name.length <= 253 && !isNumber && labels.every((label) => HOST_LABEL.test(label))) {
+    return name
+  }
+  const fault = `"${text}" is not a host name`
+  return isNumber ? { fault: `${fault}; certificates of resolvers are for names` } : { fault }
 }
 
 /** Returns a CIDR prefix in canonical text; a bare address is a prefix of its whole length. */

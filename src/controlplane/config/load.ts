@@ -15,7 +15,8 @@ import { ConfigError, type Origin, type Problem } from './problems.ts'
 import { checkRelations } from './relations.ts'
 import { readNameservers, RESOLV_CONF_FILE } from './resolv-conf.ts'
 import { ConfigSchema, type ConfigValues } from './schema.ts'
-import { controlSettings, dataplaneSettings, listenOf, type ControlSettings } from './settings.ts'
+import { authoritiesOf, controlSettings, dataplaneSettings, listenOf } from './settings.ts'
+import type { ControlSettings } from './settings.ts'
 import { parseYaml } from './yaml-source.ts'
 
 /** Where the file is looked for when neither `--config` nor NIVEAU3_CONFIG names it. */
@@ -76,9 +77,10 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   const resolvConfFile = options.resolvConfFile ?? RESOLV_CONF_FILE
   const isOurs = ownAddresses(listenOf(values), interfaceAddresses)
   const nameservers = values.upstreams === undefined ? readNameservers(resolvConfFile, isOurs) : []
+  const authorities = authoritiesOf(values, layered, workingDirectory)
   return Object.freeze({
     file: source?.name,
-    dataplane: dataplaneSettings(values, nameservers),
+    dataplane: dataplaneSettings(values, nameservers, authorities),
     control: controlSettings(values, layered, workingDirectory),
     values,
     originOf: (path: KeyPath): Origin => {

@@ -2,7 +2,8 @@
 
 import type { Endpoint } from '../../dataplane/settings.ts'
 import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
-import { parseEndpoint, parseUpstream } from './addresses.ts'
+import { formatUpstream, isFault, parseEndpoint, parseUpstream } from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
@@ -47,6 +48,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['lists', 'image'], checkSources],
   [['lists'], checkListNames],
   [[], checkFiles],
+  [['tls'], checkAuthorities],
   [['stateDirectory'], checkStateDirectory],
 ]
 
@@ -113,7 +115,7 @@ function checkUpstreamTwice({ values, report }: Subject): void {
   const seen = new Set<string>()
   for (const [index, text] of (values.upstreams ?? []).entries()) {
     const upstream = accepted(parseUpstream(text))
-    const identity = `${upstream.protocol}://${formatEndpoint(upstream)}`
+    const identity = formatUpstream(upstream)
     if (seen.has(identity)) {
       report(['upstreams', index], `upstreams[${index}]: ${identity} is given twice`)
     }
@@ -221,13 +223,31 @@ function checkListNames({ values, report }: Subject): void {
  */
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
-  for (const path of [...lists, ['image'], ...elementsAt(layered, ['essential', 'files'])]) {
+  for (const path of [
+    ...lists,
+    ['image'],
+    ['tls', 'caFile'],
+    ...elementsAt(layered, ['essential', 'files']),
+  ]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue
     const full = resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
     const found = unreadable(full)
     if (found) report(path, `${formatPath(path)}: file ${full} ${found.why}`, found.suggestion)
   }
+}
+
+function checkAuthorities({ values, layered, surroundings, report }: Subject): void {
+  const { caFile } = values.tls
+  if (caFile === undefined) return
+  const full = resolveFrom(
+    caFile,
+    layered.originOf(['tls', 'caFile']),
+    surroundings.workingDirectory,
+  )
+  if (unreadable(full)) return
+  const read = readAuthorities(full)
+  if (isFault(read)) report(['tls', 'caFile'], `tls.caFile: ${read.fault}`, read.suggestion)
 }
 
 function elementsAt({ tree }: Layered, path: KeyPath): readonly KeyPath[] {

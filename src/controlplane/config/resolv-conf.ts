@@ -28,7 +28,14 @@ export function readNameservers(
     const address = label === undefined ? undefined : parseAddress(label)
     if (label === undefined || typeof address !== 'string' || isWildcard(address)) continue
     if (isOurs(address, DNS_PORT) || found.size >= NAMESERVERS_MAX) continue
-    found.set(address, { protocol: 'udp', address, port: DNS_PORT, label })
+    found.set(address, {
+      protocol: 'udp',
+      address,
+      port: DNS_PORT,
+      serverName: '',
+      path: '',
+      label,
+    })
   }
   return [...found.values()]
 }

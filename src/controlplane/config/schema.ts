@@ -124,6 +124,24 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  cookies: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        'Answers the cookies of clients with server cookies (RFC 7873, RFC 9018). A client that ' +
+        'sends one back has shown that it reads what is sent to its address.',
+    }),
+  cookieSecretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'File of 1 to 4 lines of 32 hexadecimal digits: secrets that servers on one address share; ' +
+        'the first makes cookies, all are believed. Without it secrets change every day by ' +
+        'themselves, from a seed in `stateDirectory`.',
+    }),
 })
 
 const CacheConfig = z.strictObject({
@@ -184,6 +202,18 @@ const LimitsConfig = z.strictObject({
   }),
 })
 
+const TlsConfig = z.strictObject({
+  caFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
+        'must lead to, instead of the public ones; for a resolver of your own.',
+    }),
+})
+
 const LogConfig = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').meta({
     description: 'No client address and no queried name is logged at `info` or above it.',
@@ -220,8 +250,10 @@ export const ConfigSchema = z.strictObject({
     .meta({
       description:
         'Resolvers that answer what is not blocked: `udp://ADDR[:53]` (a bare address means this; ' +
-        'TCP is used on truncation) or `tcp://ADDR[:53]`. Default: the nameservers of ' +
-        '/etc/resolv.conf, this server left out.',
+        'TCP is used on truncation), `tcp://ADDR[:53]`, `tls://NAME@ADDR[:853]` (DNS over TLS) or ' +
+        '`https://NAME[:443]/dns-query#ADDR` (DNS over HTTPS). The certificate must be for NAME; ' +
+        'ADDR is asked, no name is looked up, and nothing falls back to clear text. Default: the ' +
+        'nameservers of /etc/resolv.conf, this server left out.',
     }),
   workers: z
     .int()
@@ -264,6 +296,7 @@ export const ConfigSchema = z.strictObject({
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
+  tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),

@@ -8,8 +8,10 @@ import type {
   Endpoint,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
+import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
 import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
@@ -40,6 +42,8 @@ export interface ControlSettings {
   readonly safety: SafetyValues
   /** Absolute paths; the file that ships is always the first. */
   readonly essentialFiles: readonly string[]
+  /** Undefined when server cookies are off. */
+  readonly cookies: CookieSource | undefined
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
@@ -71,20 +75,36 @@ export function listenOf(values: ConfigValues): readonly Endpoint[] {
 export function dataplaneSettings(
   values: ConfigValues,
   systemUpstreams: readonly UpstreamSettings[],
+  upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
+    sites: [],
     upstreams: configured ?? systemUpstreams,
+    upstreamAuthorities,
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
+    cookies: undefined,
     limits: values.limits,
     forward: values.forward,
     cache: values.cache,
   }
+}
+
+/** Returns the certificates of `tls.caFile`, which has been looked at by then. */
+export function authoritiesOf(
+  values: ConfigValues,
+  layered: Layered,
+  workingDirectory: string,
+): string | undefined {
+  const { caFile } = values.tls
+  if (caFile === undefined) return undefined
+  const origin = layered.originOf(['tls', 'caFile'])
+  return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
@@ -138,10 +158,20 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
+}
+
+function cookiesOf(
+  { edns }: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CookieSource | undefined {
+  if (!edns.cookies) return undefined
+  const file = edns.cookieSecretFile
+  return { secretFile: file && locate(file, ['edns', 'cookieSecretFile']) }
 }
 
 function listsOf(

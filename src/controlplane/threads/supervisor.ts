@@ -5,16 +5,9 @@ import { createSocket } from 'node:dgram'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
-import {
-  DROPPED,
-  DROP_STOPPED,
-  IN_FLIGHT,
-  TCP_CONNECTIONS,
-  createCounters,
-  type Counters,
-} from '../../dataplane/counters.ts'
+import { createCounters, type Counters } from '../../dataplane/counters.ts'
 import type {
-  BoundEndpoint,
+  Descriptors,
   FromWorker,
   PolicyMessage,
   ToWorker,
@@ -24,14 +17,18 @@ import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { descriptorsMax } from './descriptors.ts'
-import { bindSockets, closeUnadopted, expandWildcards } from './listen-sockets.ts'
+import { countLost } from './lost-queries.ts'
+import { ListenSockets, type AddressChanges } from './listen-sockets.ts'
 
 /**
  * Restarts within a minute after which the whole process gives up: something is broken for good.
  */
 const RESTARTS_MAX = 10
 const RESTART_WINDOW_MS = MINUTE_S * SECOND_MS
+/** Each further death within the window waits so much longer for its restart. */
 const RESTART_DELAY_MS = 100
+/** Between two looks at the addresses of this machine, where a wildcard is configured. */
+const ADDRESS_WATCH_MS = 2000
 /** Time beyond the grace that a worker gets before it is ended. */
 const STOP_SLACK_MS = 500
 
@@ -44,6 +41,10 @@ const WORKER_FILE = new URL('../../dataplane/worker.js', import.meta.url)
 export interface SupervisorEvents {
   /** A worker died and is being restarted. */
   workerDied(index: number, reason: string): void
+  /** Addresses of a wildcard came or went, and all workers answer (or no more) there. */
+  addressesChanged(changes: AddressChanges): void
+  /** An address that came cannot be listened on; it is tried again. */
+  addressFailed(endpoint: Endpoint, reason: string): void
   /** Workers die faster than they can be restarted: the process has to end. */
   gaveUp(error: OperationalError): void
 }
@@ -55,6 +56,8 @@ interface Slot {
   thread: Worker | null
   /** The thread has bound its addresses and answers. */
   ready: boolean
+  /** Descriptors given to the thread; those that it did not take over are closed after it. */
+  readonly lent: Descriptors[]
   /** Resolve the waits for the thread's next answers, which come in the order of the questions. */
   answers: ((message: FromWorker) => void)[]
 }
@@ -65,7 +68,12 @@ export class Supervisor {
   readonly #events: SupervisorEvents
   #settings: DataplaneSettings
   #policy: PolicyMessage
-  #endpoints: readonly BoundEndpoint[] = []
+  #sockets: ListenSockets | undefined
+  #started = false
+  #watch: NodeJS.Timeout | undefined
+  #lookingAtAddresses = false
+  /** Why addresses that came cannot be listened on: each reason is told once. */
+  readonly #addressFaults = new Map<string, string>()
   #restartsMs: number[] = []
   #stopping = false
   #shared = false
@@ -78,9 +86,9 @@ export class Supervisor {
     this.#events = events
   }
 
-  /** The bound addresses, as the first worker got them. */
-  get endpoints(): readonly BoundEndpoint[] {
-    return this.#endpoints
+  /** The bound addresses; with a wildcard they may change while the server runs. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#sockets?.endpoints ?? []
   }
 
   /** One block per worker, to be summed. */
@@ -98,49 +106,52 @@ export class Supervisor {
   }
 
   /**
-   * Starts that many workers; the first one binds, the others share its ports.
+   * Starts that many workers; the first one's ports are those of all.
    *
    * @throws OperationalError when an address cannot be bound; nothing is left running then.
    */
   async start(workers: number): Promise<void> {
     this.#libc = await openLibc()
+    const libc = isLibc(this.#libc) ? this.#libc : undefined
     this.#upstreamPortsMax = Math.floor(descriptorsMax() / 2 / workers)
     this.#shared = workers > 1
-    this.#settings = { ...this.#settings, listen: expandWildcards(this.#settings.listen) }
+    const sockets = new ListenSockets(this.#settings.listen, libc, this.#shared)
+    this.#sockets = sockets
     try {
-      if (this.#shared) await probePorts(this.#settings.listen)
+      if (this.#shared && libc === undefined) await probePorts(sockets.endpoints)
       for (let index = 0; index < workers; index++) {
-        const slot: Slot = {
-          index,
-          counters: createCounters(),
-          thread: null,
-          ready: false,
-          answers: [],
-        }
+        sockets.openPlace()
+        const slot = createSlot(index)
         this.#slots.push(slot)
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
         if (message.kind !== 'ready') throw unexpected(message)
-        if (index === 0) this.#adoptPorts(message.endpoints)
+        if (index === 0) sockets.adoptPorts(message.endpoints.map(({ udp }) => udp))
       }
+      this.#started = true
     } catch (error) {
       this.#stopping = true
+      sockets.close()
       await this.#terminateAll()
       throw error
     }
+    if (sockets.hasWildcard) this.#watchAddresses(sockets)
   }
 
   /** Gives every worker new settings and a new policy; resolves when all of them decide by it. */
   async reload(settings: DataplaneSettings, policy: PolicyMessage): Promise<void> {
-    this.#settings = { ...settings, listen: this.#settings.listen }
+    this.#settings = settings
     this.#policy = policy
-    const message: ToWorker = { kind: 'reload', settings: this.#settings, policy }
+    const message: ToWorker = { kind: 'reload', settings, policy }
     await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
   }
 
   /** Answers what is in flight within `graceMs`, then ends all workers. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
+    clearInterval(this.#watch)
+    // With our own descriptors closed, a port is free as soon as its worker lets go.
+    this.#sockets?.close()
     const message: ToWorker = { kind: 'stop', graceMs }
     const deadline = new Promise<void>((resolve) => {
       setTimeout(resolve, graceMs + STOP_SLACK_MS).unref()
@@ -154,28 +165,18 @@ export class Supervisor {
     for (const { thread } of this.#slots) await thread?.terminate()
   }
 
-  /** From the first worker's bind on, all workers ask for the same ports, restarted ones too. */
-  #adoptPorts(endpoints: readonly BoundEndpoint[]): void {
-    this.#endpoints = endpoints
-    const listen = this.#settings.listen.map((asked, index) => ({
-      address: asked.address,
-      port: endpoints[index]?.udp.port ?? asked.port,
-    }))
-    this.#settings = { ...this.#settings, listen }
-  }
-
   async #startThread(slot: Slot): Promise<FromWorker> {
-    const libc = this.#libc
-    const bound = isLibc(libc) ? bindSockets(libc, this.#settings.listen, this.#shared) : undefined
-    if (bound !== undefined) this.#settings = { ...this.#settings, listen: bound.endpoints }
+    const sockets = this.#sockets!
+    const lent = sockets.lend(slot.index)
     const workerData: WorkerStart = {
-      settings: this.#settings,
+      settings: { ...this.#settings, listen: sockets.endpoints },
       policy: this.#policy,
       counters: slot.counters,
       shared: this.#shared,
       upstreamPortsMax: this.#upstreamPortsMax,
-      descriptors: bound?.descriptors,
+      descriptors: lent,
     }
+    if (lent !== undefined) slot.lent.push(lent)
     const thread = new Worker(WORKER_FILE, {
       workerData,
       name: `dns ${slot.index}`,
@@ -190,9 +191,6 @@ export class Supervisor {
     })
     thread.on('exit', () => this.#exited(slot, reason))
     const message = await first
-    if (message.kind === 'failed' && bound !== undefined && isLibc(libc)) {
-      closeUnadopted(libc, bound.descriptors)
-    }
     slot.ready = message.kind === 'ready'
     return message
   }
@@ -201,26 +199,93 @@ export class Supervisor {
     return new Promise((resolve) => slot.answers.push(resolve))
   }
 
-  async #ask(slot: Slot, message: ToWorker): Promise<void> {
-    if (slot.thread === null) return
+  /** Resolves with the answer; undefined from a slot that has no thread at the moment. */
+  async #ask(slot: Slot, message: ToWorker): Promise<FromWorker | undefined> {
+    if (slot.thread === null) return undefined
     const answer = this.#nextAnswer(slot)
     slot.thread.postMessage(message)
-    await answer
+    return answer
   }
 
   #exited(slot: Slot, reason: string): void {
     slot.thread = null
     slot.ready = false
-    const counters = slot.counters
-    const dropped = DROPPED + DROP_STOPPED
-    counters[dropped] = counters[dropped]! + counters[IN_FLIGHT]!
-    counters[IN_FLIGHT] = 0
-    counters[TCP_CONNECTIONS] = 0
+    countLost(slot.counters)
+    for (const lent of slot.lent.splice(0)) this.#sockets?.takeBack(lent)
     for (const answer of slot.answers.splice(0)) {
       answer({ kind: 'failed', code: 'ERR_WORKER', message: `a worker died: ${reason}` })
     }
-    if (this.#stopping || this.#endpoints.length === 0) return
+    if (this.#stopping || !this.#started) return
     this.#restartLater(slot, reason)
+  }
+
+  /** Interfaces come up, leases are renewed: a wildcard means the addresses of this moment. */
+  #watchAddresses(sockets: ListenSockets): void {
+    this.#watch = setInterval(() => void this.#followAddresses(sockets), ADDRESS_WATCH_MS)
+    this.#watch.unref()
+  }
+
+  async #followAddresses(sockets: ListenSockets): Promise<void> {
+    const { appeared, vanished } = sockets.changes()
+    for (const { address } of vanished) this.#addressFaults.delete(address)
+    const isSame = appeared.length === 0 && vanished.length === 0
+    if (isSame || this.#lookingAtAddresses || this.#stopping) return
+    this.#lookingAtAddresses = true
+    for (const endpoint of vanished) sockets.remove(endpoint)
+    await this.#listen(vanished, [])
+    const opened: Endpoint[] = []
+    for (const asked of appeared) {
+      const endpoint = await this.#openAddress(sockets, asked)
+      if (endpoint !== undefined) opened.push(endpoint)
+    }
+    this.#lookingAtAddresses = false
+    if (this.#stopping || opened.length + vanished.length === 0) return
+    this.#events.addressesChanged({ appeared: opened, vanished })
+  }
+
+  /** Binds one address in all workers, or in none: then it is tried again by the next look. */
+  async #openAddress(sockets: ListenSockets, asked: Endpoint): Promise<Endpoint | undefined> {
+    let endpoint = asked
+    let reason: string | undefined
+    try {
+      if (this.#shared && !isLibc(this.#libc)) await probePorts([asked])
+      if (this.#stopping) return undefined
+      endpoint = sockets.add(asked)
+      reason = await this.#listen([], [endpoint])
+      if (reason !== undefined) {
+        sockets.remove(endpoint)
+        await this.#listen([endpoint], [])
+      }
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error)
+    }
+    if (reason === undefined) {
+      this.#addressFaults.delete(asked.address)
+      return endpoint
+    }
+    if (this.#addressFaults.get(asked.address) !== reason) {
+      this.#addressFaults.set(asked.address, reason)
+      this.#events.addressFailed(endpoint, reason)
+    }
+    return undefined
+  }
+
+  /** Tells every worker; resolves with the reason of one that could not, if any. */
+  async #listen(
+    close: readonly Endpoint[],
+    open: readonly Endpoint[],
+  ): Promise<string | undefined> {
+    const answers = await Promise.all(
+      this.#slots.map(async (slot) => {
+        // A worker that is being started is given the addresses as they are then.
+        if (slot.thread === null) return undefined
+        const descriptors = open.length === 0 ? undefined : this.#sockets?.lend(slot.index, open)
+        if (descriptors !== undefined) slot.lent.push(descriptors)
+        return this.#ask(slot, { kind: 'listen', close, open, descriptors })
+      }),
+    )
+    const failed = answers.find((answer) => answer?.kind === 'failed')
+    return failed?.kind === 'failed' ? failed.message : undefined
   }
 
   /** Restarts the slot's worker after a moment, or gives up when that has happened too often. */
@@ -237,7 +302,9 @@ export class Supervisor {
       this.#events.gaveUp(error)
       return
     }
-    setTimeout(() => void this.#restart(slot), RESTART_DELAY_MS)
+    // The first death is mended at once: its clients' datagrams wait in the socket meanwhile.
+    const delayMs = (this.#restartsMs.length - 1) * RESTART_DELAY_MS
+    setTimeout(() => void this.#restart(slot), delayMs)
   }
 
   async #restart(slot: Slot): Promise<void> {
@@ -246,16 +313,18 @@ export class Supervisor {
       const message = await this.#startThread(slot)
       if (message.kind === 'failed') await slot.thread?.terminate()
     } catch (error) {
-      // Another program has taken the port meanwhile: it may give it back.
+      // No descriptor is left, or no memory for a thread: both may come back.
       this.#restartLater(slot, error instanceof Error ? error.message : String(error))
     }
   }
 }
 
-/**
- * Binds every address once without SO_REUSEPORT: with it, a second server on the same port would
- * start without an error and take half of the queries.
- */
+function createSlot(index: number): Slot {
+  const counters = createCounters()
+  return { index, counters, thread: null, ready: false, lent: [], answers: [] }
+}
+
+/** As `ListenSockets` does with the system calls: finds a second server on the same port. */
 async function probePorts(endpoints: readonly Endpoint[]): Promise<void> {
   for (const endpoint of endpoints) {
     const socket = createSocket(endpoint.address.includes(':') ? 'udp6' : 'udp4')

@@ -11,7 +11,8 @@ import {
 } from '../../wire/codes.ts'
 import { HEADER_OCTETS } from '../../wire/header.ts'
 import type { ParsedQuery } from '../../wire/query.ts'
-import { NO_EXTENDED_ERROR, writeAddress, writeNegative, writeRcode } from '../../wire/reply.ts'
+import { NO_EXTENDED_ERROR } from '../../wire/opt.ts'
+import { writeAddress, writeNegative, writeRcode } from '../../wire/reply.ts'
 import type { BlockAnswer } from './policy.ts'
 import { SPECIAL_LOCALHOST } from './special-names.ts'
 

@@ -3,7 +3,7 @@
  * that are switched on. One immutable object per worker and policy; a reload makes a new one.
  */
 import { EDE_BLOCKED } from '../../wire/codes.ts'
-import type { ExtendedError } from '../../wire/reply.ts'
+import type { ExtendedError } from '../../wire/opt.ts'
 import type { Matcher } from '../../trie/lookup.ts'
 import type { AskedName } from '../query.ts'
 import type { BlockResponseSettings, CategorySettings } from '../settings.ts'

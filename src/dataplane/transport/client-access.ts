@@ -1,102 +1,156 @@
 /**
- * Who gets an answer: addresses inside `allowFrom`, from source ports that are no reflector's.
- * Anybody else is dropped without a word, so that nobody can use us against a third party.
+ * Who gets an answer, and as whom: clients of the sites and of `allowFrom`, from source ports that
+ * are no reflector's, and never ourselves. Anybody else is dropped without a word, so that nobody
+ * can use us against a third party.
  */
-import { isIPv6 } from 'node:net'
+import { randomInt } from 'node:crypto'
 import { AF_INET6 } from '../../sys/libc.ts'
 import {
   IPV4_AT,
   IPV6_AT,
   SOCKADDR_IN6_OCTETS,
+  portOf,
   writeSocketAddress,
 } from '../../sys/socket-address.ts'
+import { AddressTable, wordAt } from '../address-table.ts'
+import { buildAddressTable, type PrefixRule } from '../build-address-table.ts'
+import type { Client } from '../client.ts'
+import { DROP_ACL, DROP_LOOP, DROP_SOURCE_PORT } from '../counters.ts'
+import type { Endpoint } from '../settings.ts'
 
-/** Verdicts remembered by address text: a site is a handful of routers, so this stays small. */
-const REMEMBERED_MAX = 4096
+/** The client may ask. */
+export const ADMITTED = -1
 /**
  * echo, daytime, quotd, chargen, time: answering them makes loops (CVE-2024-2169); port 0 takes no
  * answer.
  */
-const REFLECTOR_PORTS = new Set([0, 7, 13, 17, 19, 37])
+const REFLECTOR_PORTS = [0, 7, 13, 17, 19, 37]
+const PORT_REFLECTOR = 1
+const PORT_OURS = 2
 
-/** One CIDR prefix as octets. */
-class Prefix {
-  readonly #octets: Uint8Array
-  readonly #whole: number
-  readonly #mask: number
+/** Numbers of the table: a site below these bits, and whether the address may ask at all. */
+const SITE_MASK = 0xffff
+const MAY_ASK = 0x10000
 
-  constructor(octets: Uint8Array, bits: number) {
-    this.#octets = octets
-    this.#whole = bits >>> 3
-    this.#mask = (0xff00 >>> (bits & 7)) & 0xff
-  }
+/** Bits of an address that stand for one client: an IPv4 address, an IPv6 network. */
+const CLIENT_WORDS_IPV6 = 2
+/** Nobody outside can choose addresses whose keys fall together. */
+const KEY_SEED = randomInt(0x1_0000_0000)
 
-  covers(address: Uint8Array, start: number): boolean {
-    const whole = this.#whole
-    const octets = this.#octets
-    for (let i = 0; i < whole; i++) if (address[start + i] !== octets[i]) return false
-    const mask = this.#mask
-    return mask === 0 || (address[start + whole]! & mask) === (octets[whole]! & mask)
-  }
+/** What an access list needs to know. */
+export interface AccessSettings {
+  /** CIDR prefixes whose clients are answered under the default policy. */
+  readonly allowFrom: readonly string[]
+  /** Their clients are answered too, each under its site's policy. */
+  readonly sites: readonly { readonly from: readonly string[] }[]
 }
 
-/** The access list of one worker; immutable but for what it remembers. */
+/** The access list of one worker; it changes only by `addOwn`. */
 export class ClientAccess {
+  readonly #table: AddressTable
+  readonly #ports = new Uint8Array(0x10000)
+  /** Socket addresses of our own listeners, one after another. */
+  readonly #own: Uint8Array[] = []
   readonly #scratch = new Uint8Array(SOCKADDR_IN6_OCTETS)
-  readonly #ipv4: readonly Prefix[]
-  readonly #ipv6: readonly Prefix[]
-  readonly #remembered = new Map<string, boolean>()
 
-  /** @param prefixes CIDR prefixes, IPv4 and IPv6, already checked. */
-  constructor(prefixes: readonly string[]) {
-    this.#ipv4 = createPrefixes(prefixes, false)
-    this.#ipv6 = createPrefixes(prefixes, true)
+  constructor(settings: AccessSettings) {
+    this.#table = createTable(settings)
+    for (const port of REFLECTOR_PORTS) this.#ports[port] = PORT_REFLECTOR
   }
 
-  /** The same as `allows` for a socket address as the system writes it, at `start`. */
-  allowsOctets(addresses: Uint8Array, start: number): boolean {
-    const ipv6 = addresses[start] === AF_INET6
-    const at = start + (ipv6 ? IPV6_AT : IPV4_AT)
-    const prefixes = ipv6 ? this.#ipv6 : this.#ipv4
-    for (let i = 0; i < prefixes.length; i++) {
-      if (prefixes[i]!.covers(addresses, at)) return true
-    }
-    return false
+  /** From here on nothing that seems to come from this listener of ours is answered. */
+  addOwn({ address, port }: Endpoint): void {
+    const own = new Uint8Array(SOCKADDR_IN6_OCTETS)
+    if (writeSocketAddress(own, address, port) === 0) return
+    this.#own.push(own)
+    this.#ports[port] = this.#ports[port]! | PORT_OURS
   }
 
-  /** True when the client at this address is one of ours. */
-  allows(address: string): boolean {
-    const known = this.#remembered.get(address)
-    if (known !== undefined) return known
-    const bare = address.startsWith('::ffff:') ? address.slice(7) : dropZone(address)
-    const written = writeSocketAddress(this.#scratch, bare, 0) !== 0
-    const allowed = written && this.allowsOctets(this.#scratch, 0)
-    if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear()
-    this.#remembered.set(address, allowed)
-    return allowed
+  /**
+   * Fills `client` from the socket address at `start`, as the system writes it. Returns `ADMITTED`,
+   * or the reason for which its datagram is dropped.
+   */
+  admit(addresses: Uint8Array, start: number, client: Client): number {
+    if (!this.find(addresses, start, client)) return DROP_ACL
+    const port = this.#ports[portOf(addresses, start)]!
+    return port === 0 ? ADMITTED : this.#refusal(port, addresses, start)
+  }
+
+  /** `admit` for an address and port as Node writes them. */
+  admitText(address: string, port: number, client: Client): number {
+    const octets = writeClient(this.#scratch, address, port)
+    return octets === 0 ? DROP_ACL : this.admit(this.#scratch, 0, client)
+  }
+
+  /**
+   * `find` for an address as Node writes it: of a connection, whose source port says nothing.
+   *
+   * @param octets takes the address for as long as `client` is in use; `SOCKADDR_IN6_OCTETS`.
+   */
+  findText(address: string, octets: Uint8Array, client: Client): boolean {
+    return writeClient(octets, address, 0) !== 0 && this.find(octets, 0, client)
+  }
+
+  /** Fills `client` from the socket address at `start`; false when it may not ask. */
+  find(addresses: Uint8Array, start: number, client: Client): boolean {
+    const isIpv6 = addresses[start] === AF_INET6
+    const at = start + (isIpv6 ? IPV6_AT : IPV4_AT)
+    const table = this.#table
+    const found = isIpv6 ? table.findIpv6(addresses, at) : table.findIpv4(addresses, at)
+    client.octets = addresses
+    client.at = at
+    client.addressOctets = isIpv6 ? 16 : 4
+    client.site = found & SITE_MASK
+    client.key = keyOf(addresses, at, isIpv6 ? CLIENT_WORDS_IPV6 : 1)
+    return (found & MAY_ASK) !== 0
+  }
+
+  #refusal(port: number, addresses: Uint8Array, start: number): number {
+    if ((port & PORT_REFLECTOR) !== 0) return DROP_SOURCE_PORT
+    for (const own of this.#own) if (isSameSource(own, addresses, start)) return DROP_LOOP
+    return ADMITTED
   }
 }
 
-/** True for source ports that must never get an answer. */
-export function isReflectorPort(port: number): boolean {
-  return REFLECTOR_PORTS.has(port)
+/** True when family, port and address are the same. */
+function isSameSource(own: Uint8Array, addresses: Uint8Array, start: number): boolean {
+  if (own[0] !== addresses[start]) return false
+  const isIpv6 = own[0] === AF_INET6
+  const end = isIpv6 ? IPV6_AT + 16 : IPV4_AT + 4
+  if (portOf(own, 0) !== portOf(addresses, start)) return false
+  for (let i = isIpv6 ? IPV6_AT : IPV4_AT; i < end; i++) {
+    if (own[i] !== addresses[start + i]) return false
+  }
+  return true
 }
 
-function dropZone(address: string): string {
+/** Hashes the first words of an address (the end of MurmurHash3) with a seed of this process. */
+function keyOf(octets: Uint8Array, at: number, words: number): number {
+  let hash = KEY_SEED
+  for (let word = 0; word < words; word++) {
+    hash ^= wordAt(octets, at + 4 * word)
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+    hash ^= hash >>> 16
+  }
+  return hash
+}
+
+/** An IPv4 client of an IPv6 socket is an IPv4 client; the zone is no part of an address. */
+function writeClient(into: Uint8Array, address: string, port: number): number {
   const zone = address.indexOf('%')
-  return zone === -1 ? address : address.slice(0, zone)
+  const bare = address.startsWith('::ffff:') ? address.slice(7) : address
+  return writeSocketAddress(into, zone === -1 ? bare : bare.slice(0, zone), port)
 }
 
-function createPrefixes(prefixes: readonly string[], ipv6: boolean): Prefix[] {
-  const made = []
-  for (const prefix of prefixes) {
-    const slash = prefix.indexOf('/')
-    const network = prefix.slice(0, slash)
-    if (isIPv6(network) !== ipv6) continue
-    const address = new Uint8Array(SOCKADDR_IN6_OCTETS)
-    writeSocketAddress(address, network, 0)
-    const octets = address.slice(ipv6 ? IPV6_AT : IPV4_AT, ipv6 ? IPV6_AT + 16 : IPV4_AT + 4)
-    made.push(new Prefix(octets, Number(prefix.slice(slash + 1))))
+function createTable({ allowFrom, sites }: AccessSettings): AddressTable {
+  const rules: PrefixRule[] = allowFrom.map((prefix) => ({ prefix, value: MAY_ASK }))
+  for (const [index, { from }] of sites.entries()) {
+    for (const prefix of from) rules.push({ prefix, value: MAY_ASK | (index + 1) })
   }
-  return made
+  const ranges = buildAddressTable(rules, 0, (around, own) => {
+    const site = own & SITE_MASK || around & SITE_MASK
+    return MAY_ASK | site
+  })
+  return new AddressTable(ranges)
 }

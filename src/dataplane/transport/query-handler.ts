@@ -1,4 +1,5 @@
 /** What a transport needs of the pipeline, so that neither imports the other. */
+import type { Client } from '../client.ts'
 import type { ReplySink } from '../query.ts'
 
 /** The pipeline, as a transport sees it. */
@@ -7,14 +8,14 @@ export interface QueryHandler {
   readonly replyCode: number
   /**
    * Takes one message. A positive result is the octets of the reply in `out`, to be sent now; 0:
-   * dropped and counted; negative: the answer will come through `sink`.
+   * dropped and counted; negative: the answer will come through `sink`. `client` is read during the
+   * call only.
    */
   handle(
     message: Uint8Array,
     octets: number,
     out: Uint8Array,
-    proto: number,
-    family: number,
+    client: Client,
     sink: ReplySink,
     receivedMs: number,
   ): number

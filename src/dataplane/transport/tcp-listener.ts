@@ -3,6 +3,7 @@
  * bounded in number, in idle time, in queries under way and in answers that nobody reads.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import { Client } from '../client.ts'
 import {
   DROPPED,
   DROP_ACL,
@@ -17,8 +18,9 @@ import {
   querySlot,
   type Counters,
 } from '../counters.ts'
-import type { ReplySink } from '../query.ts'
+import type { ReplySink, Waiter } from '../query.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
+import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
 import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
@@ -36,6 +38,7 @@ const BACKLOG = 511
 class TcpConnection implements ReplySink {
   readonly socket: Socket
   readonly address: string
+  readonly #client: Client
   readonly #listener: TcpListener
   readonly #reader = new StreamReader()
   /** Queries whose answers are still awaited. */
@@ -52,9 +55,10 @@ class TcpConnection implements ReplySink {
   readonly #uncork: () => void
   readonly #onTick: () => void
 
-  constructor(socket: Socket, address: string, listener: TcpListener) {
+  constructor(socket: Socket, address: string, client: Client, listener: TcpListener) {
     this.socket = socket
     this.address = address
+    this.#client = client
     this.#listener = listener
     this.activeMs = performance.now()
     this.partialSinceMs = this.activeMs
@@ -76,7 +80,9 @@ class TcpConnection implements ReplySink {
   }
 
   /** A connection is its own address. */
-  hold(): void {}
+  hold(waiter: Waiter): void {
+    waiter.takeClient(this.#client)
+  }
 
   /** An answer that had to be waited for; those of one turn leave together. */
   send(reply: Uint8Array, octets: number): boolean {
@@ -166,18 +172,10 @@ class TcpConnection implements ReplySink {
   }
 
   #handle(message: Uint8Array): void {
-    const { handler, reply, gather, family } = this.#listener
+    const { handler, reply, gather } = this.#listener
     this.#awaitsMessage = false
     this.inFlight++
-    const octets = handler.handle(
-      message,
-      message.length,
-      reply,
-      PROTO_TCP,
-      family,
-      this,
-      this.activeMs,
-    )
+    const octets = handler.handle(message, message.length, reply, this.#client, this, this.activeMs)
     if (octets < 0) return
     this.inFlight--
     if (octets === 0) return
@@ -279,7 +277,8 @@ export class TcpListener {
   #openConnection(socket: Socket): void {
     const counters = this.#counters
     const address = socket.remoteAddress ?? ''
-    if (address === '' || !this.access.allows(address)) {
+    const client = new Client(PROTO_TCP, this.family)
+    if (!this.access.findText(address, new Uint8Array(SOCKADDR_IN6_OCTETS), client)) {
       count(counters, querySlot(PROTO_TCP, this.family, 0))
       count(counters, DROPPED + DROP_ACL)
       socket.destroy()
@@ -293,7 +292,7 @@ export class TcpListener {
     }
     socket.setNoDelay(true)
     this.#perClient.set(address, mine + 1)
-    this.#connections.add(new TcpConnection(socket, address, this))
+    this.#connections.add(new TcpConnection(socket, address, client, this))
     count(counters, TCP_ACCEPTED)
     count(counters, TCP_CONNECTIONS)
   }

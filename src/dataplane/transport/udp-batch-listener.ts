@@ -5,14 +5,15 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { ADDRESS_STRIDE, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
-import { portOf, writeSocketAddress } from '../../sys/socket-address.ts'
+import { writeSocketAddress } from '../../sys/socket-address.ts'
+import { Client } from '../client.ts'
 import {
   DROPPED,
   DROP_ACL,
-  DROP_SOURCE_PORT,
   FAMILY_IPV4,
   FAMILY_IPV6,
   PROTO_UDP,
+  UDP_READ,
   UDP_SEND_ERRORS,
   count,
   querySlot,
@@ -20,7 +21,7 @@ import {
 } from '../counters.ts'
 import type { ReplySink, Waiter } from '../query.ts'
 import type { Endpoint } from '../settings.ts'
-import { isReflectorPort, type ClientAccess } from './client-access.ts'
+import { ADMITTED, type ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
 
@@ -40,7 +41,7 @@ export class UdpBatchListener implements ReplySink {
   readonly #fd: number
   readonly #handler: QueryHandler
   readonly #counters: Counters
-  readonly #family: number
+  readonly #client: Client
   /** Queries, answered in place. */
   readonly #batch: DatagramBatch
   /** Answers that had to be waited for, sent together at the end of the turn. */
@@ -67,7 +68,7 @@ export class UdpBatchListener implements ReplySink {
     this.#fd = fd
     this.#handler = handler
     this.#counters = counters
-    this.#family = family
+    this.#client = new Client(PROTO_UDP, family)
     this.access = access
     this.#batch = new DatagramBatch(libc, BATCH_SLOTS, SLOT_OCTETS)
     this.#late = new DatagramBatch(libc, BATCH_SLOTS, SLOT_OCTETS)
@@ -92,6 +93,7 @@ export class UdpBatchListener implements ReplySink {
     const addresses = this.#batch.addresses
     for (let i = 0; i < octets; i++) waiter.peer[i] = addresses[start + i]!
     waiter.peerOctets = octets
+    waiter.takeClient(this.#client)
   }
 
   send(reply: Uint8Array, octets: number, waiter: Waiter): boolean {
@@ -146,22 +148,21 @@ export class UdpBatchListener implements ReplySink {
     if (end === 0) return
     const batch = this.#batch
     const handler = this.#handler
+    const client = this.#client
     const codes = this.#codes
+    const read = UDP_READ + client.family
+    this.#counters[read] = this.#counters[read]! + end
     const receivedMs = performance.now()
     for (let slot = 0; slot < end; slot++) {
-      if (!this.#mayAnswer(slot)) continue
+      const refusal = this.access.admit(batch.addresses, slot * ADDRESS_STRIDE, client)
+      if (refusal !== ADMITTED) {
+        this.#drop(refusal)
+        continue
+      }
       this.#slot = slot
       const message = batch.messages[slot]!
       const octets = Math.min(batch.lengthOf(slot), SLOT_OCTETS)
-      const replyOctets = handler.handle(
-        message,
-        octets,
-        message,
-        PROTO_UDP,
-        this.#family,
-        this,
-        receivedMs,
-      )
+      const replyOctets = handler.handle(message, octets, message, client, this, receivedMs)
       if (replyOctets <= 0) continue
       codes[batch.queued] = handler.replyCode
       batch.queue(slot, replyOctets, batch.addressOctets(slot))
@@ -172,20 +173,6 @@ export class UdpBatchListener implements ReplySink {
     const milliseconds = performance.now() - receivedMs
     for (let i = 0; i < queued; i++) handler.countSent(codes[i]!, milliseconds)
     if (refused > 0) this.#countRefused(refused)
-  }
-
-  #mayAnswer(slot: number): boolean {
-    const start = slot * ADDRESS_STRIDE
-    const addresses = this.#batch.addresses
-    if (!this.access.allowsOctets(addresses, start)) {
-      this.#drop(DROP_ACL)
-      return false
-    }
-    if (isReflectorPort(portOf(addresses, start))) {
-      this.#drop(DROP_SOURCE_PORT)
-      return false
-    }
-    return true
   }
 
   #sendLate(): void {
@@ -200,7 +187,7 @@ export class UdpBatchListener implements ReplySink {
   }
 
   #drop(reason: number): void {
-    count(this.#counters, querySlot(PROTO_UDP, this.#family, 0))
+    count(this.#counters, querySlot(PROTO_UDP, this.#client.family, 0))
     count(this.#counters, DROPPED + reason)
   }
 }

@@ -1,9 +1,8 @@
 /** UDP through Node's `dgram`: one socket per listen address, one event per datagram. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { Client } from '../client.ts'
 import {
   DROPPED,
-  DROP_ACL,
-  DROP_SOURCE_PORT,
   FAMILY_IPV4,
   FAMILY_IPV6,
   PROTO_UDP,
@@ -16,7 +15,7 @@ import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import type { ReplySink, Waiter } from '../query.ts'
 import type { Endpoint } from '../settings.ts'
-import { isReflectorPort, type ClientAccess } from './client-access.ts'
+import { ADMITTED, type ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
 
@@ -28,7 +27,7 @@ export class UdpListener implements ReplySink {
   readonly #socket: Socket
   readonly #handler: QueryHandler
   readonly #counters: Counters
-  readonly #family: number
+  readonly #client: Client
   readonly #onSent: (error: Error | null) => void
   access: ClientAccess
   readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
@@ -46,7 +45,7 @@ export class UdpListener implements ReplySink {
     this.#socket = socket
     this.#handler = handler
     this.#counters = counters
-    this.#family = family
+    this.#client = new Client(PROTO_UDP, family)
     this.access = access
     this.#onSent = (error) => {
       if (error !== null) count(counters, UDP_SEND_ERRORS)
@@ -65,6 +64,7 @@ export class UdpListener implements ReplySink {
   hold(waiter: Waiter): void {
     waiter.address = this.#remote.address
     waiter.port = this.#remote.port
+    waiter.takeClient(this.#client)
   }
 
   send(reply: Uint8Array, octets: number, waiter: Waiter): boolean {
@@ -79,12 +79,9 @@ export class UdpListener implements ReplySink {
 
   #received(message: Uint8Array, remote: RemoteInfo): void {
     const handler = this.#handler
-    if (!this.access.allows(remote.address)) {
-      this.#drop(DROP_ACL)
-      return
-    }
-    if (isReflectorPort(remote.port)) {
-      this.#drop(DROP_SOURCE_PORT)
+    const refusal = this.access.admitText(remote.address, remote.port, this.#client)
+    if (refusal !== ADMITTED) {
+      this.#drop(refusal)
       return
     }
     this.#remote = remote
@@ -93,8 +90,7 @@ export class UdpListener implements ReplySink {
       message,
       message.length,
       this.#reply,
-      PROTO_UDP,
-      this.#family,
+      this.#client,
       this,
       receivedMs,
     )
@@ -115,7 +111,7 @@ export class UdpListener implements ReplySink {
   }
 
   #drop(reason: number): void {
-    count(this.#counters, querySlot(PROTO_UDP, this.#family, 0))
+    count(this.#counters, querySlot(PROTO_UDP, this.#client.family, 0))
     count(this.#counters, DROPPED + reason)
   }
 }

@@ -1,14 +1,13 @@
 /**
- * Brings a question to the upstreams: which one, how long to wait, when to try the next. One timer
- * serves all open questions, because every try waits equally long.
+ * Brings a question to the upstreams: which one, how long to wait, when to try the next. A question
+ * may have several tries under way; the first good reply to any of them closes it. One timer serves
+ * all waits.
  */
-import type { Libc } from '../../sys/libc.ts'
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.ts'
 import {
   FAILURE_FORMAT,
   FAILURE_MISMATCH,
-  FAILURE_NETWORK,
   FAILURE_RCODE,
   FAILURE_TIMEOUT,
   UPSTREAM_DURATION_SUM_MS,
@@ -20,106 +19,59 @@ import {
   failureSlot,
   type Counters,
 } from '../counters.ts'
-import type { DataplaneSettings, Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
-import type { Exchange, ExchangeEvents } from './exchange.ts'
-import { DeadlineList, NO_UPSTREAM, type Pending } from './pending.ts'
-import { TcpExchange } from './tcp-exchange.ts'
-import { UdpBatchExchange } from './udp-batch-exchange.ts'
-import { UdpExchange } from './udp-exchange.ts'
+import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
+import { Attempt } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import { NO_UPSTREAM, type Pending } from './pending.ts'
+import { NEVER, TimerWheel } from './timer-wheel.ts'
+import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 
-/** Tries in a row without a reply after which an upstream is passed over. */
-const FAILURES_UNTIL_DOWN = 3
-/** How long it is passed over: doubling, and then one real question probes it (RFC 9520 3.2). */
-const BACKOFF_MS_MIN = 1000
-const BACKOFF_MS_MAX = 30_000
 const SWEEP_MS = 5000
 /** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
 const TIMER_SLACK_MS = 250
-/** Ports of one upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
-const PORTS_MAX = 4096
-/** Fewer would be guessed; a machine with so few descriptors has to raise its limit. */
+/** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
 const PORTS_MIN = 16
 
-/** Who asked: gets every question back exactly once. */
+/** Who asked: gets every question back exactly once, by `answered` or `unanswered`. */
 export interface ForwardEvents {
-  /**
-   * False when the message is malformed: the next upstream is tried. The buffer is free after the
-   * call.
-   */
-  answered(pending: Pending, message: Uint8Array, octets: number): boolean
+  /** Reads a reply; false when it is malformed: another try may do better. */
+  readable(pending: Pending, message: Uint8Array, octets: number): boolean
+  /** Takes the reply that was found readable just before; the buffer is free after the call. */
+  answered(pending: Pending, message: Uint8Array, nowMs: number): void
   /** No upstream gave an answer within the time and the tries. */
   unanswered(pending: Pending): void
 }
 
-/** What the system lets a worker open. */
-export interface SystemSockets {
-  /** The system calls for batches of datagrams, where they are to be had. */
-  readonly libc: Libc | undefined
-  /** Sockets that one worker may keep open towards all its upstreams. */
-  readonly upstreamPortsMax: number
-}
-
-class Upstream implements ExchangeEvents {
-  readonly index: number
-  readonly udp: Exchange | null
-  readonly tcp: Exchange
-  failures = 0
-  backoffMs = BACKOFF_MS_MIN
-  downUntilMs = 0
-  readonly #forwarder: Forwarder
-
-  constructor(
-    settings: UpstreamSettings,
-    index: number,
-    forwarder: Forwarder,
-    system: SystemSockets,
-  ) {
-    this.index = index
-    this.#forwarder = forwarder
-    this.udp = settings.protocol === 'udp' ? createUdpExchange(settings, this, system) : null
-    this.tcp = new TcpExchange(settings, this)
-  }
-
-  replied(pending: Pending, message: Uint8Array, octets: number): void {
-    this.#forwarder.replied(this, pending, message, octets)
-  }
-
-  failed(pending: Pending): void {
-    this.#forwarder.tryFailed(this, pending, FAILURE_NETWORK)
-  }
-
-  mismatched(): void {
-    this.#forwarder.mismatched(this.index)
-  }
-}
-
 /** All upstreams of one worker, and the questions that are on their way to them. */
-export class Forwarder {
+export class Forwarder implements UpstreamEvents {
   readonly #upstreams: Upstream[] = []
   readonly #settings: ForwardSettings
   #counters: Counters
   readonly #events: ForwardEvents
-  readonly #deadlines = new DeadlineList()
+  readonly #wheel = new TimerWheel()
+  readonly #spare: Attempt[] = []
   readonly #onTimer: () => void
   readonly #sweepTimer: NodeJS.Timeout
   #timer: NodeJS.Timeout | null = null
+  #wakeMs = NEVER
+  /** Questions that were asked and are not closed. */
+  #open = 0
   #closed = false
   #retired = false
 
   constructor(
-    upstreams: readonly UpstreamSettings[],
-    settings: ForwardSettings,
+    { upstreams, forward, upstreamAuthorities }: DataplaneSettings,
     counters: Counters,
     events: ForwardEvents,
     system: SystemSockets,
   ) {
     const portsMax = Math.floor(system.upstreamPortsMax / Math.max(1, upstreams.length))
     const share = { ...system, upstreamPortsMax: Math.max(PORTS_MIN, portsMax) }
-    this.#settings = settings
+    this.#settings = forward
     this.#counters = counters
     this.#events = events
     for (const [index, upstream] of upstreams.entries()) {
-      this.#upstreams.push(new Upstream(upstream, index, this, share))
+      this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities))
       counters[UPSTREAM_UP + index] = 1
     }
     this.#onTimer = () => this.#expire()
@@ -128,47 +80,54 @@ export class Forwarder {
   }
 
   /** Starts the first try. The events may fire before this returns. */
-  ask(pending: Pending): void {
-    pending.startedMs = performance.now()
-    this.#tryNext(pending)
+  ask(pending: Pending, nowMs: number): void {
+    pending.startedMs = nowMs
+    this.#open++
+    this.#tryNext(pending, nowMs)
   }
 
   /** An exchange's reply that has passed the question check. */
-  replied(upstream: Upstream, pending: Pending, message: Uint8Array, octets: number): void {
-    this.#deadlines.remove(pending)
-    const nowMs = performance.now()
+  replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
+    const { pending, upstream, exchange } = attempt
     const counters = this.#counters
     count(counters, UPSTREAM_RESPONSES + upstream.index)
     const sum = UPSTREAM_DURATION_SUM_MS + upstream.index
-    counters[sum] = counters[sum]! + (nowMs - pending.sentMs)
-    this.#noteAlive(upstream)
-    if ((readU16(message, OFFSET_FLAGS) & FLAG_TC) !== 0 && !pending.overTcp) {
-      this.#start(upstream, pending, upstream.tcp)
+    counters[sum] = counters[sum]! + (nowMs - attempt.sentMs)
+    upstream.noteReply()
+    counters[UPSTREAM_UP + upstream.index] = 1
+    this.#release(attempt)
+    const truncated = (readU16(message, OFFSET_FLAGS) & FLAG_TC) !== 0
+    if (truncated && upstream.stream !== null && exchange !== upstream.stream) {
+      this.#start(upstream, pending, upstream.stream, nowMs)
       return
     }
-    if (isFailure(headerRcode(message)) && this.#mayTry(pending) && this.#upstreams.length > 1) {
+    if (isFailure(headerRcode(message)) && this.#mayDoBetter(pending, nowMs)) {
       count(counters, failureSlot(upstream.index, FAILURE_RCODE))
-      this.#tryNext(pending)
+      this.#tryNext(pending, nowMs)
       return
     }
-    pending.open = false
-    if (this.#events.answered(pending, message, octets)) return
+    if (this.#events.readable(pending, message, octets)) {
+      this.#close(pending)
+      this.#events.answered(pending, message, nowMs)
+      return
+    }
     count(counters, failureSlot(upstream.index, FAILURE_FORMAT))
-    pending.open = true
-    this.#tryNext(pending)
+    this.#tryNext(pending, nowMs)
   }
 
-  /** A try that ended without a reply. */
-  tryFailed(upstream: Upstream, pending: Pending, reason: number): void {
+  /** A try that an exchange gave up. */
+  failed(attempt: Attempt, reason: number): void {
     if (this.#closed) return
-    this.#deadlines.remove(pending)
-    count(this.#counters, failureSlot(upstream.index, reason))
-    this.#noteFailure(upstream)
-    this.#tryNext(pending)
+    const { pending, upstream, overdue } = attempt
+    this.#release(attempt)
+    if (overdue) return
+    const nowMs = performance.now()
+    this.#noteFailure(upstream, reason, nowMs)
+    this.#tryNext(pending, nowMs)
   }
 
-  mismatched(index: number): void {
-    count(this.#counters, failureSlot(index, FAILURE_MISMATCH))
+  mismatched(upstream: Upstream): void {
+    count(this.#counters, failureSlot(upstream.index, FAILURE_MISMATCH))
   }
 
   /** Lets the open questions end, asks no new ones, then closes; its counts no longer matter. */
@@ -182,127 +141,131 @@ export class Forwarder {
     this.#closed = true
     clearInterval(this.#sweepTimer)
     if (this.#timer !== null) clearTimeout(this.#timer)
-    for (const upstream of this.#upstreams) {
-      upstream.udp?.close()
-      upstream.tcp.close()
-    }
+    for (const upstream of this.#upstreams) upstream.close()
   }
 
-  #tryNext(pending: Pending): void {
-    const upstream = this.#mayTry(pending) ? this.#select(pending) : null
-    if (upstream === null) {
-      pending.open = false
+  /** The next try; none is left: the question is closed once no try is within its time. */
+  #tryNext(pending: Pending, nowMs: number): void {
+    const upstream = this.#mayTry(pending, nowMs) ? this.#select(pending, nowMs) : null
+    if (upstream !== null) {
+      pending.tries++
+      pending.upstream = upstream.index
+      this.#start(upstream, pending, upstream.primary, nowMs)
+    } else if (!hasTimelyTry(pending)) {
+      this.#close(pending)
       this.#events.unanswered(pending)
-      return
     }
-    pending.tries++
-    pending.upstream = upstream.index
-    this.#start(upstream, pending, upstream.udp ?? upstream.tcp)
   }
 
-  #start(upstream: Upstream, pending: Pending, exchange: Exchange): void {
-    const nowMs = performance.now()
-    pending.sentMs = nowMs
-    pending.overTcp = exchange === upstream.tcp
+  #start(upstream: Upstream, pending: Pending, exchange: Exchange, nowMs: number): void {
+    const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
+    attempt.begin(pending, upstream, exchange, nowMs)
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
-    this.#deadlines.append(pending, nowMs + this.#settings.tryTimeoutMs)
-    this.#arm()
-    exchange.send(pending)
+    this.#wheel.add(attempt, nowMs + this.#settings.tryTimeoutMs)
+    if (attempt.deadlineMs < this.#wakeMs) this.#arm(nowMs)
+    exchange.send(attempt)
   }
 
-  #mayTry(pending: Pending): boolean {
+  /** The question is over: replies to its tries answer nothing any more. */
+  #close(pending: Pending): void {
+    while (pending.attempts !== null) {
+      const attempt = pending.attempts
+      attempt.exchange.cancel(attempt)
+      this.#release(attempt)
+    }
+    this.#open--
+    pending.open = false
+  }
+
+  /** Takes a try back that no exchange knows any more. */
+  #release(attempt: Attempt): void {
+    this.#wheel.remove(attempt)
+    attempt.unlink()
+    this.#spare.push(attempt)
+  }
+
+  #mayTry(pending: Pending, nowMs: number): boolean {
     if (pending.tries === 0) return this.#upstreams.length > 0
     if (pending.tries >= this.#settings.triesMax) return false
-    const endMs = performance.now() + this.#settings.tryTimeoutMs
+    const endMs = nowMs + this.#settings.tryTimeoutMs
     return endMs <= pending.startedMs + this.#settings.totalTimeoutMs + TIMER_SLACK_MS
+  }
+
+  /** True when another upstream may answer where one has failed. */
+  #mayDoBetter(pending: Pending, nowMs: number): boolean {
+    if (this.#upstreams.length < 2) return false
+    return hasTimelyTry(pending) || this.#mayTry(pending, nowMs)
   }
 
   /**
    * The next upstream in the configured order that is not passed over; when all are, the next
    * anyway.
    */
-  #select(pending: Pending): Upstream {
+  #select(pending: Pending, nowMs: number): Upstream {
     const upstreams = this.#upstreams
     const amount = upstreams.length
     const first = pending.upstream === NO_UPSTREAM ? 0 : pending.upstream + 1
-    const nowMs = performance.now()
     for (let step = 0; step < amount; step++) {
       const upstream = upstreams[(first + step) % amount]!
-      if (upstream.downUntilMs <= nowMs) {
-        this.#noteProbe(upstream, nowMs)
+      if (upstream.isUp(nowMs)) {
+        upstream.noteAsked(nowMs)
         return upstream
       }
     }
     return upstreams[first % amount]!
   }
 
-  /** The question that finds a back-off ended is the probe; the others wait for its result. */
-  #noteProbe(upstream: Upstream, nowMs: number): void {
-    if (upstream.downUntilMs === 0) return
-    upstream.downUntilMs = nowMs + upstream.backoffMs
+  #noteFailure(upstream: Upstream, reason: number, nowMs: number): void {
+    count(this.#counters, failureSlot(upstream.index, reason))
+    if (upstream.noteFailure(nowMs)) this.#counters[UPSTREAM_UP + upstream.index] = 0
   }
 
-  #noteAlive(upstream: Upstream): void {
-    upstream.failures = 0
-    upstream.backoffMs = BACKOFF_MS_MIN
-    upstream.downUntilMs = 0
-    this.#counters[UPSTREAM_UP + upstream.index] = 1
-  }
-
-  #noteFailure(upstream: Upstream): void {
-    upstream.failures++
-    if (upstream.failures < FAILURES_UNTIL_DOWN) return
-    const nowMs = performance.now()
-    if (upstream.failures > FAILURES_UNTIL_DOWN && upstream.downUntilMs > nowMs) return
-    upstream.downUntilMs = nowMs + upstream.backoffMs
-    upstream.backoffMs = Math.min(BACKOFF_MS_MAX, upstream.backoffMs * 2)
-    this.#counters[UPSTREAM_UP + upstream.index] = 0
-  }
-
-  #arm(): void {
-    const first = this.#deadlines.first
-    if (this.#timer !== null || first === null) return
-    const waitMs = Math.max(1, Math.ceil(first.deadlineMs - performance.now()))
-    this.#timer = setTimeout(this.#onTimer, waitMs)
+  /** Lets the timer fire when the wheel has something due. */
+  #arm(nowMs: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    this.#wakeMs = this.#wheel.nextMs
+    if (this.#wakeMs === NEVER) return
+    this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(this.#wakeMs - nowMs)))
   }
 
   #expire(): void {
-    this.#timer = null
     const nowMs = performance.now()
-    let pending = this.#deadlines.first
-    while (pending !== null && pending.deadlineMs <= nowMs) {
-      const upstream = this.#upstreams[pending.upstream]!
-      const exchange = pending.overTcp ? upstream.tcp : upstream.udp
-      exchange?.cancel(pending)
-      this.tryFailed(upstream, pending, FAILURE_TIMEOUT)
-      pending = this.#deadlines.first
+    let due = this.#wheel.take(nowMs)
+    while (due !== null) {
+      if (due instanceof Attempt) this.#expireAttempt(due, nowMs)
+      due = this.#wheel.take(nowMs)
     }
-    this.#arm()
+    this.#arm(nowMs)
+  }
+
+  #expireAttempt(attempt: Attempt, nowMs: number): void {
+    const { pending, upstream } = attempt
+    attempt.overdue = true
+    attempt.exchange.overdue(attempt)
+    this.#noteFailure(upstream, FAILURE_TIMEOUT, nowMs)
+    this.#tryNext(pending, nowMs)
   }
 
   #sweep(): void {
     const nowMs = performance.now()
-    for (const upstream of this.#upstreams) {
-      upstream.udp?.sweep(nowMs)
-      upstream.tcp.sweep(nowMs)
-    }
+    for (const upstream of this.#upstreams) upstream.sweep(nowMs)
     if (this.#retired) this.#closeIfDone()
   }
 
   #closeIfDone(): void {
-    if (this.#deadlines.first === null) this.close()
+    if (this.#open === 0) this.close()
   }
 }
 
-/** In batches where the system calls are to be had. */
-function createUdpExchange(
-  endpoint: Endpoint,
-  events: ExchangeEvents,
-  { libc, upstreamPortsMax }: SystemSockets,
-): Exchange {
-  const portsMax = Math.min(PORTS_MAX, upstreamPortsMax)
-  if (libc === undefined) return new UdpExchange(endpoint, events, portsMax)
-  return new UdpBatchExchange(endpoint, events, libc, portsMax)
+/** True when a try is under way whose time is not over. */
+function hasTimelyTry(pending: Pending): boolean {
+  for (let at = pending.attempts; at !== null; at = at.next) if (!at.overdue) return true
+  return false
+}
+
+function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange): Attempt {
+  return new Attempt(pending, upstream, exchange)
 }
 
 /** Rcodes that another upstream may do better than (RFC 9520 2). */
@@ -317,8 +280,11 @@ function isFailure(rcode: number): boolean {
 
 /** True when both settings ask the same upstreams in the same way. */
 export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  const what = JSON.stringify([left.upstreams, left.forward])
-  return what === JSON.stringify([right.upstreams, right.forward])
+  return forwardingOf(left) === forwardingOf(right)
+}
+
+function forwardingOf(settings: DataplaneSettings): string {
+  return JSON.stringify([settings.upstreams, settings.forward, settings.upstreamAuthorities])
 }
 
 /** Makes the forwarder that the settings describe. */
@@ -328,5 +294,5 @@ export function createForwarder(
   events: ForwardEvents,
   system: SystemSockets,
 ): Forwarder {
-  return new Forwarder(settings.upstreams, settings.forward, counters, events, system)
+  return new Forwarder(settings, counters, events, system)
 }

@@ -2,16 +2,16 @@
  * Questions on their way to an upstream: one for all clients that ask the same thing at the same
  * time (merging them is a defence against birthday attacks, RFC 5452 5).
  */
-import { OFFSET_ID, writeU16 } from '../../wire/header.ts'
 import { HEADER_OCTETS, FLAG_CD, FLAG_RD, OFFSET_FLAGS } from '../../wire/header.ts'
-import { OFFSET_ARCOUNT, OFFSET_QDCOUNT } from '../../wire/header.ts'
+import { OFFSET_ARCOUNT, OFFSET_QDCOUNT, writeU16 } from '../../wire/header.ts'
 import { CLASS_IN, TYPE_OPT } from '../../wire/codes.ts'
 import { QUESTION_END_MAX, type ParsedQuery } from '../../wire/query.ts'
 import type { AskedName, Waiter } from '../query.ts'
+import type { Attempt } from './attempt.ts'
 
 const OPT_OCTETS = 11
 const FLAG_DO = 0x8000
-/** No try under way. */
+/** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
 
 /** One question that waits for an upstream. Reused. */
@@ -35,21 +35,14 @@ export class Pending {
   waiterCount = 0
 
   startedMs = 0
-  /** The current try: which upstream, since when, how many before it. */
+  /** Its tries that are still valid, the last one first. */
+  attempts: Attempt | null = null
+  attemptCount = 0
+  /** The upstream that was asked last, and how many tries there were. */
   upstream = NO_UPSTREAM
-  sentMs = 0
   tries = 0
-  id = 0
-  overTcp = false
-  /** The exchange's own record of where the current try left from. */
-  port: object | null = null
   /** True from the first send until it is answered or has failed. */
   open = false
-
-  /** Neighbours in the list of deadlines. */
-  earlier: Pending | null = null
-  later: Pending | null = null
-  deadlineMs = 0
 
   /** Writes the outgoing query for a client's question. */
   fill(key: string, asked: AskedName, query: ParsedQuery, udpOctetsMax: number): void {
@@ -81,48 +74,9 @@ export class Pending {
     this.open = true
   }
 
-  /** Gives the next try its id. */
-  setId(id: number): void {
-    this.id = id
-    writeU16(this.message, OFFSET_ID, id)
-  }
-
   addWaiter(waiter: Waiter): void {
     waiter.next = this.waiters
     this.waiters = waiter
     this.waiterCount++
-  }
-}
-
-/**
- * Pending questions in the order of their deadlines: every try waits equally long, so first in,
- * first due.
- */
-export class DeadlineList {
-  #first: Pending | null = null
-  #last: Pending | null = null
-
-  /** The pending question that is due first, or null. */
-  get first(): Pending | null {
-    return this.#first
-  }
-
-  append(pending: Pending, deadlineMs: number): void {
-    pending.deadlineMs = deadlineMs
-    pending.earlier = this.#last
-    pending.later = null
-    if (this.#last === null) this.#first = pending
-    else this.#last.later = pending
-    this.#last = pending
-  }
-
-  remove(pending: Pending): void {
-    if (pending.earlier === null && this.#first !== pending) return
-    if (pending.earlier === null) this.#first = pending.later
-    else pending.earlier.later = pending.later
-    if (pending.later === null) this.#last = pending.earlier
-    else pending.later.earlier = pending.earlier
-    pending.earlier = null
-    pending.later = null
   }
 }

@@ -9,9 +9,10 @@ import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
 import { openConnectedSocket } from '../../sys/socket.ts'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
+import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
-import type { Pending } from './pending.ts'
 import { NO_ID, drawId, randomPort, randomU16 } from './random.ts'
 
 /** Queries after which a port is given back, checked at the end of its burst. */
@@ -30,7 +31,7 @@ const CALLS_PER_TURN = 16
 class Port {
   readonly fd: number
   readonly socket: Socket
-  readonly inFlight = new Map<number, Pending>()
+  readonly inFlight = new Map<number, Attempt>()
   readonly openedMs: number
   retired = false
   uses = 0
@@ -70,13 +71,13 @@ export class UdpBatchExchange implements Exchange {
     this.#flush = () => this.#sendBurst()
   }
 
-  send(pending: Pending): void {
+  send(attempt: Attempt): void {
     if (this.#out.queued === BATCH_SLOTS) this.#sendBurst()
     let port = this.#burst
     if (port === null) {
       port = this.#drawPort()
       if (port === null) {
-        this.#events.failed(pending)
+        this.#events.failed(attempt, FAILURE_NETWORK)
         return
       }
       this.#burst = port
@@ -84,26 +85,29 @@ export class UdpBatchExchange implements Exchange {
     }
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
-      this.#events.failed(pending)
+      this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
-    pending.setId(id)
-    pending.port = port
-    port.inFlight.set(id, pending)
+    attempt.setId(id)
+    attempt.port = port
+    port.inFlight.set(id, attempt)
     port.uses++
     const slot = this.#out.queued
     const message = this.#out.messages[slot]!
-    const octets = pending.octets
-    for (let i = 0; i < octets; i++) message[i] = pending.message[i]!
+    const octets = attempt.octets
+    for (let i = 0; i < octets; i++) message[i] = attempt.message[i]!
     this.#out.queue(slot, octets, 0)
   }
 
-  cancel(pending: Pending): void {
-    const port = pending.port
-    if (!(port instanceof Port) || port.inFlight.get(pending.id) !== pending) return
-    port.inFlight.delete(pending.id)
+  cancel(attempt: Attempt): void {
+    const port = attempt.port
+    if (!(port instanceof Port) || port.inFlight.get(attempt.id) !== attempt) return
+    port.inFlight.delete(attempt.id)
     this.#closeIfDone(port)
   }
+
+  /** A reply that comes late finds its port open. */
+  overdue(): void {}
 
   sweep(nowMs: number): void {
     for (let index = this.#ports.length - 1; index >= 0; index--) {
@@ -161,29 +165,30 @@ export class UdpBatchExchange implements Exchange {
   }
 
   #woken(port: Port, first: Uint8Array): void {
-    this.#received(port, first, first.length)
+    const nowMs = performance.now()
+    this.#received(port, first, first.length, nowMs)
     const batch = this.#in
     for (let calls = 0; calls < CALLS_PER_TURN && !port.retired; calls++) {
       const received = batch.receive(port.fd, 0)
       if (received <= NOTHING) break
       for (let slot = 0; slot < received; slot++) {
         if (batch.wasCut(slot)) this.#events.mismatched()
-        else this.#received(port, batch.messages[slot]!, batch.lengthOf(slot))
+        else this.#received(port, batch.messages[slot]!, batch.lengthOf(slot), nowMs)
       }
       if (received < BATCH_SLOTS) break
     }
     this.#closeIfDone(port)
   }
 
-  #received(port: Port, message: Uint8Array, octets: number): void {
-    const pending =
+  #received(port: Port, message: Uint8Array, octets: number, nowMs: number): void {
+    const attempt =
       octets < HEADER_OCTETS ? undefined : port.inFlight.get(readU16(message, OFFSET_ID))
-    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+    if (attempt === undefined || !matchesQuestion(message, octets, attempt)) {
       this.#events.mismatched()
       return
     }
-    port.inFlight.delete(pending.id)
-    this.#events.replied(pending, message, octets)
+    port.inFlight.delete(attempt.id)
+    this.#events.replied(attempt, message, octets, nowMs)
   }
 
   /** An ICMP error or a refused send: nothing on this port can be answered any more. */
@@ -192,7 +197,10 @@ export class UdpBatchExchange implements Exchange {
     const lost = Array.from(port.inFlight.values())
     port.inFlight.clear()
     this.#retire(port)
-    for (const pending of lost) this.#events.failed(pending)
+    for (const attempt of lost) {
+      // One failure may close a question, and with it other tries of this list.
+      if (attempt.port === port) this.#events.failed(attempt, FAILURE_NETWORK)
+    }
   }
 
   #retire(port: Port): void {

@@ -5,9 +5,10 @@
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
+import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
+import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
-import type { Pending } from './pending.ts'
 import { NO_ID, drawId, randomPort, randomU16 } from './random.ts'
 
 /** A `dgram` socket costs more than a bare descriptor: an off-path guess is one in 2^25 here. */
@@ -22,9 +23,9 @@ const DRAWS_MAX = 16
 /** One socket on one random port. */
 class Port {
   readonly socket: Socket
-  readonly inFlight = new Map<number, Pending>()
+  readonly inFlight = new Map<number, Attempt>()
   /** Questions that came before the socket was connected. */
-  readonly waiting: Pending[] = []
+  readonly waiting: Attempt[] = []
   readonly openedMs: number
   usedMs: number
   connected = false
@@ -44,7 +45,6 @@ export class UdpExchange implements Exchange {
   readonly #events: ExchangeEvents
   readonly #portsMax: number
   readonly #ports: Port[] = []
-  readonly #portOf = new Map<Pending, Port>()
   /** Retired ports that still wait for replies. */
   readonly #retired = new Set<Port>()
 
@@ -54,25 +54,27 @@ export class UdpExchange implements Exchange {
     this.#events = events
   }
 
-  send(pending: Pending): void {
+  send(attempt: Attempt): void {
     const port = this.#ports.length < this.#portsMax ? this.#openPort() : this.#drawPort()
-    this.#portOf.set(pending, port)
+    attempt.port = port
     port.uses++
     port.usedMs = performance.now()
-    if (port.connected) this.#transmit(port, pending)
-    else port.waiting.push(pending)
+    if (port.connected) this.#transmit(port, attempt)
+    else port.waiting.push(attempt)
     if (port.uses >= USES_MAX) this.#retire(port)
   }
 
-  cancel(pending: Pending): void {
-    const port = this.#portOf.get(pending)
-    if (port === undefined) return
-    this.#portOf.delete(pending)
-    port.inFlight.delete(pending.id)
-    const waiting = port.waiting.indexOf(pending)
+  cancel(attempt: Attempt): void {
+    const port = attempt.port
+    if (!(port instanceof Port)) return
+    if (port.inFlight.get(attempt.id) === attempt) port.inFlight.delete(attempt.id)
+    const waiting = port.waiting.indexOf(attempt)
     if (waiting !== -1) port.waiting.splice(waiting, 1)
     this.#closeIfDone(port)
   }
+
+  /** A reply that comes late finds its port open. */
+  overdue(): void {}
 
   sweep(nowMs: number): void {
     for (let index = this.#ports.length - 1; index >= 0; index--) {
@@ -87,7 +89,6 @@ export class UdpExchange implements Exchange {
     for (const port of this.#retired) port.socket.close()
     this.#ports.length = 0
     this.#retired.clear()
-    this.#portOf.clear()
   }
 
   #drawPort(): Port {
@@ -118,34 +119,32 @@ export class UdpExchange implements Exchange {
 
   #connected(port: Port): void {
     port.connected = true
-    for (const pending of port.waiting) this.#transmit(port, pending)
+    for (const attempt of port.waiting) this.#transmit(port, attempt)
     port.waiting.length = 0
   }
 
-  #transmit(port: Port, pending: Pending): void {
+  #transmit(port: Port, attempt: Attempt): void {
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
-      this.#portOf.delete(pending)
-      this.#events.failed(pending)
+      this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
-    pending.setId(id)
-    port.inFlight.set(id, pending)
-    port.socket.send(pending.message.slice(0, pending.octets))
+    attempt.setId(id)
+    port.inFlight.set(id, attempt)
+    port.socket.send(attempt.message.slice(0, attempt.octets))
   }
 
   #received(port: Port, message: Uint8Array): void {
     const octets = message.length
-    const pending =
+    const attempt =
       octets < HEADER_OCTETS ? undefined : port.inFlight.get(readU16(message, OFFSET_ID))
-    if (pending === undefined || !matchesQuestion(message, octets, pending)) {
+    if (attempt === undefined || !matchesQuestion(message, octets, attempt)) {
       this.#events.mismatched()
       return
     }
-    port.inFlight.delete(pending.id)
-    this.#portOf.delete(pending)
+    port.inFlight.delete(attempt.id)
     this.#closeIfDone(port)
-    this.#events.replied(pending, message, octets)
+    this.#events.replied(attempt, message, octets, performance.now())
   }
 
   /** An ICMP error or a failed bind: nothing on this port can be answered any more. */
@@ -154,9 +153,9 @@ export class UdpExchange implements Exchange {
     port.inFlight.clear()
     port.waiting.length = 0
     this.#retire(port)
-    for (const pending of lost) {
-      this.#portOf.delete(pending)
-      this.#events.failed(pending)
+    for (const attempt of lost) {
+      // One failure may close a question, and with it other tries of this list.
+      if (attempt.port === port) this.#events.failed(attempt, FAILURE_NETWORK)
     }
   }
 

@@ -20,7 +20,15 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
+  {
+    path: 'src/dataplane/build-address-table.ts',
+    reason: 'makes tables of addresses, once per start or reload',
+  },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
+  {
+    path: 'src/dataplane/listeners.ts',
+    reason: 'opens and closes listeners, once per address',
+  },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
 
@@ -45,7 +53,7 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/upstream/forwarder.ts',
-    within: 'forwardsAlike',
+    within: 'forwardingOf',
     rules: ['literal'],
     reason: 'compares settings, once per reload',
   },
@@ -54,6 +62,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     within: 'push',
     rules: ['new'],
     reason: 'only for a message that came in pieces: the pieces have to be joined',
+  },
+  {
+    path: 'src/dataplane/transport/client-access.ts',
+    within: 'addOwn',
+    rules: ['new'],
+    reason: 'once per listener, after its bind',
   },
   {
     path: 'src/dataplane/transport/tcp-listener.ts',
@@ -75,8 +89,20 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   },
   {
     path: 'src/dataplane/upstream/tcp-exchange.ts',
-    within: 'send',
+    within: 'frame',
     rules: ['new'],
     reason: 'the socket keeps the octets until they are sent, so each query has its own',
+  },
+  {
+    path: 'src/dataplane/upstream/https-exchange.ts',
+    within: 'send',
+    rules: ['new'],
+    reason: 'the library reports to one handler per request, which gathers its response',
+  },
+  {
+    path: 'src/dataplane/upstream/https-exchange.ts',
+    within: 'dispatch',
+    rules: ['literal'],
+    reason: 'the library takes the request as an object, and keeps it',
   },
 ]

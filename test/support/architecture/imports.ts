@@ -17,7 +17,14 @@ const RANKS: Readonly<Record<string, number>> = {
 const DATAPLANE_ROOMS = new Set(['transport', 'policy', 'cache', 'upstream'])
 
 /** Files of the data plane that every room of it may import; they import none of the rooms. */
-const DATAPLANE_SHARED = new Set(['query.ts', 'settings.ts', 'counters.ts'])
+const DATAPLANE_SHARED = new Set([
+  'address-table.ts',
+  'build-address-table.ts',
+  'client.ts',
+  'counters.ts',
+  'query.ts',
+  'settings.ts',
+])
 
 /** The only files of the data plane that know all its rooms. */
 const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
@@ -26,6 +33,7 @@ const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/cache': ['lru-cache', 'ioredis'],
   'src/sys': ['koffi'],
+  'src/dataplane/upstream': ['undici'],
   'src/dataplane/policy': ['ipaddr.js'],
 }
 
@@ -33,7 +41,9 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/sys': ['node:net', 'node:os'],
   'src/dataplane/transport': ['node:dgram', 'node:net'],
-  'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:crypto'],
+  'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:tls', 'node:http', 'node:crypto'],
+  // The seed of clients' keys, once per start.
+  'src/dataplane/transport/client-access.ts': ['node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
   // The image's checksum, once per start.
   'src/trie/digest.ts': ['node:crypto'],

@@ -1,0 +1,137 @@
+/** One upstream as a worker knows it: the ways to ask it, and how it has been doing. */
+import type { Libc } from '../../sys/libc.ts'
+import type { Endpoint, UpstreamSettings } from '../settings.ts'
+import type { Attempt } from './attempt.ts'
+import type { Exchange, ExchangeEvents } from './exchange.ts'
+import { HttpsExchange } from './https-exchange.ts'
+import { TcpLink } from './stream-link.ts'
+import { TcpExchange } from './tcp-exchange.ts'
+import { ALPN_DOT, TlsLink } from './tls-link.ts'
+import { UdpBatchExchange } from './udp-batch-exchange.ts'
+import { UdpExchange } from './udp-exchange.ts'
+
+/** Tries in a row without a reply after which an upstream is passed over. */
+const FAILURES_UNTIL_DOWN = 3
+/** How long it is passed over: doubling, and then one real question probes it (RFC 9520 3.2). */
+const BACKOFF_MS_MIN = 1000
+const BACKOFF_MS_MAX = 30_000
+/** Ports of one upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
+const PORTS_MAX = 4096
+
+/** What the system lets a worker open. */
+export interface SystemSockets {
+  /** The system calls for batches of datagrams, where they are to be had. */
+  readonly libc: Libc | undefined
+  /** Sockets that one worker may keep open towards all its upstreams. */
+  readonly upstreamPortsMax: number
+}
+
+/** What an upstream tells of its tries. */
+export interface UpstreamEvents {
+  replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void
+  failed(attempt: Attempt, reason: number): void
+  mismatched(upstream: Upstream): void
+}
+
+/** The events of its exchanges come through it. */
+export class Upstream implements ExchangeEvents {
+  readonly index: number
+  /** The way that is tried first. */
+  readonly primary: Exchange
+  /** Where a truncated reply is asked again; null when the first way truncates nothing. */
+  readonly stream: Exchange | null
+  #failures = 0
+  #backoffMs = BACKOFF_MS_MIN
+  #downUntilMs = 0
+  readonly #events: UpstreamEvents
+
+  constructor(
+    settings: UpstreamSettings,
+    index: number,
+    events: UpstreamEvents,
+    system: SystemSockets,
+    authorities: string | undefined,
+  ) {
+    this.index = index
+    this.#events = events
+    const stream = createStreamExchange(settings, this, authorities)
+    const isUdp = settings.protocol === 'udp'
+    this.primary = isUdp ? createUdpExchange(settings, this, system) : stream
+    this.stream = isUdp ? stream : null
+  }
+
+  replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
+    this.#events.replied(attempt, message, octets, nowMs)
+  }
+
+  failed(attempt: Attempt, reason: number): void {
+    this.#events.failed(attempt, reason)
+  }
+
+  mismatched(): void {
+    this.#events.mismatched(this)
+  }
+
+  /** False while it is passed over. */
+  isUp(nowMs: number): boolean {
+    return this.#downUntilMs <= nowMs
+  }
+
+  /** The question that finds a back-off ended is the probe; the others wait for its result. */
+  noteAsked(nowMs: number): void {
+    if (this.#downUntilMs !== 0) this.#downUntilMs = nowMs + this.#backoffMs
+  }
+
+  noteReply(): void {
+    this.#failures = 0
+    this.#backoffMs = BACKOFF_MS_MIN
+    this.#downUntilMs = 0
+  }
+
+  /** A try that ended without a reply; true when the upstream is passed over from here on. */
+  noteFailure(nowMs: number): boolean {
+    this.#failures++
+    if (this.#failures < FAILURES_UNTIL_DOWN) return false
+    if (this.#failures > FAILURES_UNTIL_DOWN && this.#downUntilMs > nowMs) return false
+    this.#downUntilMs = nowMs + this.#backoffMs
+    this.#backoffMs = Math.min(BACKOFF_MS_MAX, this.#backoffMs * 2)
+    return true
+  }
+
+  sweep(nowMs: number): void {
+    this.primary.sweep(nowMs)
+    this.stream?.sweep(nowMs)
+  }
+
+  close(): void {
+    this.primary.close()
+    this.stream?.close()
+  }
+}
+
+/** The one way of an encrypted upstream, and of `tcp`; for `udp` the way of long answers. */
+function createStreamExchange(
+  settings: UpstreamSettings,
+  events: ExchangeEvents,
+  authorities: string | undefined,
+): Exchange {
+  switch (settings.protocol) {
+    case 'https':
+      return new HttpsExchange(settings, events, authorities)
+    case 'tls':
+      return new TcpExchange(new TlsLink(settings, authorities, ALPN_DOT), events)
+    default:
+      return new TcpExchange(new TcpLink(settings), events)
+  }
+}
+
+/** In batches where the system calls are to be had. */
+function createUdpExchange(
+  endpoint: Endpoint,
+  events: ExchangeEvents,
+  { libc, upstreamPortsMax }: SystemSockets,
+): Exchange {
+  const portsMax = Math.min(PORTS_MAX, upstreamPortsMax)
+  if (libc === undefined) return new UdpExchange(endpoint, events, portsMax)
+  return new UdpBatchExchange(endpoint, events, libc, portsMax)
+}
