@@ -3,6 +3,8 @@
  * from the configured lists off the main thread) and the essential names, under one stamp.
  */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { OperationalError } from '../base/errors.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
 import type { CategorySettings } from '../dataplane/settings.ts'
@@ -12,6 +14,7 @@ import type { ListReport } from './blocklist/list-source.ts'
 import { compileInThread } from './compiler/compile-thread.ts'
 import { readImage } from './compiler/image-file.ts'
 import type { ControlSettings } from './config/settings.ts'
+import type { ServedSearch } from './generations/served-generation.ts'
 
 /** A filter in force. */
 export interface LoadedFilter {
@@ -21,16 +24,27 @@ export interface LoadedFilter {
   /** What reading the lists has shown; empty when an image was given. */
   readonly reports: readonly ListReport[]
   readonly loadedAtSeconds: number
+  /** Number of the generation of the state directory; undefined when it is none of those. */
+  readonly generation?: number | undefined
+  /** Why newer generations are not in force; empty when all is well. */
+  readonly passedOver?: readonly string[] | undefined
 }
 
 /**
- * Loads what the configuration names.
+ * Loads what the configuration names: an image, lists, or else the newest good generation of the
+ * state directory, and before there is one the curated lists. No network is waited for.
  *
  * @throws OperationalError ERR_LIST…, ERR_IMAGE…; ERR_NO_LIST when no name would be blocked:
  *   without a list there is no service.
  */
 export async function loadFilter(control: ControlSettings): Promise<LoadedFilter> {
   const essential = await EssentialNames.load(control.essentialFiles)
+  const loadedAtSeconds = Math.floor(Date.now() / 1000)
+  const { passedOver, served } = await searchGenerations(control)
+  if (served !== undefined) {
+    const { image, number, trie } = served
+    return { trie, image, essential, reports: [], loadedAtSeconds, generation: number, passedOver }
+  }
   const loaded =
     control.image === undefined
       ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
@@ -43,9 +57,20 @@ export async function loadFilter(control: ControlSettings): Promise<LoadedFilter
         'with --blocklist CATEGORY=FILE, an image with --image, or the key "lists"',
     )
   }
-  const loadedAtSeconds = Math.floor(Date.now() / 1000)
-  return { trie, image: loaded.image, essential, reports: loaded.reports, loadedAtSeconds }
+  const { image, reports } = loaded
+  return { trie, image, essential, reports, loadedAtSeconds, passedOver }
 }
+
+/** The state directory is read only where there is one that counts: starts stay short. */
+async function searchGenerations(control: ControlSettings): Promise<ServedSearch> {
+  const { stateDirectory, usesGenerations } = control
+  if (!usesGenerations || stateDirectory === undefined) return NO_GENERATION
+  if (!existsSync(join(stateDirectory, 'generations'))) return NO_GENERATION
+  const { findServedGeneration } = await import('./generations/served-generation.ts')
+  return findServedGeneration(stateDirectory)
+}
+
+const NO_GENERATION: ServedSearch = { served: undefined, passedOver: [] }
 
 function openImage(image: SharedArrayBuffer, file: string | undefined): Trie {
   try {

@@ -14,6 +14,7 @@ import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-fa
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { packageVersion } from './version.ts'
@@ -46,7 +47,11 @@ export class Niveau3Server {
   #config: LoadedConfig
   #filter: LoadedFilter
   #lock: StateLock | undefined
-  #generation = 1
+  #keeper: SubscriptionKeeper | undefined
+  /** Policies since the start; a generation of the state directory has its own number. */
+  #policies = 1
+  /** A reload reads the configuration as well, not only the lists. */
+  #isConfigDue = false
   #lastReloadOk = true
   #reloading: Promise<void> | null = null
   #reloadAgain = false
@@ -99,6 +104,22 @@ export class Niveau3Server {
       await this.#lock?.release()
       throw error
     }
+    await this.#keepSubscriptions()
+  }
+
+  /** Follows the generations of the state directory, and keeps them fresh. */
+  async #keepSubscriptions(): Promise<void> {
+    const { stateDirectory, usesGenerations } = this.#config.control
+    if (stateDirectory === undefined || !usesGenerations) return
+    const { SubscriptionKeeper: Keeper } = await import('./generations/subscription-keeper.ts')
+    this.#keeper = new Keeper({
+      stateDirectory,
+      configFile: this.#config.file,
+      isAutomatic: () => this.#config.control.updates.automatic,
+      log: this.#options.log,
+      onChange: () => void this.#reloadSoon(),
+    })
+    await this.#keeper.start()
   }
 
   async #bind(): Promise<void> {
@@ -127,6 +148,7 @@ export class Niveau3Server {
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
+        generation: this.#filter.generation,
         essentialNames: this.#filter.essential.size,
         workers,
         batched: this.#supervisor.whyNotBatched === undefined,
@@ -147,6 +169,11 @@ export class Niveau3Server {
    * make one more after it.
    */
   async reload(): Promise<void> {
+    this.#isConfigDue = true
+    return this.#reloadSoon()
+  }
+
+  async #reloadSoon(): Promise<void> {
     if (this.#reloading !== null) {
       this.#reloadAgain = true
       return this.#reloading
@@ -165,6 +192,7 @@ export class Niveau3Server {
     this.#stopping = true
     const log = this.#options.log
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
+    await this.#keeper?.stop()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
     await this.#lock?.release()
@@ -181,9 +209,14 @@ export class Niveau3Server {
   async #reloadOnce(): Promise<void> {
     const log = this.#options.log
     try {
-      const config = await addCookieSecrets(this.#options.reloadConfig())
+      const isConfigDue = this.#isConfigDue
+      this.#isConfigDue = false
+      const config = isConfigDue
+        ? await addCookieSecrets(this.#options.reloadConfig())
+        : this.#config
       const filter = await loadFilter(config.control)
-      if (this.#stopping) return
+      const isSame = filter.trie.digest === this.#filter.trie.digest
+      if (this.#stopping || (isSame && !isConfigDue)) return
       const policy = policyOf(filter, config.dataplane.categories)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
@@ -194,12 +227,12 @@ export class Niveau3Server {
       ).map(([key]) => key)
       this.#config = config
       this.#filter = filter
-      this.#generation++
+      this.#policies++
       this.#lastReloadOk = true
       logReports(log, filter)
       const names = filter.trie.names
       log.info(
-        { event: 'reloaded', generation: this.#generation, names, needsRestart },
+        { event: 'reloaded', generation: this.#generation(), names, needsRestart },
         needsRestart.length === 0
           ? 'reloaded'
           : `reloaded; these keys take effect at the next start: ${needsRestart.join(', ')}`,
@@ -240,6 +273,10 @@ export class Niveau3Server {
     }
   }
 
+  #generation(): number {
+    return this.#filter.generation ?? this.#policies
+  }
+
   #filterFacts(): FilterFacts {
     const { trie, loadedAtSeconds } = this.#filter
     return {
@@ -250,8 +287,13 @@ export class Niveau3Server {
           .filter((list) => list.category === category)
           .reduce((sum, list) => sum + list.kept, 0),
       })),
-      lists: trie.lists.map(({ name }) => ({ list: name, loadedAtSeconds })),
-      generation: this.#generation,
+      lists: trie.lists.map(({ name }) => ({
+        list: name,
+        loadedAtSeconds: this.#keeper?.succeededAtSeconds(name) ?? loadedAtSeconds,
+      })),
+      subscriptions: this.#keeper?.facts ?? [],
+      isHeld: this.#keeper?.isHeld ?? false,
+      generation: this.#generation(),
       memoryOctets: trie.octets,
     }
   }
@@ -279,6 +321,9 @@ export async function startServer(
 
 /** One line a list at start and reload: what was taken and what was not, in numbers. */
 function logReports(log: Logger, filter: LoadedFilter): void {
+  for (const why of filter.passedOver ?? []) {
+    log.error({ event: 'generation_passed_over' }, `an older filter is in force: ${why}`)
+  }
   for (const report of filter.reports) {
     const { name, category, format, rules, exceptions, refusedCount, exemptedCount } = report
     log.info(

@@ -10,14 +10,11 @@ import {
 import { GenerationStore } from '../generations/generation-store.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits, openImageFile } from './filter-image.ts'
-import { addStateOptions, loadState, type StateOptions } from './lists-state.ts'
-import { printable } from './terminal.ts'
+import { addStateOptions, loadState, wholeNumber, type StateOptions } from './lists-state.ts'
 
 interface Options extends StateOptions {
   readonly sample: string
 }
-
-const SAMPLES_MAX = 10_000_000
 
 /** Adds the command. */
 export function addListsDiff(lists: Command, cli: Cli): void {
@@ -62,13 +59,6 @@ async function diff(
     return
   }
   cli.terminal.out(diffText(older, newer, comparison))
-}
-
-/** Parses a count or a number of a generation, or throws ERR_USAGE. */
-export function wholeNumber(text: string, what: string): number {
-  const number = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN
-  if (number <= SAMPLES_MAX) return number
-  throw new OperationalError('ERR_USAGE', `${what}: "${printable(text)}" is not a whole number`)
 }
 
 function diffText(older: number, newer: number, comparison: ImageComparison): string {

@@ -8,8 +8,7 @@ import {
   withSubscription,
 } from '../generations/subscriptions.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import { wholeNumber } from './lists-diff.ts'
-import { addStateOptions, changeState, loadState, type StateOptions } from './lists-state.ts'
+import { addStateOptions, changeState, loadState, wholeNumber, type StateOptions } from './lists-state.ts'
 
 interface Options extends StateOptions {
   readonly off?: boolean

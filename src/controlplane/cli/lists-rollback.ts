@@ -5,11 +5,11 @@ import { OperationalError } from '../../base/errors.ts'
 import { GenerationStore } from '../generations/generation-store.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits, openImageFile } from './filter-image.ts'
-import { wholeNumber } from './lists-diff.ts'
 import {
   addStateOptions,
   changeState,
   loadState,
+  wholeNumber,
   whoTakesIt,
   type StateOptions,
 } from './lists-state.ts'

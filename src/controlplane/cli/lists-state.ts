@@ -7,6 +7,7 @@ import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { audit, currentActor } from '../generations/audit.ts'
 import { StateLock } from '../state-lock.ts'
 import type { Cli } from './cli.ts'
+import { printable } from './terminal.ts'
 
 export interface StateOptions {
   readonly config?: string
@@ -73,4 +74,13 @@ export function whoTakesIt({ stateDirectory, control }: StateConfig): string {
   return owner === undefined
     ? 'no server runs on this state directory: the next one starts with it'
     : `the server (process ${owner}) takes it within a second`
+}
+
+const NUMBER_MAX = 10_000_000
+
+/** Parses a count or the number of a generation, or throws ERR_USAGE. */
+export function wholeNumber(text: string, what: string): number {
+  const number = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN
+  if (number <= NUMBER_MAX) return number
+  throw new OperationalError('ERR_USAGE', `${what}: "${printable(text)}" is not a whole number`)
 }

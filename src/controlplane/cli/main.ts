@@ -33,7 +33,9 @@ export async function runCli(
     const program = createProgram(cli, isJson)
     if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
     // The server runs for months: it does not carry what only the other commands need.
-    if (args[0] !== 'serve') await addOtherCommands(program, cli)
+    if (args[0] !== 'serve') {
+      await addOtherCommands(program, cli, args[0] === 'lists' || args[0] === 'help')
+    }
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
   } catch (error) {
@@ -67,7 +69,7 @@ function createProgram(cli: Cli, isJson: boolean): Command {
   return program
 }
 
-async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
+async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): Promise<void> {
   const { addCheck } = await import('./check.ts')
   const { addConfigCheck } = await import('./config-check.ts')
   const { addConfigSchema } = await import('./config-schema.ts')
@@ -85,7 +87,8 @@ async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
       'after',
       exampleText(['niveau3 lists update', 'niveau3 lists ls', 'niveau3 lists inspect lists.n3']),
     )
-  await addSubscriptionCommands(lists, cli)
+  // The others do not wait for what only these need.
+  if (isLists) await addSubscriptionCommands(lists, cli)
   addListsCompile(lists, cli)
   addListsInspect(lists, cli)
   addListsSearch(lists, cli)
