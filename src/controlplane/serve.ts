@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
-import type { DataplaneSettings, Endpoint } from '../dataplane/settings.ts'
+import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/settings.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
@@ -15,6 +15,7 @@ import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
+import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { packageVersion } from './version.ts'
@@ -25,6 +26,8 @@ export interface ServeOptions {
   readonly log: Logger
   /** Called when the server cannot go on by itself. */
   readonly onFatal: (error: OperationalError) => void
+  /** The shared cache with its secrets; undefined: none. */
+  readonly redis?: RedisSettings | undefined
 }
 
 /** Settings that only a restart can change, with the way to read each. */
@@ -34,6 +37,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['metrics.listen', (config) => config.control.metrics],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
+  ['redis', (config) => config.control.redis],
 ]
 
 /** One running server: filter, workers and admin pages under one life. */
@@ -64,7 +68,8 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
-    this.#supervisor = new Supervisor(dataplane, policyOf(filter, dataplane.categories), {
+    const policy = policyOf(filter, dataplane.categories)
+    this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
@@ -314,7 +319,10 @@ export async function startServer(
 ): Promise<Niveau3Server> {
   const filter = await loadFilter(config.control)
   logReports(options.log, filter)
-  const server = new Niveau3Server(await addCookieSecrets(config), filter, options)
+  const { redis: configured, stateDirectory } = config.control
+  const redis = configured && (await loadRedis(configured, stateDirectory))
+  const withSecrets = await addCookieSecrets(config)
+  const server = new Niveau3Server(withSecrets, filter, { ...options, redis })
   await server.start()
   return server
 }

@@ -5,6 +5,7 @@
  */
 import { TYPE_A, TYPE_AAAA, TYPE_ANY, TYPE_HTTPS, TYPE_MX, TYPE_NS } from '../wire/codes.ts'
 import { TYPE_PTR, TYPE_SOA, TYPE_SRV, TYPE_SVCB, TYPE_TXT } from '../wire/codes.ts'
+import { REDIS_SLOTS } from './redis-counters.ts'
 
 export const PROTO_UDP = 0
 export const PROTO_TCP = 1
@@ -148,7 +149,9 @@ export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
  * upstreams.
  */
 export const UPSTREAM_END = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
-const SLOTS = UPSTREAM_END
+/** The shared cache's group (`redis-counters.ts`). */
+export const REDIS = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
+const SLOTS = REDIS + REDIS_SLOTS
 
 /** One worker's counters: `block[QUERIES + …]`. */
 export type Counters = Float64Array

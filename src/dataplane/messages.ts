@@ -1,7 +1,7 @@
 /** What the supervisor and a worker say to each other. All values can be posted between threads. */
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
-import type { DataplaneSettings, Endpoint } from './settings.ts'
+import type { DataplaneSettings, Endpoint, RedisSettings } from './settings.ts'
 
 /** Everything that decides verdicts, made by the control plane, shared by all workers. */
 export interface PolicyMessage {
@@ -23,6 +23,8 @@ export interface WorkerStart {
   readonly upstreamPortsMax: number
   /** Bound by the supervisor; undefined: the worker binds by itself. */
   readonly descriptors: Descriptors | undefined
+  /** Undefined: no shared cache. */
+  readonly redis: RedisSettings | undefined
 }
 
 /** The sockets of all listen addresses, and which of them a worker has taken over. */

@@ -8,7 +8,9 @@
  *                after a reload no answer that was cached earlier can pass a new block
  *   4 any        ANY gets its small answer only when the name is not blocked (RFC 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
- *   6 upstream   one question for all who ask the same; policy looks at the names it led through
+ *   6 redis      what another worker or box has learned; behind memory, because it has to be waited
+ *                for, and judged by policy like an upstream's answer, because it is trusted no more
+ *   7 upstream   one question for all who ask the same; policy looks at the names it led through
  */
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { TYPE_ANY } from '../wire/codes.ts'
@@ -16,7 +18,15 @@ import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
 import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.ts'
 import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
 import { HotTable } from './cache/hot-table.ts'
-import { CacheEntry, createCache, type MemoryCache } from './cache/memory-cache.ts'
+import {
+  CacheEntry,
+  createCache,
+  type AskedQuestion,
+  type MemoryCache,
+} from './cache/memory-cache.ts'
+import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
+import type { SharedValue } from './cache/shared-value.ts'
+import { SOUND } from './cache/value-check.ts'
 import type { Client } from './client.ts'
 import {
   CACHE_HIT,
@@ -26,6 +36,7 @@ import {
   DROPPED,
   DROP_GONE,
   OUTCOME_CACHED,
+  OUTCOME_ERROR,
   OUTCOME_FORWARDED,
   PROTO_UDP,
   clearUpstreams,
@@ -39,6 +50,7 @@ import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
 import { judgeNames } from './policy/judge-names.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
@@ -57,7 +69,7 @@ import { WaitingQueries } from './upstream/waiting-queries.ts'
 export const PENDING = -1
 
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
-export class Pipeline implements ForwardEvents {
+export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Where answers are written that had to be waited for. */
   readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly #counters: Counters
@@ -76,6 +88,8 @@ export class Pipeline implements ForwardEvents {
   #policy: Policy
   #forwarder: Forwarder
   #stopping = false
+  /** Null without a shared cache. */
+  #shared: RedisCache<Pending> | null = null
 
   constructor(
     settings: DataplaneSettings,
@@ -97,6 +111,11 @@ export class Pipeline implements ForwardEvents {
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   get replyCode(): number {
     return this.#replies.code
+  }
+
+  /** Puts a shared cache between memory and upstream; before the first query. */
+  set shared(shared: RedisCache<Pending>) {
+    this.#shared = shared
   }
 
   /** Questions that wait for an upstream. */
@@ -199,6 +218,7 @@ export class Pipeline implements ForwardEvents {
   close(): void {
     this.#waiting.close()
     this.#forwarder.close()
+    this.#shared?.close()
   }
 
   /** An upstream's reply is walked once: false when any octet is out of place. */
@@ -209,21 +229,58 @@ export class Pipeline implements ForwardEvents {
     return facts.rcode <= 0xf && !facts.truncated
   }
 
-  /** The reply that was just found readable: judged, kept, and given to all who wait. */
+  /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
   answered(pending: Pending, message: Uint8Array, nowMs: number): void {
     const facts = this.#facts
-    const limits = this.#settings.cache
-    const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
-    clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, pending, nowMs)
-    this.#judge(entry)
-    if (facts.ttlSeconds > 0) this.#cache.set(pending.key, entry)
-    this.#settle(pending, entry, nowMs)
+    const entry = this.#createEntry(message, facts, pending, nowMs)
+    if (facts.ttlSeconds > 0) {
+      this.#cache.set(pending.key, entry)
+      const { ruleStart, list } = this.#policy
+      this.#shared?.write(pending, message, facts, entry, this.#alias, ruleStart, list)
+    }
+    this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
   }
 
   /** No upstream answered: SERVFAIL says so to all who wait (RFC 8914 4.23). */
   unanswered(pending: Pending): void {
-    this.#settle(pending, null, performance.now())
+    this.#settle(pending, null, OUTCOME_ERROR, performance.now())
+  }
+
+  /** Redis has an answer: it counts as an upstream's would that came when it was stored. */
+  sharedFound(pending: Pending, value: SharedValue, facts: AnswerFacts, storedMs: number): number {
+    const entry = this.#createEntry(value.message, facts, pending, storedMs)
+    const nowMs = performance.now()
+    if (nowMs >= entry.expiresMs) return REJECTED_EXPIRY
+    const isOurPolicy = value.stamp === this.#policy.stamp
+    if (isOurPolicy && value.category !== entry.category) return REJECTED_VERDICT
+    this.#cache.set(pending.key, entry)
+    this.#settle(pending, entry, OUTCOME_CACHED, nowMs)
+    return SOUND
+  }
+
+  /** Redis has no answer: the upstream is asked. */
+  sharedMissed(pending: Pending): void {
+    this.#forwarder.ask(pending, performance.now())
+  }
+
+  /** Redis takes long: the upstream is asked besides, and the first answer wins. */
+  sharedLate(pending: Pending): void {
+    this.#forwarder.ask(pending, performance.now())
+  }
+
+  /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
+  #createEntry(
+    message: Uint8Array,
+    facts: AnswerFacts,
+    asked: AskedQuestion,
+    storedMs: number,
+  ): CacheEntry {
+    const limits = this.#settings.cache
+    const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
+    clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
+    const entry = new CacheEntry(message, facts, asked, storedMs)
+    this.#judge(entry)
+    return entry
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -255,17 +312,21 @@ export class Pipeline implements ForwardEvents {
     if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
-      this.#forwarder.ask(pending, receivedMs)
+      const isReading = this.#shared !== null && this.#shared.read(pending)
+      if (!isReading) this.#forwarder.ask(pending, receivedMs)
     }
     return PENDING
   }
 
   /** Answers all who wait for one question; `entry` is null when no upstream answered. */
-  #settle(pending: Pending, entry: CacheEntry | null, nowMs: number): void {
+  #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
     const policyChanged = pending.stamp !== this.#policy.stamp
-    let waiter = this.#waiting.take(pending)
+    this.#shared?.forget(pending)
+    // An upstream that was asked besides still works on it: its record stays until it is done.
+    const isAsked = outcome === OUTCOME_CACHED && pending.tries > 0
+    let waiter = isAsked ? this.#waiting.takeWaiters(pending) : this.#waiting.take(pending)
     while (waiter !== null) {
-      this.#settleWaiter(waiter, entry, policyChanged, nowMs)
+      this.#settleWaiter(waiter, entry, outcome, policyChanged, nowMs)
       waiter = this.#waiting.release(waiter)
     }
   }
@@ -273,6 +334,7 @@ export class Pipeline implements ForwardEvents {
   #settleWaiter(
     waiter: Waiter,
     entry: CacheEntry | null,
+    outcome: number,
     policyChanged: boolean,
     nowMs: number,
   ): void {
@@ -283,7 +345,7 @@ export class Pipeline implements ForwardEvents {
       octets =
         entry === null
           ? this.#replies.fail(query, UNREACHABLE)
-          : this.#replies.entry(query, entry, OUTCOME_FORWARDED, nowMs)
+          : this.#replies.entry(query, entry, outcome, nowMs)
     }
     // A TCP sink may read on and answer its next queries before `send` returns.
     const code = this.#replies.code

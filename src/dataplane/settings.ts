@@ -66,6 +66,10 @@ export interface ForwardSettings {
   /** The whole budget of a question, over all tries. */
   readonly totalTimeoutMs: number
   readonly triesMax: number
+  /** By upstream: its AD bit is passed on to clients who understand it. */
+  readonly trustsAd: readonly boolean[]
+  /** A client-subnet option for all queries (RFC 7871 6): none of the client's; empty: none. */
+  readonly clientSubnet: Uint8Array
 }
 
 export interface CacheSettings {
@@ -109,4 +113,36 @@ export interface DataplaneSettings {
   readonly limits: LimitSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings
+}
+
+/** A node of Redis, or a Sentinel: a name or an IP literal, and a port. */
+export interface RedisNode {
+  readonly host: string
+  readonly port: number
+}
+
+/** The shared cache. It holds secrets: it goes to workers and nowhere else. */
+export interface RedisSettings {
+  readonly deployment: 'single' | 'sentinel' | 'cluster'
+  /** Of `single` one; of `sentinel` the Sentinels; of `cluster` those asked first. */
+  readonly nodes: readonly RedisNode[]
+  readonly tls: boolean
+  /** PEM text of the authority that signs the servers' certificates; undefined: the system's. */
+  readonly ca: string | undefined
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly database: number
+  /** Name of the group of servers that the Sentinels watch; empty elsewhere. */
+  readonly sentinelName: string
+  readonly sentinelPassword: string | undefined
+  /** Every key and channel begins with it. */
+  readonly prefix: string
+  /** The upstream is asked too when Redis takes longer; from `timeoutMs` on: after a miss only. */
+  readonly hedgeMs: number
+  readonly timeoutMs: number
+  /** Answers brought back into memory at the start; 0: none. */
+  readonly hotNames: number
+  /** What values are sealed under, and what their names are made with: 32 octets each. */
+  readonly secret: Uint8Array
+  readonly keyOfKeys: Uint8Array
 }

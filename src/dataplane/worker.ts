@@ -79,6 +79,11 @@ export async function startWorker(
     libc,
     upstreamPortsMax: start.upstreamPortsMax,
   })
+  if (start.redis !== undefined) {
+    // ioredis takes memory, so it is loaded only where it is used.
+    const { RedisCache } = await import('./cache/redis-cache.ts')
+    pipeline.shared = new RedisCache(start.redis, counters, pipeline)
+  }
   const context = { handler: pipeline, counters, libc, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits)
   const worker = new DataplaneWorker(pipeline, listeners)

@@ -20,6 +20,8 @@ export const FLAG_QR = 0x8000
 export const FLAG_TC = 0x0200
 export const FLAG_RD = 0x0100
 export const FLAG_RA = 0x0080
+/** The answer was validated (RFC 4035 3.2.3); in a query: tell me whether it was (RFC 6840 5.7). */
+export const FLAG_AD = 0x0020
 export const FLAG_CD = 0x0010
 export const MASK_OPCODE = 0x7800
 export const MASK_RCODE = 0x000f

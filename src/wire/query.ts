@@ -20,6 +20,7 @@ import {
   TYPE_TSIG,
 } from './codes.ts'
 import {
+  FLAG_AD,
   FLAG_CD,
   FLAG_QR,
   FLAG_RD,
@@ -101,6 +102,8 @@ export class ParsedQuery {
   class = 0
   hasEdns = false
   dnssecOk = false
+  /** AD or DO of the query: the client understands AD in the reply (RFC 6840 5.7, 5.8). */
+  understandsAd = false
   /** Octets of UDP payload that the client accepts: 512 without EDNS. */
   udpOctets = UDP_OCTETS_MIN
   /** Options of its OPT that a reply may answer: bits `ASKED_*`. */
@@ -133,6 +136,7 @@ export function copyQuery(from: ParsedQuery, into: ParsedQuery): void {
   into.class = from.class
   into.hasEdns = from.hasEdns
   into.dnssecOk = from.dnssecOk
+  into.understandsAd = from.understandsAd
   into.udpOctets = from.udpOctets
   into.replyOctetsMax = from.replyOctetsMax
   into.replyOptions = from.replyOptions
@@ -161,6 +165,7 @@ export function parseQuery(message: Uint8Array, octets: number, query: ParsedQue
   query.id = readU16(message, 0)
   query.opcode = (flags & MASK_OPCODE) >>> SHIFT_OPCODE
   query.rdAndCd = flags & (FLAG_RD | FLAG_CD)
+  query.understandsAd = (flags & FLAG_AD) !== 0
   if (query.opcode !== OPCODE_QUERY) return PARSE_NOTIMP
   const questions = readU16(message, OFFSET_QDCOUNT)
   if (questions === 0) return parseCookieOnly(message, octets, query)
@@ -252,6 +257,7 @@ function parseOpt(message: Uint8Array, fixed: number, end: number, query: Parsed
   query.hasEdns = true
   query.udpOctets = Math.max(UDP_OCTETS_MIN, readU16(message, fixed + 2))
   query.dnssecOk = (readU16(message, fixed + 6) & FLAG_DO) !== 0
+  if (query.dnssecOk) query.understandsAd = true
   return message[fixed + 5] === 0 ? PARSE_OK : PARSE_BADVERS
 }
 

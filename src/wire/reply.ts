@@ -5,6 +5,7 @@
  */
 import { CLASS_IN, TYPE_A, TYPE_AAAA, TYPE_HINFO, TYPE_SOA } from './codes.ts'
 import {
+  FLAG_AD,
   FLAG_QR,
   FLAG_RA,
   FLAG_TC,
@@ -179,7 +180,8 @@ export interface StoredAnswer {
  * Writes a kept answer for this client: its own id, flags and question, aged TTLs (RFC 2181 8), our
  * OPT; cut at a record boundary with TC where the client's size asks for it.
  *
- * Record order is the upstream's. AA and AD are clear: we are no authority and validate nothing.
+ * Record order is the upstream's. AA is clear: we are no authority. AD is as it was kept, where
+ * those of upstreams that are not believed were cleared, for clients who understand it.
  */
 export function writeStored(
   out: Uint8Array,
@@ -195,7 +197,8 @@ export function writeStored(
   copyBody(out, stored.message, start, octets)
   const rcode = headerRcode(stored.message)
   writeU16(out, OFFSET_ID, query.id)
-  writeU16(out, OFFSET_FLAGS, FLAG_QR | FLAG_RA | query.rdAndCd | rcode)
+  const ad = query.understandsAd ? readU16(stored.message, OFFSET_FLAGS) & FLAG_AD : 0
+  writeU16(out, OFFSET_FLAGS, FLAG_QR | FLAG_RA | query.rdAndCd | ad | rcode)
   const offsets = stored.ttlOffsets
   const count = stored.ttlCount
   for (let i = 0; i < count; i++) {

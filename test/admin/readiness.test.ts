@@ -14,7 +14,15 @@ const facts = (): ServerFacts => ({
   upstreams: ['udp://[2001:db8::1]:53', 'odd "label"\\ with\neverything'],
   workersAlive: 0,
   lastReloadOk: false,
-  filter: { categories: [], rules: [], lists: [], generation: 1, memoryOctets: 0 },
+  filter: {
+    categories: [],
+    rules: [],
+    lists: [],
+    subscriptions: [{ list: 'ut1-adult', failures: 2 }],
+    isHeld: true,
+    generation: 1,
+    memoryOctets: 0,
+  },
   checks,
 })
 const metrics = new Metrics(facts)

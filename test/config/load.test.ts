@@ -197,3 +197,24 @@ describe('lists and image', () => {
     expect(categories.map(({ name }) => name)).toEqual(['darkweb', 'adult', 'vpn', 'drugs'])
   })
 })
+
+describe('AD of upstreams is believed', () => {
+  test('from loopback, over TLS and HTTPS, and from those that are named', () => {
+    const text = `
+upstreams: [127.0.0.9, 192.0.2.1, udp://192.0.2.2, tls://dns.example@192.0.2.3,
+  'https://dns.example/dns-query#192.0.2.4']
+forward: {trustAdFrom: [192.0.2.2:53]}`
+    expect(load(text).dataplane.forward.trustsAd).toEqual([true, false, true, true, true])
+  })
+})
+
+test.each([
+  { written: 'off', option: '' },
+  { written: '0.0.0.0/0', option: '0008 0004 0001 00 00' },
+  { written: '198.51.100.0/24', option: '0008 0007 0001 18 00 c63364' },
+  { written: '198.51.96.0/20', option: '0008 0007 0001 14 00 c63360' },
+  { written: '2001:db8:1234::/56', option: '0008 000b 0002 38 00 20010db8123400' },
+])('edns.clientSubnet $written is an option of its own', ({ written, option }) => {
+  const { clientSubnet } = load(`edns: {clientSubnet: "${written}"}`).dataplane.forward
+  expect(Buffer.from(clientSubnet).toString('hex')).toBe(option.replaceAll(' ', ''))
+})

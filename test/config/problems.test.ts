@@ -136,6 +136,8 @@ describe('problems', () => {
       'cache: {ttlSecondsMin: 9, ttlSecondsMax: 8}',
       /more than cache.ttlSecondsMax, 8/,
     ],
+    ['a subnet of one', 'edns: {clientSubnet: 192.0.2.1/32}', /too much: at most 24 bits/],
+    ['no subnet', 'edns: {clientSubnet: on}', /"?on"? is not/],
     ['timeouts crossed', 'forward: {tryTimeoutMs: 5000}', /more than forward.totalTimeoutMs, 4500/],
     ['limits crossed', 'limits: {tcpConnectionsMax: 9}', /more than limits.tcpConnectionsMax, 9/],
     [

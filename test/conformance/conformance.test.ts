@@ -12,12 +12,10 @@ const evidence = sourcesBelow(ROOT, 'test')
 /** Rows that no test shows yet. None may be added; a tagged row is taken out. */
 const AWAITED: readonly RowId[] = [
   'fragments',
-  'same-address',
   'failure-cache',
   'stale',
   'wildcards',
   'no-synthesis',
-  'dnssec-bits',
   'ddr',
   'encryption',
   'priming',

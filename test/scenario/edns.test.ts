@@ -150,3 +150,42 @@ describe('cookies', () => {
     }
   })
 })
+
+describe('client subnets', () => {
+  const SUBNET = { code: 8, data: Buffer.from('0001180005060700', 'hex').subarray(0, 7) }
+
+  test('of clients go nowhere and divide no cache', async () => {
+    conforms('ecs')
+    const upstream = await startScriptedUpstream(answerAddresses)
+    const server = await startDataplane({ upstreams: [upstream] })
+    const other = { code: 8, data: Buffer.from('00011800c00002', 'hex') }
+    for (const options of [[SUBNET], [other], []]) {
+      const reply = await askUdp(server, 'www.example.com', 'A', { edns: { options } })
+      expect(reply.edns?.options).toEqual([])
+    }
+    expect(upstream.queries).toHaveLength(1)
+    expect(upstream.queries[0]!.message.edns?.options).toEqual([])
+  })
+
+  test.each(['udp', 'tcp'] as const)(
+    'that are configured go upstream over %s in place of theirs, the same for all',
+    async (protocol) => {
+      conforms('ecs')
+      const upstream = await startScriptedUpstream(answerAddresses)
+      const clientSubnet = Buffer.from('00080007000118 00c63364'.replaceAll(' ', ''), 'hex')
+      const { address, port } = upstream
+      const server = await startDataplane({
+        upstreams: [{ address, port, protocol }],
+        forward: { clientSubnet },
+      })
+      await askUdp(server, 'www.example.com', 'A', { edns: { options: [SUBNET] } })
+      await askUdp(server, 'www.example.com')
+      expect(upstream.queries).toHaveLength(1)
+      const sent = upstream.queries[0]!.message.edns!
+      expect(
+        sent.options.map(({ code, data }) => [code, Buffer.from(data).toString('hex')]),
+      ).toEqual([[8, '00011800c63364']])
+      expect(sent.udpOctets).toBe(1232)
+    },
+  )
+})

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { conforms } from '../conformance/conforms.ts'
 import { openNetworkNamespace, type NetworkNamespace } from '../support/network-namespace.ts'
 import type { Process } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
@@ -54,6 +55,7 @@ describe('a server that listens on every address', () => {
   test.each([1, 2])(
     'answers at addresses that come, with %i workers, and lets go of those that go',
     async (workers) => {
+      conforms('same-address')
       const network = await openNetworkNamespace()
       const server = await serve(network, workers)
       await expectAnswers(network, '127.0.0.1')

@@ -32,6 +32,7 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  RedisSettings,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
@@ -63,6 +64,7 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
+  readonly redis?: RedisSettings
 }
 
 export interface UpstreamOption extends Endpoint {
@@ -92,7 +94,13 @@ const LIMITS: LimitSettings = {
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
 }
-const FORWARD: ForwardSettings = { tryTimeoutMs: 1500, totalTimeoutMs: 4500, triesMax: 3 }
+const FORWARD: ForwardSettings = {
+  tryTimeoutMs: 1500,
+  totalTimeoutMs: 4500,
+  triesMax: 3,
+  trustsAd: [],
+  clientSubnet: new Uint8Array(0),
+}
 const CACHE: CacheSettings = {
   octetsMax: 4 * 1024 * 1024,
   ttlSecondsMin: 0,
@@ -255,6 +263,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     shared: false,
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
+    redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
   return new Dataplane(

@@ -40,7 +40,18 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
-import type { FilterFacts, ServerFacts } from './server-facts.ts'
+import {
+  define,
+  labelled,
+  single,
+  slotMetric,
+  type Definition,
+  type Sample,
+  type Slots,
+} from './definition.ts'
+import { LIST_METRICS } from './list-metrics.ts'
+import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
+import type { ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
 /** Gauges whose names end in `_total`: promtool refuses them. */
@@ -72,23 +83,6 @@ const RCODE_NAMES = [
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
-
-type Labels = Readonly<Record<string, string>>
-
-interface Sample {
-  readonly labels: Labels
-  readonly value: number
-  readonly metricName?: string
-}
-
-type Slots = Float64Array
-
-interface Definition {
-  readonly name: string
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly help: string
-  samples(slots: Slots, facts: ServerFacts): readonly Sample[]
-}
 
 /** A metric whose samples are made when it is scraped; prom-client does the formatting. */
 class ScrapedMetric {
@@ -156,29 +150,12 @@ function register(
   Reflect.apply(registry.registerMetric, registry, [metric])
 }
 
-function single(value: number): readonly Sample[] {
-  return [{ labels: {}, value }]
-}
-
 function perUpstream(offset: number) {
   return (slots: Slots, facts: ServerFacts): readonly Sample[] =>
     facts.upstreams.map((upstream, index) => ({
       labels: { upstream },
       value: slots[offset + index]!,
     }))
-}
-
-function perFilter(read: (filter: FilterFacts) => number) {
-  return (_slots: Slots, facts: ServerFacts): readonly Sample[] => single(read(facts.filter))
-}
-
-function slotMetric(offset: number) {
-  return (slots: Slots): readonly Sample[] => single(slots[offset]!)
-}
-
-function labelled(offset: number, label: string, values: readonly string[]) {
-  return (slots: Slots): readonly Sample[] =>
-    values.map((value, index) => ({ labels: { [label]: value }, value: slots[offset + index]! }))
 }
 
 function queries(slots: Slots): readonly Sample[] {
@@ -255,19 +232,11 @@ function upstreamUp(slots: Slots, facts: ServerFacts): readonly Sample[] {
 }
 
 function cacheLookups(slots: Slots): readonly Sample[] {
-  return CACHE_RESULTS.map((result, index) => ({
+  const memory = CACHE_RESULTS.map((result, index) => ({
     labels: { tier: 'memory', result },
     value: slots[CACHE_LOOKUPS + index]!,
   }))
-}
-
-function define(
-  name: string,
-  type: Definition['type'],
-  help: string,
-  samples: Definition['samples'],
-): Definition {
-  return { name, type, help, samples }
+  return [...memory, ...redisLookups(slots)]
 }
 
 const DEFINITIONS: readonly Definition[] = [
@@ -327,31 +296,7 @@ const DEFINITIONS: readonly Definition[] = [
     slotMetric(TCP_CLOSED_IDLE),
   ),
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
-  define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
-    facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
-  ),
-  define(
-    'filter_generation',
-    'gauge',
-    'Number of the policy in force, counted from the start of the server.',
-    perFilter((filter) => filter.generation),
-  ),
-  define(
-    'filter_memory_bytes',
-    'gauge',
-    'Octets of the compiled lists, shared by all workers.',
-    perFilter((filter) => filter.memoryOctets),
-  ),
-  define(
-    'list_last_success_timestamp_seconds',
-    'gauge',
-    'When each list was last read without fault.',
-    (_slots, facts) =>
-      facts.filter.lists.map(({ list, loadedAtSeconds }) => ({
-        labels: { list },
-        value: loadedAtSeconds,
-      })),
-  ),
+  ...LIST_METRICS,
   define(
     'config_last_reload_successful',
     'gauge',
@@ -367,9 +312,7 @@ const DEFINITIONS: readonly Definition[] = [
     'Answers that had to leave for others.',
     slotMetric(CACHE_EVICTIONS),
   ),
-  define('redis_up', 'gauge', '1 when a shared cache is configured and reachable.', () =>
-    single(0),
-  ),
+  ...REDIS_METRICS,
   define('upstream_up', 'gauge', '0 while an upstream is passed over.', upstreamUp),
   define('upstream_queries_total', 'counter', 'Tries.', perUpstream(UPSTREAM_QUERIES)),
   define('upstream_responses_total', 'counter', 'Replies.', perUpstream(UPSTREAM_RESPONSES)),

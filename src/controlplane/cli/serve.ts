@@ -51,6 +51,7 @@ export function addServe(program: Command, cli: Cli, startServer: StartServer): 
     )
     .option('--image <file>', 'a compiled image instead of lists')
     .option('--metrics <addr:port>', 'address of /metrics, /livez and /readyz, or "off"')
+    .option('--redis <url>', 'shared cache: redis://HOST[:6379], rediss://…, redis+sentinel://…')
     .option('--workers <n>', 'worker threads')
     .option('--state-dir <dir>', 'folder for what outlives a restart')
     .option('--json', 'print one JSON object when it cannot start')

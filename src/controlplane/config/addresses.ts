@@ -253,9 +253,28 @@ export function parsePrefix(text: string): string | Fault {
   return `${address}/${bits}`
 }
 
+/** Bits of a client subnet that are no person's (RFC 7871 11.1). */
+const SUBNET_BITS_MAX = { 4: 24, 6: 56 }
+
+/** Parses `off`, or a prefix that may be told to upstreams. */
+export function parseClientSubnet(text: string): string | Fault {
+  if (text === 'off') return text
+  const prefix = parsePrefix(text)
+  if (typeof prefix !== 'string') return prefix
+  const [address, bits] = prefix.split('/')
+  const bitsMax = SUBNET_BITS_MAX[isIPv4(address!) ? 4 : 6]
+  if (Number(bits) <= bitsMax) return prefix
+  return { fault: `"${text}" tells upstreams too much: at most ${bitsMax} bits of such an address` }
+}
+
 function networkAddress(address: string, bits: number): string {
   if (isIPv4(address)) return ipaddr.IPv4.networkAddressFromCIDR(`${address}/${bits}`).toString()
   return ipaddr.IPv6.networkAddressFromCIDR(`${address}/${bits}`).toRFC5952String()
+}
+
+/** True for this machine's own addresses of 127.0.0.0/8 and ::1. */
+export function isLoopback(address: string): boolean {
+  return ipaddr.process(address.replace(/%.*/, '')).range() === 'loopback'
 }
 
 /** The octets of an IP literal: 4 or 16 of them. */

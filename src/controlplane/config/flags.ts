@@ -10,6 +10,7 @@ export interface ConfigFlags {
   readonly image?: string | undefined
   readonly metrics?: string | undefined
   readonly workers?: string | undefined
+  readonly redis?: string | undefined
   readonly stateDir?: string | undefined
 }
 
@@ -30,6 +31,7 @@ export function readFlags(flags: ConfigFlags): readonly Override[] {
     ...override('--image', ['image'], flags.image),
     ...override('--metrics', ['metrics', 'listen'], flags.metrics),
     ...override('--workers', ['workers'], isNumber ? Number(workers) : workers),
+    ...override('--redis', ['redis', 'url'], flags.redis),
     ...override('--state-dir', ['stateDirectory'], flags.stateDir),
   ]
 }

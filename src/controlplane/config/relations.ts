@@ -9,6 +9,7 @@ import { formatPath, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
 import type { Problem } from './problems.ts'
 import { CATEGORIES_MAX, SHIPPED_CATEGORIES, type ConfigValues } from './schema.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import { nearest } from './suggest.ts'
 
 export interface Surroundings {
@@ -50,6 +51,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [[], checkFiles],
   [['tls'], checkAuthorities],
   [['stateDirectory'], checkStateDirectory],
+  [['redis', 'stateDirectory'], checkRedis],
 ]
 
 /**
@@ -223,17 +225,43 @@ function checkListNames({ values, report }: Subject): void {
  */
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
-  for (const path of [
-    ...lists,
-    ['image'],
-    ['tls', 'caFile'],
-    ...elementsAt(layered, ['essential', 'files']),
-  ]) {
+  const redis = REDIS_FILES.map((key) => ['redis', key])
+  const others = [['image'], ['tls', 'caFile'], ...redis]
+  const more = elementsAt(layered, ['essential', 'files'])
+  for (const path of [...lists, ...others, ...more]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue
     const full = resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
     const found = unreadable(full)
     if (found) report(path, `${formatPath(path)}: file ${full} ${found.why}`, found.suggestion)
+  }
+}
+
+/** Keys of files that must exist before the start. */
+const REDIS_FILES = ['passwordFile', 'sentinelPasswordFile', 'caFile', 'secretFile'] as const
+
+function checkRedis({ values, report, reportKey }: Subject): void {
+  const { url, secretFile, caFile } = values.redis
+  if (url === undefined) {
+    for (const key of REDIS_FILES) {
+      if (values.redis[key] === undefined) continue
+      reportKey(['redis', key], `redis.${key} has no effect without redis.url`)
+    }
+    return
+  }
+  if (secretFile === undefined && values.stateDirectory === undefined) {
+    report(
+      ['redis', 'url'],
+      'redis.url: the shared cache needs a secret',
+      'name a file with redis.secretFile, the same on all boxes, or a stateDirectory to make one in',
+    )
+  }
+  if (caFile !== undefined && !accepted(parseRedisUrl(url)).tls) {
+    report(
+      ['redis', 'caFile'],
+      'redis.caFile has no effect without TLS',
+      'write rediss in redis.url',
+    )
   }
 }
 

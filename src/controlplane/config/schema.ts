@@ -8,7 +8,14 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { parseEndpoint, parsePrefix, parseUpstream, PRIVATE_PREFIXES } from './addresses.ts'
+import {
+  parseClientSubnet,
+  parseEndpoint,
+  parsePrefix,
+  parseUpstream,
+  PRIVATE_PREFIXES,
+} from './addresses.ts'
+import { RedisConfig } from './redis-schema.ts'
 import { SafetyConfig, UpdatesConfig } from './schema-lists.ts'
 import {
   NAME_CHARS_MAX,
@@ -124,6 +131,14 @@ const EdnsConfig = z.strictObject({
       'Largest answer sent over UDP, and the size advertised. 1232 crosses every common path in ' +
       'one piece (DNS Flag Day 2020).',
   }),
+  clientSubnet: parsedText(parseClientSubnet)
+    .default('off')
+    .meta({
+      description:
+        'A prefix sent to upstreams as client subnet (RFC 7871), the same for every client, such as ' +
+        'that of the line; at most 24 bits of IPv4 or 56 of IPv6. `0.0.0.0/0` asks upstreams to tell ' +
+        'nobody about us. What clients send themselves is always dropped.',
+    }),
   cookies: z
     .boolean()
     .default(false)
@@ -169,6 +184,15 @@ const ForwardConfig = z.strictObject({
       'ask again.',
   }),
   triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+  trustAdFrom: z
+    .array(parsedText(parseUpstream))
+    .max(UPSTREAMS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Upstreams, written as in `upstreams`, whose AD bit (validated by DNSSEC) is passed on, ' +
+        'because the path to them is trusted. Loopback and encrypted ones always are.',
+    }),
 })
 
 const LimitsConfig = z.strictObject({
@@ -295,6 +319,9 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
+  redis: RedisConfig.prefault({}).meta({
+    description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

@@ -6,16 +6,27 @@ import type {
   CategorySettings,
   DataplaneSettings,
   Endpoint,
+  ForwardSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
-import { accepted, addressOctets, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import {
+  accepted,
+  addressOctets,
+  formatUpstream,
+  isLoopback,
+  parseEndpoint,
+  parsePrefix,
+  parseUpstream,
+} from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
 import type { SafetyValues, UpdatesValues } from './schema-lists.ts'
+import type { RedisConfiguration } from '../redis/load-redis.ts'
+import { parseRedisUrl } from './redis-url.ts'
 import {
   CategoryConfig,
   SHIPPED_CATEGORIES,
@@ -48,6 +59,8 @@ export interface ControlSettings {
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
   readonly stopGraceSeconds: number
+  /** The shared cache; undefined: none. */
+  readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
 }
@@ -78,19 +91,20 @@ export function dataplaneSettings(
   upstreamAuthorities: string | undefined,
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
+  const upstreams = configured ?? systemUpstreams
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
     sites: [],
-    upstreams: configured ?? systemUpstreams,
+    upstreams,
     upstreamAuthorities,
     categories: categoriesOf(values),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
     cookies: undefined,
     limits: values.limits,
-    forward: values.forward,
+    forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
 }
@@ -105,6 +119,32 @@ export function authoritiesOf(
   if (caFile === undefined) return undefined
   const origin = layered.originOf(['tls', 'caFile'])
   return accepted(readAuthorities(resolveFrom(caFile, origin, workingDirectory)))
+}
+
+function forwardSettings(
+  { forward, edns }: ConfigValues,
+  upstreams: readonly UpstreamSettings[],
+): ForwardSettings {
+  const { trustAdFrom, ...rest } = forward
+  const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
+  return {
+    ...rest,
+    trustsAd: upstreams.map(
+      (upstream) =>
+        isLoopback(upstream.address) ||
+        upstream.serverName !== '' ||
+        trusted.has(formatUpstream(upstream)),
+    ),
+    clientSubnet: edns.clientSubnet === 'off' ? new Uint8Array(0) : subnetOption(edns.clientSubnet),
+  }
+}
+
+/** Code, length, family, source prefix length, scope 0, and as many octets as the prefix fills. */
+function subnetOption(prefix: string): Uint8Array {
+  const [address, bits] = accepted(parsePrefix(prefix)).split('/')
+  const octets = addressOctets(address!).subarray(0, Math.ceil(Number(bits) / 8))
+  const family = address!.includes(':') ? 2 : 1
+  return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
 }
 
 /** The names of all categories: shipped ones, then those of lists, then configured ones. */
@@ -158,10 +198,34 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    redis: redisOf(values, locate),
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
+  }
+}
+
+function redisOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): RedisConfiguration | undefined {
+  const { url, prefix, hedgeMs, timeoutMs, hotNames } = values.redis
+  if (url === undefined) return undefined
+  const fileAt = (key: 'passwordFile' | 'sentinelPasswordFile' | 'caFile' | 'secretFile') => {
+    const file = values.redis[key]
+    return file === undefined ? undefined : locate(file, ['redis', key])
+  }
+  return {
+    address: accepted(parseRedisUrl(url)),
+    passwordFile: fileAt('passwordFile'),
+    sentinelPasswordFile: fileAt('sentinelPasswordFile'),
+    caFile: fileAt('caFile'),
+    secretFile: fileAt('secretFile'),
+    prefix,
+    hedgeMs,
+    timeoutMs,
+    hotNames,
   }
 }
 

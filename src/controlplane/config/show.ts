@@ -6,6 +6,7 @@ import { leafPaths, valueAt } from './keys.ts'
 import type { LoadedConfig } from './load.ts'
 import { formatOrigin } from './problems.ts'
 import { formatOctets } from './quantities.ts'
+import { withoutPassword } from './redis-url.ts'
 import { CategoryConfig, ConfigSchema, type ConfigValues } from './schema.ts'
 import { categoryNames } from './settings.ts'
 
@@ -44,6 +45,7 @@ function withCategories(values: ConfigValues, names: readonly string[]): ConfigV
 }
 
 function displayed(path: readonly string[], value: unknown): unknown {
+  if (path.join('.') === 'redis.url' && typeof value === 'string') return withoutPassword(value)
   const isOctets = path[0] !== 'edns' && /Octets/i.test(path.at(-1)!)
   return isOctets && typeof value === 'number' ? formatOctets(value) : value
 }

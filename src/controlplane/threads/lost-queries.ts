@@ -11,11 +11,13 @@ import {
   QUERIES,
   QUESTION_TYPES,
   RCODE_SLOTS,
+  REDIS,
   RESPONSES,
   TCP_CONNECTIONS,
   UDP_READ,
   type Counters,
 } from '../../dataplane/counters.ts'
+import { REDIS_GAUGES } from '../../dataplane/redis-counters.ts'
 
 /**
  * Counts as dropped what the dead worker had received and neither answered nor dropped: queries
@@ -30,6 +32,7 @@ export function countLost(counters: Counters): void {
   counters[slot] = counters[slot]! + received - answered - dropped
   counters[IN_FLIGHT] = 0
   counters[TCP_CONNECTIONS] = 0
+  for (const gauge of REDIS_GAUGES) counters[REDIS + gauge] = 0
 }
 
 /** The rest of a burst was read and never looked at: its types are not known. */

@@ -13,7 +13,7 @@ import type {
   ToWorker,
   WorkerStart,
 } from '../../dataplane/messages.ts'
-import type { DataplaneSettings, Endpoint } from '../../dataplane/settings.ts'
+import type { DataplaneSettings, Endpoint, RedisSettings } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { descriptorsMax } from './descriptors.ts'
@@ -66,6 +66,7 @@ interface Slot {
 export class Supervisor {
   readonly #slots: Slot[] = []
   readonly #events: SupervisorEvents
+  readonly #redis: RedisSettings | undefined
   #settings: DataplaneSettings
   #policy: PolicyMessage
   #sockets: ListenSockets | undefined
@@ -80,8 +81,15 @@ export class Supervisor {
   #upstreamPortsMax = 0
   #libc: Libc | NoLibc = { why: 'not asked yet' }
 
-  constructor(settings: DataplaneSettings, policy: PolicyMessage, events: SupervisorEvents) {
+  /** @param redis the shared cache, for the life of the supervisor; undefined: none. */
+  constructor(
+    settings: DataplaneSettings,
+    policy: PolicyMessage,
+    redis: RedisSettings | undefined,
+    events: SupervisorEvents,
+  ) {
     this.#settings = settings
+    this.#redis = redis
     this.#policy = policy
     this.#events = events
   }
@@ -175,6 +183,7 @@ export class Supervisor {
       shared: this.#shared,
       upstreamPortsMax: this.#upstreamPortsMax,
       descriptors: lent,
+      redis: this.#redis,
     }
     if (lent !== undefined) slot.lent.push(lent)
     const thread = new Worker(WORKER_FILE, {

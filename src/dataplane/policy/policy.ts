@@ -63,6 +63,11 @@ export class Policy {
     this.#blockedBits = bits
   }
 
+  /** After `decide` returned a category: the list that decided, by its place in the image. */
+  get list(): number {
+    return this.#matcher.list
+  }
+
   /** True when no list may block the asked name. */
   isEssential(asked: AskedName): boolean {
     return this.#essential.covers(asked)

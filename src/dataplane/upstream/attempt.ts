@@ -40,7 +40,7 @@ export class Attempt extends Timed {
     this.upstream = upstream
     this.exchange = exchange
     this.message = pending.message
-    this.octets = pending.octets
+    this.octets = upstream.finishQuery(pending.message, pending.octets)
     this.questionEnd = pending.questionEnd
     this.sentMs = nowMs
     this.port = null

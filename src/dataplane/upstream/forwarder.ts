@@ -4,7 +4,14 @@
  * all waits.
  */
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
-import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../../wire/header.ts'
+import {
+  FLAG_AD,
+  FLAG_TC,
+  OFFSET_FLAGS,
+  headerRcode,
+  readU16,
+  writeU16,
+} from '../../wire/header.ts'
 import {
   FAILURE_FORMAT,
   FAILURE_MISMATCH,
@@ -71,7 +78,7 @@ export class Forwarder implements UpstreamEvents {
     this.#counters = counters
     this.#events = events
     for (const [index, upstream] of upstreams.entries()) {
-      this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities))
+      this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities, forward))
       counters[UPSTREAM_UP + index] = 1
     }
     this.#onTimer = () => this.#expire()
@@ -96,7 +103,9 @@ export class Forwarder implements UpstreamEvents {
     upstream.noteReply()
     counters[UPSTREAM_UP + upstream.index] = 1
     this.#release(attempt)
-    const truncated = (readU16(message, OFFSET_FLAGS) & FLAG_TC) !== 0
+    const flags = readU16(message, OFFSET_FLAGS)
+    const truncated = (flags & FLAG_TC) !== 0
+    if (!upstream.trustsAd) writeU16(message, OFFSET_FLAGS, flags & ~FLAG_AD)
     if (truncated && upstream.stream !== null && exchange !== upstream.stream) {
       this.#start(upstream, pending, upstream.stream, nowMs)
       return

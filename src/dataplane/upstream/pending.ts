@@ -10,6 +10,8 @@ import type { AskedName, Waiter } from '../query.ts'
 import type { Attempt } from './attempt.ts'
 
 const OPT_OCTETS = 11
+/** Octets behind the question's own for the option of `edns.clientSubnet`, IPv6 whole. */
+const SUBNET_OCTETS_MAX = 24
 const FLAG_DO = 0x8000
 /** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
@@ -21,7 +23,7 @@ export class Pending {
    * The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625
    * 4).
    */
-  readonly message = new Uint8Array(QUESTION_END_MAX + OPT_OCTETS)
+  readonly message = new Uint8Array(QUESTION_END_MAX + OPT_OCTETS + SUBNET_OCTETS_MAX)
   octets = 0
   questionEnd = 0
   type = 0
@@ -29,6 +31,9 @@ export class Pending {
   keyFlags = 0
   /** The policy stamp under which its name was let through. */
   stamp = ''
+  /** Its place in the shared cache, and the number of the look-up it waits for; 0: none. */
+  sharedId = ''
+  sharedRead = 0
 
   /** Clients that wait, last come first. */
   waiters: Waiter | null = null
@@ -69,6 +74,8 @@ export class Pending {
     this.octets = at + OPT_OCTETS
     this.waiters = null
     this.waiterCount = 0
+    this.sharedId = ''
+    this.sharedRead = 0
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true

@@ -1,6 +1,7 @@
 /** One upstream as a worker knows it: the ways to ask it, and how it has been doing. */
 import type { Libc } from '../../sys/libc.ts'
-import type { Endpoint, UpstreamSettings } from '../settings.ts'
+import type { Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
+import { FLAG_AD, OFFSET_FLAGS, readU16, writeU16 } from '../../wire/header.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
 import { HttpsExchange } from './https-exchange.ts'
@@ -17,6 +18,8 @@ const BACKOFF_MS_MIN = 1000
 const BACKOFF_MS_MAX = 30_000
 /** Ports of one upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
 const PORTS_MAX = 4096
+/** OPT without options ends with its RDLENGTH. */
+const RDLENGTH_OCTETS = 2
 
 /** What the system lets a worker open. */
 export interface SystemSockets {
@@ -40,6 +43,10 @@ export class Upstream implements ExchangeEvents {
   readonly primary: Exchange
   /** Where a truncated reply is asked again; null when the first way truncates nothing. */
   readonly stream: Exchange | null
+  /** Its AD bit is believed: nobody on the way can have set it (RFC 4035 4.9.3). */
+  readonly trustsAd: boolean
+  /** The option of `edns.clientSubnet`, or no octets. */
+  readonly #subnet: Uint8Array
   #failures = 0
   #backoffMs = BACKOFF_MS_MIN
   #downUntilMs = 0
@@ -51,13 +58,32 @@ export class Upstream implements ExchangeEvents {
     events: UpstreamEvents,
     system: SystemSockets,
     authorities: string | undefined,
+    { trustsAd, clientSubnet }: ForwardSettings,
   ) {
     this.index = index
+    this.trustsAd = trustsAd[index] ?? false
+    this.#subnet = clientSubnet
     this.#events = events
     const stream = createStreamExchange(settings, this, authorities)
     const isUdp = settings.protocol === 'udp'
     this.primary = isUdp ? createUdpExchange(settings, this, system) : stream
     this.stream = isUdp ? stream : null
+  }
+
+  /**
+   * Writes into a query what depends on who is asked: AD asks for AD where it is believed (RFC 6840
+   * 5.7), and OPT, which ends the first `octets`, gets the configured subnet. Returns the query's
+   * octets.
+   */
+  finishQuery(message: Uint8Array, octets: number): number {
+    const flags = readU16(message, OFFSET_FLAGS)
+    writeU16(message, OFFSET_FLAGS, this.trustsAd ? flags | FLAG_AD : flags & ~FLAG_AD)
+    const subnet = this.#subnet
+    const subnetOctets = subnet.length
+    if (subnetOctets === 0) return octets
+    writeU16(message, octets - RDLENGTH_OCTETS, subnetOctets)
+    for (let i = 0; i < subnetOctets; i++) message[octets + i] = subnet[i]!
+    return octets + subnetOctets
   }
 
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {

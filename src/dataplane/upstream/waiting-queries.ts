@@ -60,11 +60,17 @@ export class WaitingQueries {
   /** Closes the question: from here on it would be asked anew. Its waiters stay linked to it. */
   take(pending: Pending): Waiter | null {
     this.#pending.delete(pending.key)
+    const waiters = this.takeWaiters(pending)
+    this.#sparePending.push(pending)
+    return waiters
+  }
+
+  /** Takes the waiters of a question that an upstream still works on: the question stays open. */
+  takeWaiters(pending: Pending): Waiter | null {
     const waiters = pending.waiters
     this.#counters[IN_FLIGHT] = this.#counters[IN_FLIGHT]! - pending.waiterCount
     pending.waiters = null
     pending.waiterCount = 0
-    this.#sparePending.push(pending)
     return waiters
   }
 

@@ -26,6 +26,10 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   {
+    path: 'src/dataplane/cache/redis-link.ts',
+    reason: 'the life of a connection: once per connection, PING or error',
+  },
+  {
     path: 'src/dataplane/listeners.ts',
     reason: 'opens and closes listeners, once per address',
   },
@@ -46,10 +50,34 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     reason: 'once per answer that an upstream gave; lru-cache takes the size in an object',
   },
   {
-    path: 'src/dataplane/pipeline.ts',
-    within: 'answered',
+    path: 'src/dataplane/cache/redis-cache.ts',
+    within: 'sendReads',
+    rules: ['closure'],
+    reason: 'once per batch of look-ups, which knows its own reply',
+  },
+  {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'read',
+    rules: ['new', 'closure', 'literal'],
+    reason: 'ioredis takes a command object; once per batch, in Cluster once per look-up',
+  },
+  {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'write',
     rules: ['new'],
-    reason: 'once per answer that an upstream gave: what is kept needs octets of its own',
+    reason: 'ioredis takes a command object for each reply that it shall expect',
+  },
+  {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'encodeSets',
+    rules: ['literal'],
+    reason: 'once per batch of writes',
+  },
+  {
+    path: 'src/dataplane/cache/seal.ts',
+    within: 'unseal',
+    rules: ['try'],
+    reason: 'a wrong tag is an exception of node:crypto, and nothing else tells of it',
   },
   {
     path: 'src/dataplane/upstream/forwarder.ts',

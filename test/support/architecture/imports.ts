@@ -23,6 +23,7 @@ const DATAPLANE_SHARED = new Set([
   'client.ts',
   'counters.ts',
   'query.ts',
+  'redis-counters.ts',
   'settings.ts',
 ])
 
@@ -45,6 +46,8 @@ const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   // The seed of clients' keys, once per start.
   'src/dataplane/transport/client-access.ts': ['node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
+  // HMAC of a question, AES-GCM of an answer.
+  'src/dataplane/cache': ['node:crypto'],
   // The image's checksum, once per start.
   'src/trie/digest.ts': ['node:crypto'],
 }

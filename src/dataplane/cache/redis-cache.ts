@@ -1,0 +1,346 @@
+/**
+ * Answers shared through Redis: the tier between memory and upstream. It can save an upstream query
+ * and nothing else: what it returns is checked as if a stranger had sent it, and policy decides
+ * before and after it.
+ *
+ * The look-ups of one turn of the event loop travel as one batch, and so do the writes. Redis is
+ * read first; after `hedgeMs` the upstream is asked too and the first sound answer wins; after
+ * `timeoutMs` the read is a miss. What is on its way is bounded here, because a client library
+ * keeps a command that has timed out until the server answers or the connection ends.
+ */
+import { REDIS, count, type Counters } from '../counters.ts'
+import {
+  REDIS_HEDGED,
+  REDIS_HIT,
+  REDIS_LOOKUPS,
+  REDIS_MISS,
+  REDIS_READS_OPEN,
+  REDIS_REJECTED,
+  REDIS_REJECTED_VALUES,
+  REDIS_TIMEOUT,
+  REDIS_UNAVAILABLE,
+} from '../redis-counters.ts'
+import type { AskedName } from '../query.ts'
+import type { RedisSettings } from '../settings.ts'
+import type { AnswerFacts } from '../../wire/answer.ts'
+import { RedisLink } from './redis-link.ts'
+import { Pause } from './redis-pause.ts'
+import { countLookups } from './redis-times.ts'
+import { BATCH_LOOKUPS_MAX, createWire, type RedisWire } from './redis-wire.ts'
+import { RedisWrites } from './redis-writes.ts'
+import { Seal } from './seal.ts'
+import { SharedKeys } from './shared-keys.ts'
+import type { SharedQuestion } from './shared-question.ts'
+import type { SharedValue } from './shared-value.ts'
+import { SOUND, ValueCheck } from './value-check.ts'
+
+/** Batches on their way: 2,048 look-ups; past it a question goes to the upstream at once. */
+const BATCHES_MAX = 32
+/** Numbers of look-ups start over before they stop being small integers. */
+const NUMBER_MAX = 0x3fff_ffff
+
+/** Who asked: hears of every question that `read` took, unless it was forgotten. */
+export interface SharedCacheEvents<Question> {
+  /**
+   * A sound answer. Returns `SOUND` when it was taken, else why it is rejected; records are free
+   * after the call.
+   */
+  sharedFound(question: Question, value: SharedValue, facts: AnswerFacts, storedMs: number): number
+  /** Redis has no answer in time: the upstream has to be asked. */
+  sharedMissed(question: Question): void
+  /** Redis takes long: the upstream shall be asked too. */
+  sharedLate(question: Question): void
+}
+
+/** The verdict on an answer, and how long it lasts by the monotonic clock. */
+export interface SharedVerdict {
+  readonly category: number
+  readonly stamp: string
+  readonly storedMs: number
+  readonly expiresMs: number
+}
+
+const NO_RULE = new Uint8Array(0)
+
+/** Look-ups that travel together. */
+class ReadBatch<Question> {
+  readonly keys: string[] = []
+  readonly questions: Question[] = []
+  /** The look-up's number for each: the question may be about something else by now. */
+  readonly numbers: number[] = []
+  sentMs = 0
+  hedged = false
+  timedOut = false
+  /** Answered, or failed: what comes later is nobody's. */
+  done = false
+}
+
+/** The Redis tier of one worker. */
+export class RedisCache<Question extends SharedQuestion> {
+  readonly keys: SharedKeys
+  readonly link: RedisLink
+  readonly wire: RedisWire
+  readonly writes: RedisWrites
+  readonly check: ValueCheck
+  readonly #events: SharedCacheEvents<Question>
+  readonly #counters: Counters
+  readonly #hedgeMs: number
+  readonly #timeoutMs: number
+  readonly #pause = new Pause()
+  #batch = createBatch<Question>()
+  #inFlight: ReadBatch<Question>[] = []
+  #number = 0
+  #isFlushDue = false
+  #timer: NodeJS.Timeout | null = null
+  readonly #onFlush: () => void
+  readonly #onTimer: () => void
+  readonly #onTurn: () => void
+
+  constructor(settings: RedisSettings, counters: Counters, events: SharedCacheEvents<Question>) {
+    this.#events = events
+    this.#counters = counters
+    this.#hedgeMs = settings.hedgeMs
+    this.#timeoutMs = settings.timeoutMs
+    const seal = new Seal(settings.secret, 'niveau3 answers')
+    this.keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
+    this.check = new ValueCheck(seal)
+    this.link = new RedisLink(settings, counters, { up: () => {}, down: () => this.#lost() })
+    this.wire = createWire(this.link, settings.deployment === 'cluster')
+    this.writes = new RedisWrites(this.link, this.wire, this.keys, seal, counters, () =>
+      this.#flushLater(),
+    )
+    this.#onFlush = () => this.#flush()
+    // Timers run before the sockets are read: an answer that has come already wins.
+    this.#onTurn = () => this.#expire()
+    this.#onTimer = () => setImmediate(this.#onTurn)
+  }
+
+  /** Looks the question up; false when Redis is not to be asked now, and the upstream is. */
+  read(question: Question): boolean {
+    if (!this.#isReadable()) {
+      count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_UNAVAILABLE)
+      return false
+    }
+    const id = this.keys.id(question.key)
+    this.#number = (this.#number % NUMBER_MAX) + 1
+    question.sharedId = id
+    question.sharedRead = this.#number
+    const batch = this.#batch
+    batch.keys.push(this.keys.keyOf(id))
+    batch.questions.push(question)
+    batch.numbers.push(this.#number)
+    if (batch.keys.length >= BATCH_LOOKUPS_MAX) this.#sendReads()
+    else this.#flushLater()
+    return true
+  }
+
+  /**
+   * Shares an answer that an upstream gave, with the verdict on it. Nobody waits for it.
+   *
+   * @param message without OPT, its TTLs within our limits; copied.
+   * @param asked holds the name that blocks, when one does, and its rule from `ruleStart` on.
+   */
+  write(
+    question: Question,
+    message: Uint8Array,
+    facts: AnswerFacts,
+    verdict: SharedVerdict,
+    asked: AskedName,
+    ruleStart: number,
+    list: number,
+  ): void {
+    const writes = this.writes
+    if (!writes.isOpen || this.#pause.isOn()) {
+      writes.drop()
+      return
+    }
+    const { category, stamp, storedMs, expiresMs } = verdict
+    const ageMs = performance.now() - storedMs
+    const ttlMs = expiresMs - storedMs - ageMs
+    const isBlocked = category >= 0
+    const value = writes.value
+    value.category = category
+    value.list = isBlocked ? list : -1
+    value.rule = isBlocked ? asked.octets.subarray(ruleStart, asked.length) : NO_RULE
+    value.expiresAtMs = Date.now() + ttlMs
+    value.stamp = stamp
+    value.question = question.key
+    value.names = facts.names
+    value.namesOctets = facts.namesOctets
+    value.ttlOffsets = facts.ttlOffsets
+    value.ttlCount = facts.ttlCount
+    value.message = message
+    value.octets = facts.octets
+    writes.add(question, ttlMs)
+  }
+
+  /** The question needs no answer from Redis any more. */
+  forget(question: Question): void {
+    question.sharedRead = 0
+    question.sharedId = ''
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#flush()
+    this.link.close()
+  }
+
+  #isReadable(): boolean {
+    if (!this.link.isUp || this.#inFlight.length >= BATCHES_MAX) return false
+    return !this.#pause.isOn()
+  }
+
+  #flushLater(): void {
+    if (this.#isFlushDue) return
+    this.#isFlushDue = true
+    setImmediate(this.#onFlush)
+  }
+
+  #flush(): void {
+    this.#isFlushDue = false
+    this.#sendReads()
+    this.writes.send()
+  }
+
+  #sendReads(): void {
+    const batch = this.#batch
+    if (batch.keys.length === 0) return
+    this.#batch = createBatch<Question>()
+    batch.sentMs = performance.now()
+    this.#inFlight.push(batch)
+    this.#showOpen(batch.keys.length)
+    this.wire.read(batch.keys, (error, values) => this.#replied(batch, error, values))
+    this.#arm()
+  }
+
+  #replied(
+    batch: ReadBatch<Question>,
+    error: unknown,
+    values: readonly (Buffer | null)[] | undefined,
+  ): void {
+    if (batch.done) return
+    const nowMs = performance.now()
+    this.#finish(batch)
+    if (values === undefined || error !== null) {
+      if (error !== null && error !== undefined) this.link.noteError(error)
+      if (values === undefined) {
+        this.#fail(batch)
+        return
+      }
+    }
+    this.link.noteReply()
+    if (batch.timedOut) this.#pause.heard()
+    else this.#pause.end()
+    countLookups(this.#counters, batch.keys.length, nowMs - batch.sentMs)
+    const wallMs = Date.now()
+    for (let index = 0; index < batch.questions.length; index++) {
+      const question = batch.questions[index]!
+      if (question.sharedRead !== batch.numbers[index]) continue
+      question.sharedRead = 0
+      const result = this.#take(question, values[index] ?? null, nowMs, wallMs)
+      count(this.#counters, REDIS + REDIS_LOOKUPS + result)
+      if (result !== REDIS_HIT && !batch.hedged) this.#events.sharedMissed(question)
+    }
+  }
+
+  #take(question: Question, sealed: Buffer | null, nowMs: number, wallMs: number): number {
+    if (sealed === null) return REDIS_MISS
+    const check = this.check
+    let rejection = check.check(sealed, question.sharedId, question.key, nowMs, wallMs)
+    if (rejection === SOUND) {
+      const { value, facts, storedMs } = check
+      rejection = this.#events.sharedFound(question, value, facts, storedMs)
+    }
+    if (rejection === SOUND) return REDIS_HIT
+    count(this.#counters, REDIS + REDIS_REJECTED_VALUES + rejection)
+    return REDIS_REJECTED
+  }
+
+  /** The connection went: nothing of what is on its way will be answered. */
+  #lost(): void {
+    const batches = this.#inFlight.slice()
+    for (const batch of batches) {
+      this.#finish(batch)
+      this.#fail(batch)
+    }
+    this.#pause.end()
+  }
+
+  #fail(batch: ReadBatch<Question>): void {
+    for (let index = 0; index < batch.questions.length; index++) {
+      const question = batch.questions[index]!
+      if (question.sharedRead !== batch.numbers[index]) continue
+      question.sharedRead = 0
+      count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_UNAVAILABLE)
+      if (!batch.hedged) this.#events.sharedMissed(question)
+    }
+  }
+
+  #finish(batch: ReadBatch<Question>): void {
+    batch.done = true
+    const index = this.#inFlight.indexOf(batch)
+    if (index !== -1) this.#inFlight.splice(index, 1)
+    this.#showOpen(-batch.keys.length)
+  }
+
+  /** Starts the upstream queries that are due, and gives up reads that have taken too long. */
+  #expire(): void {
+    this.#timer = null
+    const nowMs = performance.now()
+    // What the events do may send further batches: they are not due yet.
+    for (const batch of this.#inFlight.slice()) {
+      const ageMs = nowMs - batch.sentMs
+      if (!batch.hedged && this.#hedgeMs < this.#timeoutMs && ageMs >= this.#hedgeMs) {
+        this.#hedge(batch)
+      }
+      if (!batch.timedOut && ageMs >= this.#timeoutMs) this.#timeOut(batch, nowMs)
+    }
+    this.#arm()
+  }
+
+  #hedge(batch: ReadBatch<Question>): void {
+    batch.hedged = true
+    for (let index = 0; index < batch.questions.length; index++) {
+      const question = batch.questions[index]!
+      if (question.sharedRead !== batch.numbers[index]) continue
+      count(this.#counters, REDIS + REDIS_HEDGED)
+      this.#events.sharedLate(question)
+    }
+  }
+
+  #timeOut(batch: ReadBatch<Question>, nowMs: number): void {
+    batch.timedOut = true
+    this.#pause.begin(nowMs)
+    for (let index = 0; index < batch.questions.length; index++) {
+      const question = batch.questions[index]!
+      if (question.sharedRead !== batch.numbers[index]) continue
+      question.sharedRead = 0
+      count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_TIMEOUT)
+      if (!batch.hedged) this.#events.sharedMissed(question)
+    }
+  }
+
+  /** One timer serves all batches: what is due next. */
+  #arm(): void {
+    if (this.#timer !== null) return
+    let dueMs = Infinity
+    for (let index = 0; index < this.#inFlight.length; index++) {
+      const batch = this.#inFlight[index]!
+      if (batch.timedOut) continue
+      const hedges = !batch.hedged && this.#hedgeMs < this.#timeoutMs
+      dueMs = Math.min(dueMs, batch.sentMs + (hedges ? this.#hedgeMs : this.#timeoutMs))
+    }
+    if (dueMs === Infinity) return
+    this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(dueMs - performance.now())))
+  }
+
+  #showOpen(change: number): void {
+    const slot = REDIS + REDIS_READS_OPEN
+    this.#counters[slot] = this.#counters[slot]! + change
+  }
+}
+
+function createBatch<Question>(): ReadBatch<Question> {
+  return new ReadBatch<Question>()
+}
