@@ -54,12 +54,16 @@ test('the popular names are many, in order, and on no curated list', async () =>
   }
 })
 
+function source(url: string, more = ''): string {
+  return (
+    `  - {id: x, url: "${url}", category: adult, licence: MIT, attribution: a, intervalHours: 24, ` +
+    `names: {min: 1, max: 2}${more}}\n`
+  )
+}
+
 test('a catalogue with mistakes names every one of them', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'niveau3-catalogue-'))
   const file = join(folder, 'sources.yaml')
-  const source = (url: string, more = '') =>
-    `  - {id: x, url: "${url}", category: adult, licence: MIT, attribution: a, intervalHours: 24, ` +
-    `names: {min: 1, max: 2}${more}}\n`
   const head = 'categories: {adult: {mustBlock: [a.example]}}\nsources:\n'
   await writeFile(file, head + source('http://a.example/x') + source('https://b/', ', size: 2'))
   await expect(loadCatalogue(file)).rejects.toThrow(/sources\.0\.url.*; .*size/)

@@ -28,7 +28,10 @@ const CatalogueSource = z.strictObject({
   /** `auto`: a text list in any format; `ut1`: a tar.gz in the layout of Toulouse. */
   format: z.enum(['auto', 'ut1']).default('auto'),
   /** Of a `ut1` archive: the folders that are taken; left out, all of them. */
-  sections: z.array(z.string().regex(/^[\w-]+$/)).min(1).optional(),
+  sections: z
+    .array(z.string().regex(/^[\w-]+$/))
+    .min(1)
+    .optional(),
   category: categoryName,
   licence: z.string().min(1),
   attribution: z.string().min(1),

@@ -14,7 +14,13 @@ import {
   type Subscription,
 } from '../generations/subscriptions.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import { addStateOptions, changeState, loadState, wholeNumber, type StateOptions } from './lists-state.ts'
+import {
+  addStateOptions,
+  changeState,
+  loadState,
+  wholeNumber,
+  type StateOptions,
+} from './lists-state.ts'
 
 interface Options extends StateOptions {
   readonly url?: string
@@ -38,7 +44,10 @@ export function addListsAdd(lists: Command, cli: Cli): void {
     .command('add')
     .description('subscribe to a list of the catalogue by its name, or to any list by its URL')
     .argument('<name>', 'name of the list')
-    .option('--url <url>', 'https, http or file URL, or a path: a list that is not in the catalogue')
+    .option(
+      '--url <url>',
+      'https, http or file URL, or a path: a list that is not in the catalogue',
+    )
     .option('--category <category>', 'what the list blocks')
     .option('--format <format>', '"ut1" for a tar.gz in the layout of Toulouse, else "auto"')
     .option('--section <names>', 'folders of a ut1 archive to take, parted by commas')

@@ -74,6 +74,7 @@ function kindText(sign: string, { byCategory, names, samples }: Difference): str
   const categories = Object.entries(byCategory)
     .map(([category, count]) => `${category} ${groupDigits(count)}`)
     .join(', ')
-  const more = names > samples.length ? `${sign} and ${groupDigits(names - samples.length)} more\n` : ''
+  const more =
+    names > samples.length ? `${sign} and ${groupDigits(names - samples.length)} more\n` : ''
   return `${sign} ${categories}\n${samples.map((name) => `${sign} ${name}\n`).join('')}${more}`
 }

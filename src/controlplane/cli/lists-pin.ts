@@ -8,7 +8,13 @@ import {
   withSubscription,
 } from '../generations/subscriptions.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import { addStateOptions, changeState, loadState, wholeNumber, type StateOptions } from './lists-state.ts'
+import {
+  addStateOptions,
+  changeState,
+  loadState,
+  wholeNumber,
+  type StateOptions,
+} from './lists-state.ts'
 
 interface Options extends StateOptions {
   readonly off?: boolean
@@ -25,7 +31,11 @@ export function addListsPin(lists: Command, cli: Cli): void {
     .option('--reason <text>', 'why, for the audit log')
     .action((target: string, options: Options) => pin(target, options, cli))
   addStateOptions(command)
-  finish(command, ['niveau3 lists pin 87', 'niveau3 lists pin hagezi-nsfw', 'niveau3 lists pin 87 --off'])
+  finish(command, [
+    'niveau3 lists pin 87',
+    'niveau3 lists pin hagezi-nsfw',
+    'niveau3 lists pin 87 --off',
+  ])
 }
 
 async function pin(target: string, options: Options, cli: Cli): Promise<void> {
@@ -47,5 +57,7 @@ async function pin(target: string, options: Options, cli: Cli): Promise<void> {
     printJson(cli.terminal, 'lists-pin', { target, pinned: isPinned })
     return
   }
-  cli.terminal.out(isPinned ? `${target} is pinned: it stays as it is\n` : `${target} is free again\n`)
+  cli.terminal.out(
+    isPinned ? `${target} is pinned: it stays as it is\n` : `${target} is free again\n`,
+  )
 }

@@ -106,8 +106,10 @@ async function askedLists(
 ): Promise<readonly string[] | undefined> {
   let subscriptions = await loadSubscriptions(stateDirectory)
   if (options.due) {
-    const isHeld = (await new GenerationStore(stateDirectory).state())?.hold != null
-    return isHeld ? [] : dueLists(stateDirectory, subscriptions ?? [], Date.now())
+    const state = await new GenerationStore(stateDirectory).state()
+    return state !== undefined && state.hold !== null
+      ? []
+      : dueLists(stateDirectory, subscriptions ?? [], Date.now())
   }
   if (subscriptions === undefined) {
     subscriptions = defaultSubscriptions(await loadCatalogue())
@@ -166,7 +168,9 @@ function outcomeText(outcome: ListOutcome, { paint }: Terminal): string {
     comparison === undefined
       ? ''
       : ` (+${groupDigits(comparison.added.names)} -${groupDigits(comparison.removed.names)})`
-  const gates = forced ? `, gates overruled: ${outcome.faults.map(({ gate }) => gate).join(', ')}` : ''
+  const gates = forced
+    ? `, gates overruled: ${outcome.faults.map(({ gate }) => gate).join(', ')}`
+    : ''
   const exempted = (report?.exemptedCount ?? 0) > 0 ? `, ${report?.exemptedCount} exempted` : ''
   const kept = names === undefined ? 'no version yet' : 'the last good version stays'
   const head = `${paint(style, word.padEnd(7))} ${list}`
@@ -183,7 +187,9 @@ function resultText(result: UpdateResult, config: StateConfig): string {
       : `, +${groupDigits(comparison.added.names)} -${groupDigits(comparison.removed.names)}` +
         ` moved ${groupDigits(comparison.moved.names)}`
   const stays =
-    generation === undefined ? 'there is no generation yet' : `generation ${generation.number} stays`
+    generation === undefined
+      ? 'there is no generation yet'
+      : `generation ${generation.number} stays`
   const refusals = faults.map(({ gate, why }) => `REFUSED all lists: ${why} (${gate})\n`).join('')
   if (kind === 'unchanged') return `${stays}: its lists are the same\n`
   if (kind === 'planned') return `${refusals}plan: a new generation${change}; nothing was changed\n`

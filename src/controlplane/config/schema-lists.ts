@@ -10,11 +10,14 @@ function share(max: number, defaultValue: number) {
 }
 
 export const UpdatesConfig = z.strictObject({
-  automatic: z.boolean().default(true).meta({
-    description:
-      'Whether `serve` fetches subscribed lists when they are due. There are none before the first ' +
-      '`niveau3 lists update` or `lists add`, so that nothing is ever fetched unasked.',
-  }),
+  automatic: z
+    .boolean()
+    .default(true)
+    .meta({
+      description:
+        'Whether `serve` fetches subscribed lists when they are due. There are none before the first ' +
+        '`niveau3 lists update` or `lists add`, so that nothing is ever fetched unasked.',
+    }),
   downloadOctetsMax: octets(64 * KiB, 4 * GiB, '256MiB').meta({
     description: 'Octets of one list on the wire; the largest public one has 30 MiB.',
   }),
@@ -22,7 +25,8 @@ export const UpdatesConfig = z.strictObject({
     description: 'Time for one list, from connecting to its last octet.',
   }),
   redirectsMax: whole(0, 20, 5).meta({
-    description: 'Redirects for one list; none leads to a private address unless the list allows it.',
+    description:
+      'Redirects for one list; none leads to a private address unless the list allows it.',
   }),
   generationsKept: whole(2, 100, 5).meta({
     description: 'Compiled images kept for `lists rollback` and `lists diff`, pinned ones besides.',

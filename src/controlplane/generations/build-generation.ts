@@ -30,8 +30,8 @@ export interface BuildOptions extends CheckSurroundings {
 }
 
 export interface BuiltGeneration {
-  /** Written, but not in force. */
-  readonly generation: Generation
+  /** Written as a draft. */
+  readonly draft: Generation
   readonly comparison: ImageComparison | undefined
   /** Questions that the self-test asked. */
   readonly probes: number
@@ -39,8 +39,8 @@ export interface BuiltGeneration {
 }
 
 /**
- * Builds and tests a generation. It is written in any case, because the self-test reads it back;
- * the caller puts it in force or discards it.
+ * Builds and tests a generation. It is written as a draft in any case, because the self-test reads
+ * it back; the caller publishes or discards it.
  *
  * @throws OperationalError when lists cannot be read, or the disk cannot be written.
  */
@@ -58,20 +58,20 @@ export async function buildGeneration(options: BuildOptions): Promise<BuiltGener
       controlNames(names, `category ${category}`),
     ]),
   )
-  const generation = await store.add(compiled.image, (number) =>
+  const draft = await store.draft(compiled.image, (number) =>
     reportOf(number, after, compiled, comparison, options),
   )
   try {
-    const tested = await selfTest(generation.imageFile, {
+    const tested = await selfTest(draft.imageFile, {
       settings: options.settings,
       essential: await EssentialNames.load(control.essentialFiles),
       mustBlock,
       openNames: controlNames(SELF_TEST_OPEN_NAMES, 'the self-test'),
     })
     const faults = [...tested.faults, ...wholeFaults(last?.trie, after, comparison, options)]
-    return { generation, comparison, probes: tested.probes, faults }
+    return { draft, comparison, probes: tested.probes, faults }
   } catch (error) {
-    await store.discard(generation)
+    await store.discard(draft)
     throw error
   }
 }

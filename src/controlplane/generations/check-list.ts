@@ -4,11 +4,7 @@ import { OperationalError } from '../../base/errors.ts'
 import { openTrie, type Trie } from '../../trie/open.ts'
 import type { ListReport, ListSource } from '../blocklist/list-source.ts'
 import { compareImages, type ImageComparison } from '../blocklist/safety/compare-images.ts'
-import {
-  blockedBy,
-  controlNames,
-  type ControlName,
-} from '../blocklist/safety/control-names.ts'
+import { blockedBy, controlNames, type ControlName } from '../blocklist/safety/control-names.ts'
 import { judgeList, type GateFault } from '../blocklist/safety/list-contract.ts'
 import type { CompiledLists, CompileProgress } from '../compiler/compile.ts'
 import { readImage } from '../compiler/image-file.ts'

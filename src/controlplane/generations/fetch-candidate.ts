@@ -3,15 +3,14 @@
  * or signature, unpacked. The version in force is not touched.
  */
 
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { access, copyFile, readFile, rename, rm, stat } from 'node:fs/promises'
+import { access, chmod, copyFile, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { OperationalError } from '../../base/errors.ts'
 import { KiB } from '../../base/units.ts'
 import type { FetchOptions, Validators } from '../blocklist/download/fetch-file.ts'
+import { fileDigest } from '../blocklist/download/file-digest.ts'
 import type { SectionReport } from '../blocklist/download/unpack-ut1.ts'
 import type { UpdatesValues } from '../config/schema-lists.ts'
 import { systemCode } from '../config/plain.ts'
@@ -127,9 +126,12 @@ async function copyList(file: string, raw: string, octetsMax: number): Promise<v
     const why = `${file} is larger than ${octetsMax} octets (key updates.downloadOctetsMax)`
     throw new OperationalError('ERR_DOWNLOAD', why, { file })
   }
-  await copyFile(file, raw).catch((cause: unknown) => {
+  try {
+    await copyFile(file, raw)
+    await chmod(raw, 0o640)
+  } catch (cause) {
     throw unwritable(raw, cause)
-  })
+  }
 }
 
 async function requireAuthentic(
@@ -184,9 +186,7 @@ async function unpack(
 }
 
 async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer)
-  return hash.digest('hex')
+  return (await fileDigest(file)).toString('hex')
 }
 
 async function isThere(file: string): Promise<boolean> {

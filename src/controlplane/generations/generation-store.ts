@@ -14,6 +14,8 @@ import { writeImage } from '../compiler/image-file.ts'
 import { readStateFile, syncFolder, unwritable, writeStateFile } from './state-file.ts'
 
 const FOLDER_NAME = /^(\d{6})-([0-9a-f]{12})$/
+/** Folders of generations that nobody has tested yet. */
+const DRAFT_PREFIX = '.draft-'
 const count = z.int().min(0)
 const difference = z.object({
   names: count,
@@ -132,34 +134,43 @@ export class GenerationStore {
   }
 
   /**
-   * Writes a new generation beside the others, without putting it in force. What is cut off leaves
-   * a folder that no number finds.
+   * Writes a new generation where no number finds it, to be tested and then published or discarded.
    *
    * @throws OperationalError ERR_WRITE.
    */
-  async add(
+  async draft(
     image: SharedArrayBuffer,
     reportOf: (generation: number) => GenerationReport,
   ): Promise<Generation> {
     const number = ((await this.numbers())[0] ?? 0) + 1
     const report = reportOf(number)
+    const folder = join(this.#folder, `${DRAFT_PREFIX}${randomBytes(6).toString('hex')}`)
+    const imageFile = join(folder, 'image.n3')
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o750 })
+      await writeImage(imageFile, image)
+      await writeStateFile(join(folder, 'report.json'), report)
+    } catch (cause) {
+      await rm(folder, { recursive: true, force: true }).catch(() => undefined)
+      throw unwritable(folder, cause)
+    }
+    return { number, folder, imageFile, report }
+  }
+
+  /** Gives a tested draft its number; it is not in force yet. */
+  async publish({ folder: draft, number, report }: Generation): Promise<Generation> {
     const name = `${String(number).padStart(6, '0')}-${report.digest.slice(0, 12)}`
-    const making = join(this.#folder, `.making-${randomBytes(6).toString('hex')}`)
     const folder = join(this.#folder, name)
     try {
-      await mkdir(making, { recursive: true, mode: 0o750 })
-      await writeImage(join(making, 'image.n3'), image)
-      await writeStateFile(join(making, 'report.json'), report)
-      await rename(making, folder)
+      await rename(draft, folder)
       await syncFolder(this.#folder)
     } catch (cause) {
-      await rm(making, { recursive: true, force: true }).catch(() => undefined)
       throw unwritable(folder, cause)
     }
     return { number, folder, imageFile: join(folder, 'image.n3'), report }
   }
 
-  /** Takes a generation away again that was never in force. */
+  /** Removes a draft. */
   async discard({ folder }: Generation): Promise<void> {
     await rm(folder, { recursive: true, force: true })
   }
@@ -198,7 +209,7 @@ export class GenerationStore {
       await rm(join(this.#folder, name), { recursive: true, force: true })
     }
     for (const name of await readdir(this.#folder).catch(() => [])) {
-      if (!name.startsWith('.making-')) continue
+      if (!name.startsWith(DRAFT_PREFIX)) continue
       await rm(join(this.#folder, name), { recursive: true, force: true })
     }
   }

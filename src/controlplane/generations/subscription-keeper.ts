@@ -126,7 +126,7 @@ export class SubscriptionKeeper {
   async #look(): Promise<void> {
     const { stateDirectory } = this.#options
     const state = await new GenerationStore(stateDirectory).state().catch(() => undefined)
-    this.#isHeld = state?.hold != null
+    this.#isHeld = state !== undefined && state.hold !== null
     const subscriptions = (await loadSubscriptions(stateDirectory).catch(() => undefined)) ?? []
     this.#facts = await Promise.all(
       subscriptions.map(async ({ name }) => {

@@ -27,10 +27,17 @@ const Subscription = z.strictObject({
   category: categoryName,
   url: z.string().refine(isListUrl, 'is no https, http or file URL'),
   format: z.enum(['auto', 'ut1']).default('auto'),
-  sections: z.array(z.string().regex(/^[\w-]+$/)).min(1).optional(),
+  sections: z
+    .array(z.string().regex(/^[\w-]+$/))
+    .min(1)
+    .optional(),
   licence: z.string().default(''),
   attribution: z.string().default(''),
-  intervalHours: z.int().min(1).max(24 * 30).default(24),
+  intervalHours: z
+    .int()
+    .min(1)
+    .max(24 * 30)
+    .default(24),
   namesMin: z.int().min(1).default(1),
   mustBlock: z.array(z.string()).default([]),
   enabled: z.boolean().default(true),
@@ -39,7 +46,10 @@ const Subscription = z.strictObject({
   /** Whether its server may have a private address. */
   allowPrivate: z.boolean().default(false),
   /** What the file must be, lower-case hexadecimal. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   /** Public key that the file is signed with; the signature is at `signatureUrl`. */
   signingKey: z
     .string()

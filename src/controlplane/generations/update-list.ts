@@ -8,7 +8,7 @@ import type { GateFault } from '../blocklist/safety/list-contract.ts'
 import { writeImage } from '../compiler/image-file.ts'
 import { checkList, type CheckedList, type CheckSurroundings } from './check-list.ts'
 import { fetchCandidate, type Candidate, type FetchSurroundings } from './fetch-candidate.ts'
-import { ListVersions, type ListStatus, type ListVersion } from './list-versions.ts'
+import type { ListStatus, ListVersion, ListVersions } from './list-versions.ts'
 import type { Subscription } from './subscriptions.ts'
 
 /** What became of one list. */

@@ -4,10 +4,10 @@
  */
 
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { OperationalError } from '../../base/errors.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
 import { FORMAT_VERSION } from '../../trie/layout.ts'
+import { fileDigest } from '../blocklist/download/file-digest.ts'
 import type { ListSource } from '../blocklist/list-source.ts'
 import type { ImageComparison } from '../blocklist/safety/compare-images.ts'
 import { loadPopularNames } from '../blocklist/safety/control-names.ts'
@@ -184,38 +184,39 @@ async function build(
     settings,
     store,
     sources,
-    expected: new Map(lists.map(({ subscription, version }) => [
-      subscription.name,
-      version?.sha256 ?? '',
-    ])),
+    expected: new Map(
+      lists.map(({ subscription, version }) => [subscription.name, version?.sha256 ?? '']),
+    ),
     inputs,
-    forced: outcomes.filter(({ forced }) => forced).map(({ list }) => list),
+    forced: options.force,
     onProgress: (compile) => onProgress({ phase: 'build', compile }),
   })
   const { comparison, faults, probes } = built
   const facts = { outcomes, comparison, probes, faults }
-  if (plan || faults.length > 0) {
-    await store.discard(built.generation)
+  if (plan || faults.length > 0 || options.signal?.aborted === true) {
+    await store.discard(built.draft)
+    options.signal?.throwIfAborted()
     return { ...facts, kind: plan ? 'planned' : 'refused', generation: current }
   }
-  options.signal?.throwIfAborted()
-  await putInForce(built, lists, store, options)
-  return { ...facts, kind: 'built', generation: built.generation }
+  const generation = await putInForce(built, lists, store, options)
+  return { ...facts, kind: 'built', generation }
 }
 
 /** From here on the new generation is served; an interruption leaves it whole. */
 async function putInForce(
-  { generation }: BuiltGeneration,
+  { draft }: BuiltGeneration,
   lists: readonly UpdatedList[],
   store: GenerationStore,
   { control }: UpdateOptions,
-): Promise<void> {
+): Promise<Generation> {
   const hold = (await store.state())?.hold ?? null
+  const generation = await store.publish(draft)
   await store.setCurrent(generation.number, hold)
   for (const { before, version, versions } of lists) {
     if (version !== undefined && version !== before) await versions.replace(version)
   }
   await store.prune(control.updates.generationsKept)
+  return generation
 }
 
 function sourcesOf(lists: readonly UpdatedList[]): readonly ListSource[] {
@@ -233,19 +234,17 @@ async function inputsDigest(
 ): Promise<string> {
   const hash = createHash('sha256')
   hash.update(`format ${FORMAT_VERSION}\n`)
-  for (const file of essentialFiles) hash.update(`essential ${await fileDigest(file)}\n`)
+  for (const file of essentialFiles) hash.update(`essential ${await digestOf(file)}\n`)
   const versions = new Map(lists.map(({ subscription, version }) => [subscription.name, version]))
   for (const { name, category, file, publicSuffixes } of sources) {
-    const digest = versions.get(name)?.sha256 ?? (await fileDigest(file))
+    const digest = versions.get(name)?.sha256 ?? (await digestOf(file))
     hash.update(`${name} ${category} ${digest} ${JSON.stringify(publicSuffixes ?? {})}\n`)
   }
   return hash.digest('hex')
 }
 
-async function fileDigest(file: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer)
-  return hash.digest('hex')
+async function digestOf(file: string): Promise<string> {
+  return (await fileDigest(file)).toString('hex')
 }
 
 /** Statuses and the audit line of the lists that were asked for. */
@@ -275,7 +274,10 @@ async function keepOutcomes(
 function untaken(list: UpdatedList): UpdatedList {
   if (list.outcome.outcome !== 'updated') return list
   const why = 'all lists together did not pass the safety contract'
-  return { ...list, outcome: { ...list.outcome, outcome: 'refused', code: 'ERR_IMAGE_REFUSED', why } }
+  return {
+    ...list,
+    outcome: { ...list.outcome, outcome: 'refused', code: 'ERR_IMAGE_REFUSED', why },
+  }
 }
 
 async function inParallel<Item, Result>(

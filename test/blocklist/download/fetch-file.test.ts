@@ -53,7 +53,7 @@ describe('a list that is there', () => {
   test('is written with its validators; asked again it is not modified', async () => {
     server.serve('/list', 'a.example\n')
     const first = await fetched('/list')
-    if (first.kind !== 'fetched') return expect.unreachable()
+    if (first.kind !== 'fetched') throw new Error('not fetched')
     expect(await readFile(target(), 'utf8')).toBe('a.example\n')
     expect(first.octets).toBe(10)
     expect(first.validators.etag).toMatch(/^"10-/)

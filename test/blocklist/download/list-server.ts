@@ -22,8 +22,7 @@ export async function startListServer(tls?: { key: string; cert: string }): Prom
     if (answer === undefined) response.writeHead(404).end('no such list')
     else answer(request, response)
   }
-  const server: Server =
-    tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
+  const server: Server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0

@@ -95,7 +95,9 @@ describe('an archive that is refused', () => {
   })
 
   test('lacks a section, or every section', async () => {
-    await expect(unpacked([adult], ['vpn'])).rejects.toThrow(/no names of section vpn; it has adult/)
+    await expect(unpacked([adult], ['vpn'])).rejects.toThrow(
+      /no names of section vpn; it has adult/,
+    )
     await expect(unpacked([{ name: 'a.txt', text: 'x' }])).rejects.toThrow(/no section/)
     await expect(unpacked([])).rejects.toThrow(/it holds nothing/)
   })

@@ -45,14 +45,17 @@ function minisign(content: Buffer, algorithm: 'Ed' | 'ED', comment = 'timestamp:
   )
 }
 
-test.each(['Ed', 'ED'] as const)('a minisign signature (%s) holds for its file alone', async (kind) => {
-  const key = minisignKey(publicKey)
-  await expect(requireSignature(file, minisign(TEXT, kind), key)).resolves.toBeUndefined()
-  const forOther = minisign(Buffer.from('evil.example\n'), kind)
-  await expect(requireSignature(file, forOther, key)).rejects.toMatchObject({
-    code: 'ERR_SIGNATURE',
-  })
-})
+test.each(['Ed', 'ED'] as const)(
+  'a minisign signature (%s) holds for its file alone',
+  async (kind) => {
+    const key = minisignKey(publicKey)
+    await expect(requireSignature(file, minisign(TEXT, kind), key)).resolves.toBeUndefined()
+    const forOther = minisign(Buffer.from('evil.example\n'), kind)
+    await expect(requireSignature(file, forOther, key)).rejects.toMatchObject({
+      code: 'ERR_SIGNATURE',
+    })
+  },
+)
 
 test('a bare signature of 64 octets holds with a bare key', async () => {
   const key = parseSigningKey(rawKey(publicKey).toString('base64')) ?? expect.unreachable()

@@ -3,11 +3,11 @@
  * signatures of 64 octets. Keys are minisign public keys or the 32 octets in base64.
  */
 
-import { createHash, createPublicKey, verify, type KeyObject } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createPublicKey, verify, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
 import { OperationalError } from '../../../base/errors.ts'
+import { fileDigest } from './file-digest.ts'
 
 /** DER head of an Ed25519 public key (RFC 8410 4). */
 const SPKI_HEAD = Buffer.from('302a300506032b6570032100', 'hex')
@@ -65,19 +65,13 @@ export async function requireSignature(
   const own = octets.subarray(2 + KEY_ID_OCTETS)
   if (id !== undefined && !keyId.equals(id)) throw wrong(file, 'was made with another key')
   if (algorithm !== 'Ed' && algorithm !== 'ED') throw wrong(file, `has algorithm "${algorithm}"`)
-  const signed = algorithm === 'ED' ? await blake2b(file) : await readFile(file)
+  const signed = algorithm === 'ED' ? await fileDigest(file, 'blake2b512') : await readFile(file)
   if (!verify(null, signed, key, own)) throw wrong(file, 'does not match')
   const comment = /^trusted comment: (.*)$/.exec(trusted ?? '')?.[1] ?? ''
   const commented = Buffer.concat([own, Buffer.from(comment)])
   if (!verify(null, commented, key, Buffer.from(global ?? '', 'base64'))) {
     throw wrong(file, 'has a trusted comment that is not signed')
   }
-}
-
-async function blake2b(file: string): Promise<Buffer> {
-  const hash = createHash('blake2b512')
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer)
-  return hash.digest()
 }
 
 function wrong(file: string, why: string): OperationalError {
