@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { OperationalError } from '../base/errors.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
-import type { CategorySettings } from '../dataplane/settings.ts'
+import type { PolicySettings } from '../dataplane/settings.ts'
 import { openTrie, type Trie } from '../trie/open.ts'
 import { EssentialNames } from './blocklist/essential.ts'
 import type { ListReport } from './blocklist/list-source.ts'
@@ -86,14 +86,15 @@ function openImage(image: SharedArrayBuffer, file: string | undefined): Trie {
  */
 export function policyOf(
   filter: LoadedFilter,
-  categories: readonly CategorySettings[],
+  { categories, sites }: PolicySettings,
 ): PolicyMessage {
   const essentialNames = Buffer.concat(filter.essential.names)
+  const sitePolicies = sites.map((site) => [site.name, site.categories])
   const hash = createHash('sha256')
   hash.update(filter.trie.digest).update('\n')
   hash.update(createHash('sha256').update(essentialNames).digest('hex')).update('\n')
   hash.update(
-    JSON.stringify(categories, (_key, value: unknown) =>
+    JSON.stringify([categories, sitePolicies], (_key, value: unknown) =>
       value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
     ),
   )

@@ -9,6 +9,7 @@ import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/se
 import { isLibc, openLibc } from '../sys/libc.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
+import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -44,6 +45,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
 export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
+  readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
@@ -68,7 +70,7 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
-    const policy = policyOf(filter, dataplane.categories)
+    const policy = policyOf(filter, dataplane)
     this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
@@ -222,7 +224,7 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control)
       const isSame = filter.trie.digest === this.#filter.trie.digest
       if (this.#stopping || (isSame && !isConfigDue)) return
-      const policy = policyOf(filter, config.dataplane.categories)
+      const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
         policy,
@@ -271,7 +273,9 @@ export class Niveau3Server {
       version: this.#version,
       slots: sumCounters(this.#supervisor.counters),
       upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
+      receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
       filter: this.#filterFacts(),
       checks: this.#checks(),

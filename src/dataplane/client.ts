@@ -19,6 +19,8 @@ export class Client {
   addressOctets = 0
   /** Number of the client's site: `SITE_DEFAULT`, or 1 and up in the order of the settings. */
   site = SITE_DEFAULT
+  /** Its name, which outlives a reload; empty for the default. */
+  siteName = ''
   /** No query rate holds for the client. */
   unlimited = false
   /** Stands for the client where limits are kept: a keyed hash of its address or prefix. */

@@ -105,6 +105,9 @@ export const FAILURE_REASONS = [
 /** Upstreams with counters of their own; configuration allows no more. */
 export const UPSTREAMS_MAX = 16
 
+/** Sites with counters of their own, besides the default; configuration allows no more. */
+export const SITES_MAX = 1000
+
 /** Upper bounds of the latency buckets in milliseconds; one more slot takes what is above. */
 export const DURATION_BOUNDS_MS = [
   0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000,
@@ -139,7 +142,11 @@ export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
  * as received is lost with it when it dies, and counted then.
  */
 export const UDP_READ = UDP_SEND_ERRORS + 1
-export const UPSTREAM_QUERIES = UDP_READ + FAMILIES.length
+/** By number of the site, the default first; they start anew with other sites. */
+export const SITE_QUERIES = UDP_READ + FAMILIES.length
+export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
+const SITE_END = SITE_BLOCKED + SITES_MAX + 1
+export const UPSTREAM_QUERIES = SITE_END
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
@@ -188,6 +195,11 @@ export function decisionSlot(action: number, category: number): number {
 /** Lets the upstreams' counts begin anew: their positions mean other upstreams from here on. */
 export function clearUpstreams(counters: Counters): void {
   counters.fill(0, UPSTREAM_QUERIES, UPSTREAM_END)
+}
+
+/** Lets the sites' counts begin anew: their numbers mean other sites from here on. */
+export function clearSites(counters: Counters): void {
+  counters.fill(0, SITE_QUERIES, SITE_END)
 }
 
 /** Returns the slot of an upstream's failures. */

@@ -39,6 +39,8 @@ import {
   OUTCOME_ERROR,
   OUTCOME_FORWARDED,
   PROTO_UDP,
+  SITE_QUERIES,
+  clearSites,
   clearUpstreams,
   count,
   countReply,
@@ -47,14 +49,14 @@ import {
   type Counters,
 } from './counters.ts'
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
-import { judgeNames } from './policy/judge-names.ts'
+import { judgeAnswer } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink, type Waiter } from './query.ts'
-import type { DataplaneSettings } from './settings.ts'
+import { sitesAlike, type DataplaneSettings } from './settings.ts'
 import {
   createForwarder,
   forwardsAlike,
@@ -137,6 +139,8 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     receivedMs: number,
   ): number {
     this.#replies.out = out
+    this.#replies.site = client.site
+    count(this.#counters, SITE_QUERIES + client.site)
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
     const hasType = parsed === PARSE_OK || (parsed >= PARSE_FORMERR && query.questionEnd !== 0)
@@ -158,27 +162,36 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     }
     const known = this.#hot.block(asked, stamp)
     if (known !== null) {
-      return this.#replies.blocked(query, known.category, known.ruleStart, known.whole)
+      const category = this.#policy.categoryOf(known.matched, client.site)
+      if (category !== NOT_BLOCKED) {
+        return this.#replies.blocked(query, category, known.ruleStart, known.whole)
+      }
     }
     const special = this.#special.find(asked)
     if (special !== SPECIAL_NONE) {
       const { rcode, zoneLabel } = this.#special
       return this.#replies.special(query, special, rcode, asked.labelStarts[zoneLabel]!)
     }
-    const category = this.#policy.decide(asked)
-    if (category !== NOT_BLOCKED) {
+    const matched = this.#policy.match(asked)
+    if (matched !== 0) {
       const { ruleStart, whole } = this.#policy
-      this.#hot.noteBlock(asked, category, ruleStart, whole, stamp)
-      return this.#replies.blocked(query, category, ruleStart, whole)
+      if (known === null) this.#hot.noteBlock(asked, matched, ruleStart, whole, stamp)
+      const category = this.#policy.categoryOf(matched, client.site)
+      if (category !== NOT_BLOCKED) {
+        return this.#replies.blocked(query, category, ruleStart, whole)
+      }
     }
-    if (this.#policy.exempted !== NOT_BLOCKED) {
-      count(this.#counters, decisionSlot(DECISION_EXEMPT, this.#policy.exempted))
+    const exempted = this.#policy.categoryOf(this.#policy.exempted, client.site)
+    if (exempted !== NOT_BLOCKED) {
+      count(this.#counters, decisionSlot(DECISION_EXEMPT, exempted))
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined) {
-      if (this.#policy.exempted === NOT_BLOCKED) this.#hot.putAnswer(asked, query, entry)
+      // What somebody blocks, or what is counted as exempted, is decided anew every time.
+      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
+      else this.#hot.forget(entry)
       return this.#answerCached(query, entry, receivedMs)
     }
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
@@ -203,6 +216,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#replies.settings = settings
     this.#replies.policy = policy
     this.#options.reload(settings)
+    if (!sitesAlike(before, settings)) clearSites(this.#counters)
     if (forwardsAlike(before, settings)) return
     this.#forwarder.retire()
     clearUpstreams(this.#counters)
@@ -292,7 +306,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Derives the verdict over the names an answer led through, under the policy of this moment. */
   #judge(entry: CacheEntry): void {
     entry.stamp = this.#policy.stamp
-    entry.category = judgeNames(entry, this.#alias, this.#special, this.#policy)
+    judgeAnswer(entry, this.#alias, this.#special, this.#policy)
   }
 
   #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
@@ -340,7 +354,9 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
   ): void {
     const query = waiter.query
     this.#replies.out = this.#reply
-    let octets = policyChanged ? this.#blockIfNowBlocked(query) : 0
+    if (policyChanged) waiter.site = this.#policy.siteNumber(waiter.siteName)
+    this.#replies.site = waiter.site
+    let octets = policyChanged ? this.#blockIfNowBlocked(query, waiter.site) : 0
     if (octets === 0) {
       octets =
         entry === null
@@ -355,10 +371,10 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
   }
 
   /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
-  #blockIfNowBlocked(query: ParsedQuery): number {
+  #blockIfNowBlocked(query: ParsedQuery, site: number): number {
     const asked = this.#alias
     asked.take(query.message, HEADER_OCTETS)
-    const category = this.#policy.decide(asked)
+    const category = this.#policy.categoryOf(this.#policy.match(asked), site)
     if (category === NOT_BLOCKED) return 0
     return this.#replies.blocked(query, category, this.#policy.ruleStart, this.#policy.whole)
   }

@@ -105,8 +105,9 @@ export class Waiter {
   /** The client of a batched listener: its socket address as the system writes it. */
   readonly peer = new Uint8Array(SOCKET_ADDRESS_OCTETS_MAX)
   peerOctets = 0
-  /** Site and key of the client, as its `Client` had them. */
+  /** Site, its name and key of the client, as its `Client` had them. */
   site = SITE_DEFAULT
+  siteName = ''
   clientKey = 0
   receivedMs = 0
   /** The next waiter for the same question. */
@@ -115,6 +116,7 @@ export class Waiter {
   /** Keeps of the client what is needed when its answer comes. */
   takeClient(client: Client): void {
     this.site = client.site
+    this.siteName = client.siteName
     this.clientKey = client.key
   }
 }

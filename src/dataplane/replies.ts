@@ -13,6 +13,7 @@ import {
 } from '../wire/query.ts'
 import { REPLY_COOKIE, NO_EXTENDED_ERROR, type ExtendedError } from '../wire/opt.ts'
 import { writeHinfo, writeRcode, writeStored, type StoredAnswer } from '../wire/reply.ts'
+import { SITE_DEFAULT } from './client.ts'
 import {
   DECISIONS_PASSED,
   DECISION_BLOCK,
@@ -23,6 +24,7 @@ import {
   OUTCOME_ERROR,
   OUTCOME_LOCAL,
   OUTCOME_REFUSED,
+  SITE_BLOCKED,
   TRUNCATED,
   count,
   decisionSlot,
@@ -30,7 +32,7 @@ import {
   type Counters,
 } from './counters.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
-import { LEADS_TO_SPECIAL } from './policy/judge-names.ts'
+import { NO_BAR } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NODATA } from './policy/special-names.ts'
 import type { DataplaneSettings } from './settings.ts'
@@ -43,8 +45,10 @@ const ANY_TTL_SECONDS = 3600
 /** An answer that is kept, with its verdict. */
 export interface JudgedAnswer extends StoredAnswer {
   readonly storedMs: number
-  /** Bit of the category that blocks a name it led through, `LEADS_TO_SPECIAL` or `NOT_BLOCKED`. */
-  readonly category: number
+  /** Categories, as bits, that cover something it leads to. */
+  readonly matched: number
+  /** Why nobody may have it, or `NO_BAR`. */
+  readonly bar: number
 }
 
 /** One pipeline's replies. Every method returns the octets that it wrote into `out`. */
@@ -54,6 +58,8 @@ export class Replies {
   out: Uint8Array
   settings: DataplaneSettings
   policy: Policy
+  /** Number of the site of the client that is answered. */
+  site = SITE_DEFAULT
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   code = 0
 
@@ -92,10 +98,11 @@ export class Replies {
 
   blocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
     count(this.#counters, decisionSlot(DECISION_BLOCK, category))
+    count(this.#counters, SITE_BLOCKED + this.site)
     const end = writeBlocked(
       this.out,
       query,
-      this.policy.answers[category]!,
+      this.policy.answerOf(category, this.site),
       ruleStart,
       whole,
       this.settings.blockTtlSeconds,
@@ -106,10 +113,11 @@ export class Replies {
 
   /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
   entry(query: ParsedQuery, entry: JudgedAnswer, outcome: number, nowMs: number): number {
-    if (entry.category === LEADS_TO_SPECIAL) {
-      return this.special(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
+    if (entry.matched !== 0) {
+      const category = this.policy.categoryOf(entry.matched, this.site)
+      if (category !== NOT_BLOCKED) return this.blocked(query, category, 0, false)
     }
-    if (entry.category !== NOT_BLOCKED) return this.blocked(query, entry.category, 0, false)
+    if (entry.bar !== NO_BAR) return this.special(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
     count(this.#counters, DECISIONS_PASSED)
     const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
     const octetsMax = this.settings.udpOctetsMax

@@ -94,9 +94,40 @@ export interface SiteSettings {
   readonly name: string
   /** CIDR prefixes in canonical text; of several the longest decides. */
   readonly from: readonly string[]
+  /** All categories, whether the site treats them differently or not. */
+  readonly categories: readonly CategorySettings[]
+  readonly rate: RateLimit
 }
 
-export interface DataplaneSettings {
+/** Queries that one client, and all of one prefix, may ask; a rate of 0 is no limit. */
+export interface RateLimit {
+  readonly clientQueriesPerSecond: number
+  readonly clientBurst: number
+  readonly prefixQueriesPerSecond: number
+  readonly prefixBurst: number
+}
+
+export interface RateSettings extends RateLimit {
+  /** Leading bits of an address that make one client, and one prefix; at most 32 and 64. */
+  readonly ipv4ClientBits: number
+  readonly ipv6ClientBits: number
+  readonly ipv4PrefixBits: number
+  readonly ipv6PrefixBits: number
+  /** Over the rate, every so many UDP queries get TC, the others nothing; 0: none does. */
+  readonly slip: number
+  /** Clients, and prefixes, that are known at once. */
+  readonly clientsMax: number
+  /** CIDR prefixes in canonical text: clients without a rate. */
+  readonly exemptFrom: readonly string[]
+}
+
+/** What of the settings decides verdicts. */
+export interface PolicySettings {
+  readonly categories: readonly CategorySettings[]
+  readonly sites: readonly Pick<SiteSettings, 'name' | 'categories'>[]
+}
+
+export interface DataplaneSettings extends PolicySettings {
   readonly listen: readonly Endpoint[]
   /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
@@ -111,6 +142,7 @@ export interface DataplaneSettings {
   /** Undefined: a client's cookie is read, and gets no answer. */
   readonly cookies: CookieSettings | undefined
   readonly limits: LimitSettings
+  readonly rate: RateSettings
   readonly forward: ForwardSettings
   readonly cache: CacheSettings
 }
@@ -145,4 +177,13 @@ export interface RedisSettings {
   /** What values are sealed under, and what their names are made with: 32 octets each. */
   readonly secret: Uint8Array
   readonly keyOfKeys: Uint8Array
+}
+
+/** True when both have the same sites in the same order. */
+export function sitesAlike(a: DataplaneSettings, b: DataplaneSettings): boolean {
+  if (a.sites.length !== b.sites.length) return false
+  for (const [index, site] of a.sites.entries()) {
+    if (site.name !== b.sites[index]!.name) return false
+  }
+  return true
 }

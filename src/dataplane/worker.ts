@@ -12,7 +12,7 @@ import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './message
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { Policy } from './policy/policy.ts'
-import type { CategorySettings, DataplaneSettings } from './settings.ts'
+import type { DataplaneSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
 
@@ -20,13 +20,10 @@ import { Listeners } from './listeners.ts'
 const DRAIN_POLL_MS = 10
 
 /** Makes the policy that a worker decides by. */
-export function createPolicy(
-  message: PolicyMessage,
-  categories: readonly CategorySettings[],
-): Policy {
+export function createPolicy(message: PolicyMessage, settings: PolicySettings): Policy {
   const trie = openTrie(message.image)
   const essential = new EssentialNames(message.essentialNames)
-  return new Policy(new Matcher(trie), trie.categories, essential, categories, message.stamp)
+  return new Policy(new Matcher(trie), trie.categories, essential, settings, message.stamp)
 }
 
 /** One worker's pipeline and listeners. */
@@ -40,7 +37,7 @@ export class DataplaneWorker {
   }
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
-    this.#pipeline.reload(settings, createPolicy(policy, settings.categories))
+    this.#pipeline.reload(settings, createPolicy(policy, settings))
     this.#listeners.update(new ClientAccess(settings), settings.limits)
   }
 
@@ -72,7 +69,7 @@ export async function startWorker(
   start: WorkerStart,
 ): Promise<{ worker: DataplaneWorker; listeners: Listeners; ready: FromWorker }> {
   const { settings, counters } = start
-  const policy = createPolicy(start.policy, settings.categories)
+  const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
   const pipeline = new Pipeline(settings, policy, counters, {
@@ -125,6 +122,8 @@ async function startThread(
     port.on('message', (message: ToWorker) => {
       acting = acting.then(() => act(message))
     })
+    // Node reads on for a while after an exception: what it would read is the next worker's.
+    process.once('uncaughtExceptionMonitor', () => listeners.closeUdp())
     say(ready)
   } catch (error) {
     say(failure(error))

@@ -11,8 +11,10 @@ let checks: readonly ReadinessCheck[] = []
 const facts = (): ServerFacts => ({
   version: '1.2.3',
   slots: createCounters(),
+  sites: ['default'],
   upstreams: ['udp://[2001:db8::1]:53', 'odd "label"\\ with\neverything'],
   workersAlive: 0,
+  receiveDrops: () => 0,
   lastReloadOk: false,
   filter: {
     categories: [],

@@ -85,7 +85,7 @@ describe('the hot table', () => {
     table.noteBlock(asked, 2, 2, true, 'one')
     expect(table.block(asked, 'one')).toBeNull()
     table.noteBlock(asked, 2, 2, true, 'one')
-    expect(table.block(asked, 'one')).toMatchObject({ category: 2, ruleStart: 2, whole: true })
+    expect(table.block(asked, 'one')).toMatchObject({ matched: 2, ruleStart: 2, whole: true })
     expect(table.block(asked, 'two')).toBeNull()
     expect(table.block(questionOf('b.blocked.example').asked, 'one')).toBeNull()
   })

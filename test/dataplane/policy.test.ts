@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { EssentialNames } from '../../src/dataplane/policy/essential-names.ts'
+import { SITE_DEFAULT } from '../../src/dataplane/client.ts'
 import { NOT_BLOCKED, type Policy } from '../../src/dataplane/policy/policy.ts'
 import { AskedName } from '../../src/dataplane/query.ts'
 import { createPolicy } from '../../src/dataplane/worker.ts'
@@ -13,15 +14,15 @@ function asked(text: string): AskedName {
 }
 
 function policyOf(options: PolicyOptions): Policy {
-  return createPolicy(makePolicy(options), makeCategories(options))
+  return createPolicy(makePolicy(options), { categories: makeCategories(options), sites: [] })
 }
 
 /** What is decided about a name: the category by name, and what the answer may say. */
 function decide(options: PolicyOptions, text: string): unknown {
   const policy = policyOf(options)
-  const category = policy.decide(asked(text))
-  if (category === NOT_BLOCKED) return policy.exempted === NOT_BLOCKED ? 'passes' : 'exempted'
-  const { error } = policy.answers[category]!
+  const category = policy.categoryOf(policy.match(asked(text)), SITE_DEFAULT)
+  if (category === NOT_BLOCKED) return policy.exempted === 0 ? 'passes' : 'exempted'
+  const { error } = policy.answerOf(category, SITE_DEFAULT)
   const owner = Buffer.from(asked(text).octets.subarray(policy.ruleStart))
   const rule = owner.subarray(0, owner.indexOf(0) + 1)
   return { by: Buffer.from(error.text).toString(), rule, whole: policy.whole }
@@ -71,9 +72,10 @@ describe('a decision', () => {
   })
 
   test('blocks categories that the configuration does not name', () => {
-    const policy = createPolicy(makePolicy({ rules: { other: ['a.example'] } }), [])
-    expect(policy.decide(asked('a.example'))).toBe(0)
-    expect(policy.answers[0]?.response.kind).toBe('nxdomain')
+    const settings = { categories: [], sites: [] }
+    const policy = createPolicy(makePolicy({ rules: { other: ['a.example'] } }), settings)
+    expect(policy.categoryOf(policy.match(asked('a.example')), SITE_DEFAULT)).toBe(0)
+    expect(policy.answerOf(0, SITE_DEFAULT).response.kind).toBe('nxdomain')
   })
 
   test('keeps the category apart for each of thirty-one', () => {
@@ -85,7 +87,7 @@ describe('a decision', () => {
     )
     const policy = policyOf({ rules: many })
     for (let index = 0; index < 31; index++) {
-      expect(policy.decide(asked(`n${index}.example`))).toBe(index)
+      expect(policy.match(asked(`n${index}.example`))).toBe(1 << index)
     }
   })
 })

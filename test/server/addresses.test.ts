@@ -5,6 +5,7 @@ import { conforms } from '../conformance/conforms.ts'
 import { openNetworkNamespace, type NetworkNamespace } from '../support/network-namespace.ts'
 import type { Process } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
+import { WITHOUT_SYSTEM_CALLS } from '../support/without-system-calls.ts'
 import { signalledWorkers, type WorkerSignals } from '../support/worker-signals.ts'
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.js')
@@ -22,10 +23,14 @@ beforeAll(async () => {
   dig = await program('dig')
 })
 
-async function serve(network: NetworkNamespace, workers: number): Promise<Process> {
+async function serve(
+  network: NetworkNamespace,
+  workers: number,
+  nodeOptions = signals.nodeOptions,
+): Promise<Process> {
   const listen = ['--listen', `0.0.0.0:${PORT}`, '--listen', `[::]:${PORT}`]
   const allow = 'NIVEAU3_ALLOW_FROM=["127.0.0.0/8","10.0.0.0/8","::1/128","fd00::/8"]'
-  const args = [allow, `NODE_OPTIONS=${signals.nodeOptions}`, process.execPath, PROGRAM, 'serve']
+  const args = [allow, `NODE_OPTIONS=${nodeOptions}`, process.execPath, PROGRAM, 'serve']
   args.push(...listen, '--workers', String(workers), '--upstream', '127.0.0.1:1')
   return network.start('env', args, /"event":"ready"/)
 }
@@ -51,7 +56,8 @@ async function socketsAt(server: Process, hexadecimal: string): Promise<number> 
   return lines.filter((line) => at.test(line)).length
 }
 
-describe('a server that listens on every address', () => {
+// Each question is a dig of its own, and the server looks around every two seconds.
+describe('a server that listens on every address', { timeout: 60_000 }, () => {
   test.each([1, 2])(
     'answers at addresses that come, with %i workers, and lets go of those that go',
     async (workers) => {
@@ -72,7 +78,7 @@ describe('a server that listens on every address', () => {
       // Workers that come after it listen there as well.
       server.signal('SIGUSR2')
       await server.line(/"worker_died"/)
-      for (let index = 0; index < 5; index++) await expectAnswers(network, '10.9.9.1')
+      for (let index = 0; index < 3; index++) await expectAnswers(network, '10.9.9.1')
 
       await network.ip('address', 'del', '10.9.9.1/24', 'dev', 'lo')
       await server.line(/"addresses_changed".*"vanished":\["10\.9\.9\.1:5300"\]/)
@@ -81,6 +87,20 @@ describe('a server that listens on every address', () => {
       expect(await server.end()).toEqual({ code: 0, signal: null })
     },
   )
+
+  test('does so without the system calls as well', async () => {
+    const network = await openNetworkNamespace()
+    const server = await serve(network, 1, WITHOUT_SYSTEM_CALLS['NODE_OPTIONS'])
+    await server.line(/"event":"plain_udp"/)
+    await network.ip('address', 'add', '10.9.9.1/24', 'dev', 'lo')
+    await server.line(/"addresses_changed".*"10\.9\.9\.1:5300"/)
+    await expectAnswers(network, '10.9.9.1')
+    await network.ip('address', 'del', '10.9.9.1/24', 'dev', 'lo')
+    await server.line(/"addresses_changed".*"vanished":\["10\.9\.9\.1:5300"\]/)
+    expect(await socketsAt(server, '0109090A')).toBe(0)
+    await expectAnswers(network, '127.0.0.1')
+    expect(await server.end()).toEqual({ code: 0, signal: null })
+  })
 
   test('says why it cannot listen on one that came, once, and listens when it can', async () => {
     const network = await openNetworkNamespace()

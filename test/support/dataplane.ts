@@ -32,6 +32,8 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  RateLimit,
+  RateSettings,
   RedisSettings,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
@@ -46,8 +48,8 @@ export type Rules = Readonly<Record<string, readonly string[]>>
 export interface PolicyOptions {
   readonly rules?: Rules
   readonly essential?: readonly string[]
-  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked. */
-  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | false>>
+  /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked; true: blocked. */
+  readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | boolean>>
 }
 
 export interface DataplaneOptions extends PolicyOptions {
@@ -58,13 +60,21 @@ export interface DataplaneOptions extends PolicyOptions {
   readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
   readonly allowFrom?: readonly string[]
-  readonly sites?: readonly SiteSettings[]
+  readonly sites?: readonly SiteOption[]
+  readonly rate?: Partial<RateSettings>
   readonly udpOctetsMax?: number
   readonly cookies?: CookieSettings
   readonly limits?: Partial<LimitSettings>
   readonly forward?: Partial<ForwardSettings>
   readonly cache?: Partial<CacheSettings>
   readonly redis?: RedisSettings
+}
+
+/** A site; categories that it does not name are as everywhere. */
+export interface SiteOption extends Pick<PolicyOptions, 'categories'> {
+  readonly name: string
+  readonly from: readonly string[]
+  readonly rate?: Partial<RateLimit>
 }
 
 export interface UpstreamOption extends Endpoint {
@@ -94,6 +104,20 @@ const LIMITS: LimitSettings = {
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
 }
+/** No rate, as for clients of this machine. */
+const RATE: RateSettings = {
+  clientQueriesPerSecond: 0,
+  clientBurst: 10_000,
+  prefixQueriesPerSecond: 0,
+  prefixBurst: 40_000,
+  ipv4ClientBits: 32,
+  ipv6ClientBits: 64,
+  ipv4PrefixBits: 24,
+  ipv6PrefixBits: 56,
+  slip: 1,
+  clientsMax: 1024,
+  exemptFrom: [],
+}
 const FORWARD: ForwardSettings = {
   tryTimeoutMs: 1500,
   totalTimeoutMs: 4500,
@@ -108,7 +132,7 @@ const CACHE: CacheSettings = {
   negativeTtlSecondsMax: 10_800,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
-const SETTLE_MS_MAX = 5000
+const SETTLE_MS_MAX = 15_000
 
 const running = new Set<Dataplane>()
 afterAll(async () => {
@@ -137,7 +161,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
     listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
-    sites: options.sites ?? [],
+    sites: makeSites(options),
     upstreams: (options.upstreams ?? []).map((upstream) => ({
       address: upstream.address,
       port: upstream.port,
@@ -152,6 +176,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
     udpOctetsMax: options.udpOctetsMax ?? 1232,
     cookies: options.cookies,
     limits: { ...LIMITS, ...options.limits },
+    rate: { ...RATE, ...options.rate },
     forward: { ...FORWARD, ...options.forward },
     cache: { ...CACHE, ...options.cache },
   }
@@ -164,9 +189,22 @@ export function makeCategories(options: PolicyOptions): CategorySettings[] {
     return {
       name,
       blocked: wanted !== false,
-      response: wanted === undefined || wanted === false ? NXDOMAIN : { ...NXDOMAIN, ...wanted },
+      response: typeof wanted === 'object' ? { ...NXDOMAIN, ...wanted } : NXDOMAIN,
     }
   })
+}
+
+/** Returns the sites as a worker takes them. */
+export function makeSites(options: DataplaneOptions): SiteSettings[] {
+  return (options.sites ?? []).map(({ name, from, categories, rate }) => ({
+    name,
+    from,
+    categories: makeCategories({
+      ...options,
+      categories: { ...options.categories, ...categories },
+    }),
+    rate: { ...RATE, ...options.rate, ...rate },
+  }))
 }
 
 function ruleOf(text: string): ModelRule {

@@ -13,6 +13,13 @@ export interface Server {
   /** Default 127.0.0.1. */
   readonly address?: string
   readonly port: number
+  /** The address to ask from; default: the loopback address of the server's family. */
+  readonly from?: string
+}
+
+/** The same server, asked from another address of this machine. */
+export function from({ address, port }: Server, client: string): Server {
+  return { ...(address !== undefined && { address }), port, from: client }
 }
 
 export interface AskOptions extends QueryOptions {
@@ -144,7 +151,7 @@ export async function openUdp(server: Server): Promise<UdpClient> {
   const socket = createSocket(six ? 'udp6' : 'udp4')
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject)
-    socket.bind(0, six ? '::1' : '127.0.0.1', resolve)
+    socket.bind(0, server.from ?? (six ? '::1' : '127.0.0.1'), resolve)
   })
   socket.removeAllListeners('error')
   return new UdpClient(socket, server)
@@ -251,7 +258,11 @@ export class TcpClient {
 
 /** Opens a TCP connection; rejects when the server does not accept it. */
 export async function openTcp(server: Server): Promise<TcpClient> {
-  const socket = createConnection({ host: server.address ?? '127.0.0.1', port: server.port })
+  const socket = createConnection({
+    host: server.address ?? '127.0.0.1',
+    port: server.port,
+    ...(server.from !== undefined && { localAddress: server.from }),
+  })
   const connected = new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve)
     socket.once('error', reject)

@@ -77,6 +77,8 @@ xn--caf-dma.example.com. 300 IN A 192.0.2.7
 export interface UnboundOptions {
   /** Records in master file format, read after `ZONE`. */
   readonly records?: string
+  /** Forwards everything there and knows nothing itself. */
+  readonly forwardTo?: { readonly address: string; readonly port: number }
 }
 
 /** A running Unbound. */
@@ -91,7 +93,7 @@ export interface Unbound {
   stop(): Promise<void>
 }
 
-function configuration(folder: string, port: number): string {
+function configuration(folder: string, port: number, { forwardTo }: UnboundOptions): string {
   return `
 server:
   interface: 127.0.0.1
@@ -109,7 +111,7 @@ server:
   so-reuseport: no
   module-config: "iterator"
   access-control: 127.0.0.0/8 allow
-  do-not-query-localhost: yes
+  do-not-query-localhost: ${forwardTo === undefined ? 'yes' : 'no'}
   do-ip6: no
   qname-minimisation: no
   minimal-responses: no
@@ -124,13 +126,23 @@ server:
   num-queries-per-thread: 64
 remote-control:
   control-enable: no
-auth-zone:
+${forwardTo === undefined ? authZone(folder) : forwardZone(forwardTo)}
+`
+}
+
+function authZone(folder: string): string {
+  return `auth-zone:
   name: "."
   zonefile: "${join(folder, 'root.zone')}"
   for-downstream: no
   for-upstream: yes
-  fallback-enabled: no
-`
+  fallback-enabled: no`
+}
+
+function forwardZone({ address, port }: { address: string; port: number }): string {
+  return `forward-zone:
+  name: "."
+  forward-addr: ${address}@${port}`
 }
 
 /** Starts an Unbound on a free port; it is ended with the tests of the file at the latest. */
@@ -138,7 +150,7 @@ export async function startUnbound(options: UnboundOptions = {}): Promise<Unboun
   const folder = await mkdtemp(join(tmpdir(), 'niveau3-unbound-'))
   const port = await freePort()
   await writeFile(join(folder, 'root.zone'), `${ZONE}\n${options.records ?? ''}\n`)
-  await writeFile(join(folder, 'unbound.conf'), configuration(folder, port))
+  await writeFile(join(folder, 'unbound.conf'), configuration(folder, port, options))
   const child = await startProcess(
     await program('unbound'),
     ['-d', '-c', join(folder, 'unbound.conf')],

@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ADDRESS_STRIDE, DatagramBatch, NOTHING } from '../../src/sys/datagram-batch.ts'
-import { isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
+import { EAGAIN, EINTR, isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
 import { portOf, writeSocketAddress } from '../../src/sys/socket-address.ts'
 import { boundPort, closeDescriptor, openBoundSocket } from '../../src/sys/socket.ts'
 
@@ -127,6 +127,83 @@ describe('a batch of datagrams', () => {
     expect(batch.send(fd)).toBe(2)
     const [message] = (await arrived) as [Buffer]
     expect(message.toString()).toBe('to 1')
+  })
+})
+
+/** Queues that many replies to the peer: "reply 0", "reply 1", and so on. */
+function queueReplies(batch: DatagramBatch, replies: number): void {
+  for (let slot = 0; slot < replies; slot++) {
+    const address = batch.addresses.subarray(slot * ADDRESS_STRIDE)
+    const octets = writeSocketAddress(address, '127.0.0.1', peer.address().port)
+    batch.messages[slot]!.set(Buffer.from(`reply ${slot}`))
+    batch.queue(slot, 7, octets)
+  }
+}
+
+/** The real calls, but sendmmsg does as `answer` says: it sends so many, or fails with errno. */
+function libcThat(answer: (call: number) => { sends: number } | { fails: number }): Libc {
+  let calls = 0
+  let failedWith = 0
+  return {
+    ...libc,
+    sendmmsg: (to, vector, count, flags) => {
+      const told = answer(calls++)
+      if ('sends' in told) return libc.sendmmsg(to, vector, Math.min(count, told.sends), flags)
+      failedWith = told.fails
+      return -1
+    },
+    errno: () => failedWith,
+  }
+}
+
+async function repliesOf(count: number): Promise<string[]> {
+  const received: string[] = []
+  await new Promise<void>((resolve) => {
+    peer.on('message', (message) => {
+      if (received.push(message.toString()) === count) resolve()
+    })
+  })
+  return received
+}
+
+describe('a system that does not send all at once', () => {
+  test('sends the rest of a burst that it took in part, each once and in order', async () => {
+    const batch = new DatagramBatch(
+      libcThat(() => ({ sends: 3 })),
+      SLOTS,
+      SLOT_OCTETS,
+    )
+    const received = repliesOf(SLOTS)
+    queueReplies(batch, SLOTS)
+    expect(batch.send(fd)).toBe(0)
+    expect(await received).toEqual(Array.from({ length: SLOTS }, (_, index) => `reply ${index}`))
+  })
+
+  test('a signal in between loses nothing', async () => {
+    const batch = new DatagramBatch(
+      libcThat((call) => (call % 2 === 0 ? { fails: EINTR } : { sends: 2 })),
+      SLOTS,
+      SLOT_OCTETS,
+    )
+    const received = repliesOf(SLOTS)
+    queueReplies(batch, SLOTS)
+    expect(batch.send(fd)).toBe(0)
+    expect(await received).toHaveLength(SLOTS)
+  })
+
+  test('a full send buffer refuses the rest, which is told, and the next burst leaves', async () => {
+    const batch = new DatagramBatch(
+      libcThat((call) => (call === 1 ? { fails: EAGAIN } : { sends: 3 })),
+      SLOTS,
+      SLOT_OCTETS,
+    )
+    const received = repliesOf(5)
+    queueReplies(batch, SLOTS)
+    expect(batch.send(fd)).toBe(SLOTS - 3)
+    expect(batch.queued).toBe(0)
+    queueReplies(batch, 2)
+    expect(batch.send(fd)).toBe(0)
+    expect(await received).toEqual(['reply 0', 'reply 1', 'reply 2', 'reply 0', 'reply 1'])
   })
 })
 

@@ -28,10 +28,6 @@ import {
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
-  TCP_ACCEPTED,
-  TCP_CLOSED_IDLE,
-  TCP_CONNECTIONS,
-  TCP_REJECTED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -40,6 +36,7 @@ import {
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
+import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
   labelled,
@@ -276,25 +273,13 @@ const DEFINITIONS: readonly Definition[] = [
     'Datagrams that the system would not send.',
     slotMetric(UDP_SEND_ERRORS),
   ),
-  define('tcp_connections', 'gauge', 'Open client connections.', slotMetric(TCP_CONNECTIONS)),
   define(
-    'tcp_connections_accepted_total',
+    'udp_receive_buffer_drops_total',
     'counter',
-    'Client connections accepted.',
-    slotMetric(TCP_ACCEPTED),
+    'Datagrams that the kernel dropped unread because too many waited (Linux).',
+    (_slots, facts) => single(facts.receiveDrops()),
   ),
-  define(
-    'tcp_connections_rejected_total',
-    'counter',
-    'Client connections over a limit.',
-    slotMetric(TCP_REJECTED),
-  ),
-  define(
-    'tcp_connections_timed_out_total',
-    'counter',
-    'Client connections closed because they were idle, slow or in the way.',
-    slotMetric(TCP_CLOSED_IDLE),
-  ),
+  ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
   define(

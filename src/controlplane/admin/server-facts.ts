@@ -27,7 +27,11 @@ export interface ServerFacts {
   readonly slots: Float64Array
   /** Labels by position, as the operator wrote them. */
   readonly upstreams: readonly string[]
+  /** Names of the sites by number, the default first. */
+  readonly sites: readonly string[]
   readonly workersAlive: number
+  /** Asks the kernel, so only for those who want to know. */
+  readonly receiveDrops: () => number
   readonly lastReloadOk: boolean
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]

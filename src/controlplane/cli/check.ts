@@ -3,7 +3,7 @@
 import { access } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { EXIT, OperationalError } from '../../base/errors.ts'
-import { Client } from '../../dataplane/client.ts'
+import { Client, SITE_DEFAULT } from '../../dataplane/client.ts'
 import { FAMILY_IPV4, PROTO_UDP } from '../../dataplane/counters.ts'
 import { ClientAccess } from '../../dataplane/transport/client-access.ts'
 import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
@@ -66,7 +66,10 @@ export function addCheck(program: Command, cli: Cli): void {
     .description('tell whether names are blocked: by which rule of which list, or why not')
     .argument('<name...>', 'the names')
     .option('-t, --type <type>', 'the record type asked for', 'A')
-    .option('--client <addr>', 'the address of a client: is it answered at all?')
+    .option(
+      '--client <addr>',
+      'the address of a client: is it answered, and by the policy of which site?',
+    )
     .option('--image <file>', 'a compiled image instead of lists')
     .option(
       '--blocklist <category=file>',
@@ -89,41 +92,44 @@ async function check(texts: readonly string[], options: Options, cli: Cli): Prom
   const { image, blocklist, config: configFile } = options
   const flags = { image, blocklist }
   const config = loadConfig({ configFile, flags, environment: cli.environment })
-  const isClient = options.client === undefined || isAnswered(options.client, config)
-  const findings = isClient
-    ? await findAll(names, type, config, cli.terminal)
-    : names.map((name) => droppedFinding(name, options.client ?? ''))
+  const site = options.client === undefined ? SITE_DEFAULT : siteOf(options.client, config)
+  const findings =
+    site === undefined
+      ? names.map((name) => droppedFinding(name, options.client ?? ''))
+      : await findAll(names, type, site, config, cli.terminal)
+  const siteName = config.dataplane.sites[(site ?? SITE_DEFAULT) - 1]?.name ?? null
   if (options.json) {
     const results = findings.map(findingJson)
-    printJson(cli.terminal, 'check', { type: typeName(type), results })
+    const client = options.client === undefined ? {} : { client: options.client, site: siteName }
+    printJson(cli.terminal, 'check', { type: typeName(type), ...client, results })
   } else {
+    if (siteName !== null) cli.terminal.out(`${options.client} is at the site ${siteName}\n`)
     for (const finding of findings) cli.terminal.out(findingText(finding, cli.terminal))
   }
   const isBlocked = findings.some(({ verdict }) => verdict === 'blocked')
   if (isBlocked && options.exitCode) cli.endWith(EXIT.wouldBlock)
 }
 
-function isAnswered(text: string, { dataplane }: LoadedConfig): boolean {
+/** The number of the client's site; undefined when its queries get no answer. */
+function siteOf(text: string, { dataplane }: LoadedConfig): number | undefined {
   const address = parseAddress(text)
-  const client = new Client(PROTO_UDP, FAMILY_IPV4)
-  if (typeof address === 'string') {
-    return new ClientAccess(dataplane).findText(
-      address,
-      new Uint8Array(SOCKADDR_IN6_OCTETS),
-      client,
-    )
+  if (typeof address !== 'string') {
+    throw new OperationalError('ERR_USAGE', `--client: ${address.fault}`)
   }
-  throw new OperationalError('ERR_USAGE', `--client: ${address.fault}`)
+  const client = new Client(PROTO_UDP, FAMILY_IPV4)
+  const octets = new Uint8Array(SOCKADDR_IN6_OCTETS)
+  return new ClientAccess(dataplane).findText(address, octets, client) ? client.site : undefined
 }
 
 function droppedFinding(name: Uint8Array, client: string): Finding {
-  const why = `${client} is outside allowFrom: its queries get no answer`
+  const why = `${client} is outside allowFrom and in no site: its queries get no answer`
   return { ...passedFinding(name, 'client', why), verdict: 'dropped' }
 }
 
 async function findAll(
   names: readonly Uint8Array[],
   type: number,
+  site: number,
   config: LoadedConfig,
   terminal: Terminal,
 ): Promise<readonly Finding[]> {
@@ -142,7 +148,7 @@ async function findAll(
   return names.map((name, index) => {
     const rules = search.rules[index] ?? []
     const known = image === undefined ? rules : rules.filter(isFrom(image, search.trie))
-    return findingOf(name, judge.judge(name, type), known)
+    return findingOf(name, judge.judge(name, type, site), known)
   })
 }
 

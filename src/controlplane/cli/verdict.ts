@@ -57,12 +57,15 @@ export class Judge {
     this.#matcher = new Matcher(trie)
     this.#essential = essential
     const served = new ServedEssentialNames(new Uint8Array(Buffer.concat(essential.names)))
-    const { categories } = settings
-    this.#policy = new Policy(new Matcher(trie), trie.categories, served, categories, 'check')
+    this.#policy = new Policy(new Matcher(trie), trie.categories, served, settings, 'check')
   }
 
-  /** Judges a question over UDP with EDNS, as most clients ask. */
-  judge(name: Uint8Array, type: number): Verdict {
+  /**
+   * Judges a question over UDP with EDNS, as most clients ask.
+   *
+   * @param site number of the client's site.
+   */
+  judge(name: Uint8Array, type: number, site: number): Verdict {
     const message = encodeQuery(name, type)
     const query = new ParsedQuery(message)
     const parsed = parseQuery(message, message.length, query)
@@ -74,8 +77,9 @@ export class Judge {
     this.#asked.take(message, HEADER_OCTETS)
     const special = this.#special.find(this.#asked)
     if (special !== SPECIAL_NONE) return this.#local(name, query, special)
-    const category = this.#policy.decide(this.#asked)
-    return category === NOT_BLOCKED ? this.#passed(name) : this.#blocked(name, query, category)
+    const category = this.#policy.categoryOf(this.#policy.match(this.#asked), site)
+    if (category === NOT_BLOCKED) return this.#passed(name)
+    return this.#blocked(name, query, category, site)
   }
 
   #local(name: Uint8Array, query: ParsedQuery, special: number): Verdict {
@@ -87,10 +91,10 @@ export class Judge {
     return { kind: 'local', zone, answer: this.#answer(end) }
   }
 
-  #blocked(name: Uint8Array, query: ParsedQuery, category: number): Verdict {
-    const { answers, ruleStart, whole } = this.#policy
+  #blocked(name: Uint8Array, query: ParsedQuery, category: number, site: number): Verdict {
+    const { ruleStart, whole } = this.#policy
     const { blockTtlSeconds, udpOctetsMax } = this.#settings
-    const answer = answers[category]!
+    const answer = this.#policy.answerOf(category, site)
     const end = writeBlocked(
       this.#reply,
       query,

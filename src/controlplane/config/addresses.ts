@@ -34,6 +34,9 @@ export const PRIVATE_PREFIXES: readonly string[] = [
   'fe80::/10', // link-local, RFC 4291
 ]
 
+/** This machine itself. */
+export const LOOPBACK_PREFIXES: readonly string[] = ['127.0.0.0/8', '::1/128']
+
 /** Tells a fault from what a parser here returns. */
 export function isFault(value: object | string): value is Fault {
   return typeof value === 'object' && 'fault' in value
@@ -251,6 +254,22 @@ export function parsePrefix(text: string): string | Fault {
     return { fault: `"${text}" has bits set after the first ${bits}`, suggestion }
   }
   return `${address}/${bits}`
+}
+
+/** Whether a text that says where a site is stands for a DNS name rather than for addresses. */
+export function isSiteName(text: string): boolean {
+  return /[a-z]/i.test(text) && !/[:/]/.test(text)
+}
+
+/** Parses where a site's clients come from: a CIDR prefix, or a host name in lower case. */
+export function parseSiteSource(text: string): string | Fault {
+  if (!isSiteName(text)) return parsePrefix(text)
+  const name = parseHostName(text.trim())
+  if (typeof name !== 'string') {
+    return { fault: `"${text}" is neither a CIDR prefix nor a host name` }
+  }
+  if (name.includes('.')) return name
+  return { fault: `"${text}" is a name of one label, which no upstream can look up` }
 }
 
 /** Bits of a client subnet that are no person's (RFC 7871 11.1). */

@@ -8,6 +8,7 @@ import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
 import type { Problem } from './problems.ts'
+import { checkSiteCategories, checkSites } from './site-relations.ts'
 import { CATEGORIES_MAX, SHIPPED_CATEGORIES, type ConfigValues } from './schema.ts'
 import { parseRedisUrl } from './redis-url.ts'
 import { nearest } from './suggest.ts'
@@ -36,7 +37,7 @@ interface Subject {
  * The checks, each with the keys that it reads: it is left out when one of them is broken itself.
  */
 const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => void])[] = [
-  [['listen', 'allowFrom'], checkOpenResolver],
+  [['listen', 'allowFrom', 'sites'], checkOpenResolver],
   [['listen'], checkListenTwice],
   [['upstreams'], checkUpstreamTwice],
   [['listen', 'upstreams'], checkLoop],
@@ -46,6 +47,8 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['limits'], checkLimits],
   [['categories'], checkResponses],
   [['categories', 'lists', 'image'], checkCategories],
+  [['sites'], checkSites],
+  [['sites', 'categories', 'lists', 'image'], checkSiteCategories],
   [['lists', 'image'], checkSources],
   [['lists'], checkListNames],
   [[], checkFiles],
@@ -88,7 +91,7 @@ function endpointsOf(texts: readonly string[]): readonly Endpoint[] {
 }
 
 function checkOpenResolver({ values, layered, report }: Subject): void {
-  if (valueAt(layered.tree, ['allowFrom']) !== undefined) return
+  if (valueAt(layered.tree, ['allowFrom']) !== undefined || values.sites.length > 0) return
   for (const [index, { address }] of endpointsOf(values.listen).entries()) {
     const isOpen = isWildcard(address) || !isPrivate(address)
     if (!isOpen) continue

@@ -8,14 +8,10 @@
 
 import { z } from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import {
-  parseClientSubnet,
-  parseEndpoint,
-  parsePrefix,
-  parseUpstream,
-  PRIVATE_PREFIXES,
-} from './addresses.ts'
+import { parseClientSubnet, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { PRIVATE_PREFIXES } from './addresses.ts'
 import { RedisConfig } from './redis-schema.ts'
+import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { SafetyConfig, UpdatesConfig } from './schema-lists.ts'
 import {
   NAME_CHARS_MAX,
@@ -266,6 +262,12 @@ export const ConfigSchema = z.strictObject({
         'Networks whose clients are answered, as CIDR prefixes; all others get no answer. The ' +
         'default is this machine and private networks.',
     }),
+  sites: SitesConfig,
+  siteRefreshSeconds: whole(10, DAY_S, MINUTE_S).meta({
+    description:
+      'How often the names in `sites` are looked up again, through the upstreams. Dynamic DNS ' +
+      'services use TTLs of about a minute.',
+  }),
   upstreams: z
     .array(parsedText(parseUpstream))
     .min(1)
@@ -325,6 +327,9 @@ export const ConfigSchema = z.strictObject({
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
+  rate: RateConfig.prefault({}).meta({
+    description: 'How fast clients may ask, per worker.',
+  }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({

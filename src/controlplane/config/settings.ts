@@ -3,7 +3,6 @@
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import type {
-  CategorySettings,
   DataplaneSettings,
   Endpoint,
   ForwardSettings,
@@ -23,6 +22,13 @@ import {
 import { readAuthorities } from './certificates.ts'
 import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
+import {
+  categorySettings,
+  rateSettings,
+  siteNamesOf,
+  sitesOf,
+  type SiteNames,
+} from './site-settings.ts'
 import type { Layered } from './layers.ts'
 import type { SafetyValues, UpdatesValues } from './schema-lists.ts'
 import type { RedisConfiguration } from '../redis/load-redis.ts'
@@ -63,6 +69,9 @@ export interface ControlSettings {
   readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
+  /** Sites that are known by DNS names, and how often these are looked up. */
+  readonly siteNames: readonly SiteNames[]
+  readonly siteRefreshSeconds: number
 }
 
 /** The product's own lists and essential names. */
@@ -92,18 +101,20 @@ export function dataplaneSettings(
 ): DataplaneSettings {
   const configured = values.upstreams?.map((text) => accepted(parseUpstream(text)))
   const upstreams = configured ?? systemUpstreams
+  const categories = categoriesOf(values)
   const prefixes = values.allowFrom.map((text) => accepted(parsePrefix(text)))
   return {
     listen: listenOf(values),
     allowFrom: [...new Set(prefixes)],
-    sites: [],
+    sites: sitesOf(values, categories),
     upstreams,
     upstreamAuthorities,
-    categories: categoriesOf(values),
+    categories: categories.map(([name, category]) => categorySettings(name, category)),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
     cookies: undefined,
     limits: values.limits,
+    rate: rateSettings(values),
     forward: forwardSettings(values, upstreams),
     cache: values.cache,
   }
@@ -153,26 +164,13 @@ export function categoryNames(values: ConfigValues): readonly string[] {
   return [...new Set([...SHIPPED_CATEGORIES, ...listed, ...Object.keys(values.categories)])]
 }
 
-function categoriesOf(values: ConfigValues): readonly CategorySettings[] {
+type NamedCategory = readonly [string, ConfigValues['categories'][string]]
+
+function categoriesOf(values: ConfigValues): readonly NamedCategory[] {
   return categoryNames(values).map((name) => {
     const category = Object.hasOwn(values.categories, name) ? values.categories[name] : undefined
-    return categorySettings(name, category ?? CategoryConfig.parse({}))
+    return [name, category ?? CategoryConfig.parse({})] as const
   })
-}
-
-function categorySettings(
-  name: string,
-  { blocked, response, ipv4, ipv6 }: NonNullable<ConfigValues['categories'][string]>,
-): CategorySettings {
-  return {
-    name,
-    blocked,
-    response: {
-      kind: response,
-      ipv4: ipv4 === undefined ? undefined : addressOctets(ipv4),
-      ipv6: ipv6 === undefined ? undefined : addressOctets(ipv6),
-    },
-  }
 }
 
 /** Returns what the control plane is told. */
@@ -202,6 +200,8 @@ export function controlSettings(
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    siteNames: siteNamesOf(values),
+    siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
 }

@@ -6,6 +6,7 @@
 import { openTrie, type Trie } from '../../trie/open.ts'
 import { storedNames } from '../../trie/stored-names.ts'
 import { TYPE_A } from '../../wire/codes.ts'
+import { SITE_DEFAULT } from '../../dataplane/client.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
 import type { EssentialNames } from '../blocklist/essential.ts'
 import { nameToText } from '../blocklist/name-text.ts'
@@ -104,7 +105,7 @@ class Probe {
 
   #ask(name: Uint8Array): 'local' | 'blocked' | 'passed' {
     this.count += 1
-    return this.#judge.judge(name, TYPE_A).kind
+    return this.#judge.judge(name, TYPE_A, SITE_DEFAULT).kind
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The generation that a server answers by: the one in force, or, where its image cannot be used, the
- * newest one that can. Never the network.
+ * The generation that a server answers by: the one in force, or, where its image cannot be used,
+ * the newest one that can. Never the network.
  */
 
 import { OperationalError } from '../../base/errors.ts'

@@ -36,7 +36,7 @@ export interface UpdatedList {
   readonly outcome: ListOutcome
   /** The version in force before. */
   readonly before: ListVersion | undefined
-  /** The version to build with: the new one, else the one in force; undefined when there is none. */
+  /** What to build with: the new version, else the one in force; undefined when there is none. */
   readonly version: ListVersion | undefined
 }
 

@@ -1,6 +1,6 @@
 /**
- * An update of the subscribed lists: fetch, check, build, test, put in force. At every moment before
- * its last step the generation in force is the old one; whatever fails leaves it there.
+ * An update of the subscribed lists: fetch, check, build, test, put in force. At every moment
+ * before its last step the generation in force is the old one; whatever fails leaves it there.
  */
 
 import { createHash } from 'node:crypto'

@@ -23,20 +23,15 @@ const TOUCH_MASK = 31
 /** A blocked name with its verdict. */
 export class HotBlock {
   readonly octets: Uint8Array
-  readonly category: number
+  /** The categories, as bits, that cover the name. */
+  readonly matched: number
   readonly ruleStart: number
   readonly whole: boolean
   readonly stamp: string
 
-  constructor(
-    asked: AskedName,
-    category: number,
-    ruleStart: number,
-    whole: boolean,
-    stamp: string,
-  ) {
+  constructor(asked: AskedName, matched: number, ruleStart: number, whole: boolean, stamp: string) {
     this.octets = new Uint8Array(asked.octets.subarray(0, asked.length))
-    this.category = category
+    this.matched = matched
     this.ruleStart = ruleStart
     this.whole = whole
     this.stamp = stamp
@@ -70,7 +65,7 @@ export class HotTable {
     this.#answers[slot] = entry
   }
 
-  /** The cache has let go of the entry. */
+  /** The cache has let go of the entry, or its name needs more than one look now. */
   forget(entry: CacheEntry): void {
     if (entry.hotSlot >= 0 && this.#answers[entry.hotSlot] === entry) {
       this.#answers[entry.hotSlot] = null
@@ -87,7 +82,7 @@ export class HotTable {
   /** Notes a verdict; keeps it from the second time on. */
   noteBlock(
     asked: AskedName,
-    category: number,
+    matched: number,
     ruleStart: number,
     whole: boolean,
     stamp: string,
@@ -97,7 +92,7 @@ export class HotTable {
       this.#seen[slot] = asked.hash
       return
     }
-    this.#blocks[slot] = createBlock(asked, category, ruleStart, whole, stamp)
+    this.#blocks[slot] = createBlock(asked, matched, ruleStart, whole, stamp)
   }
 }
 
@@ -124,10 +119,10 @@ function createSlots<T>(): (T | null)[] {
 
 function createBlock(
   asked: AskedName,
-  category: number,
+  matched: number,
   ruleStart: number,
   whole: boolean,
   stamp: string,
 ): HotBlock {
-  return new HotBlock(asked, category, ruleStart, whole, stamp)
+  return new HotBlock(asked, matched, ruleStart, whole, stamp)
 }

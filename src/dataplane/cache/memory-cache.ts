@@ -28,10 +28,12 @@ export class CacheEntry implements StoredAnswer {
   readonly names: Uint8Array
   readonly storedMs: number
   readonly expiresMs: number
-  /** Policy stamp under which `category` holds. */
+  /** Policy stamp under which `matched` and `bar` hold. */
   stamp = ''
-  /** Bit of the category that blocks one of `names`, or -1. */
-  category = -1
+  /** Categories, as bits, that cover something that the answer leads to. */
+  matched = 0
+  /** Why nobody may have the answer, or 0. */
+  bar = 0
   /** The question, to be told from others: octets of its name, type, DO and CD. */
   readonly nameOctets: number
   readonly type: number
@@ -56,6 +58,16 @@ export class CacheEntry implements StoredAnswer {
     this.names = facts.namesOctets === 0 ? NO_NAMES : facts.names.slice(0, facts.namesOctets)
     this.storedMs = nowMs
     this.expiresMs = nowMs + facts.ttlSeconds * 1000
+  }
+
+  /**
+   * The verdict in one number, as it is shared under its policy stamp: bit of the first category
+   * that matched, -1 when none did, -2 for an answer that nobody may have.
+   */
+  get category(): number {
+    const { matched } = this
+    if (matched !== 0) return 31 - Math.clz32(matched & -matched)
+    return this.bar === 0 ? -1 : -2
   }
 }
 

@@ -1,12 +1,17 @@
 /**
  * Decides whether a name is blocked: essential names, then the compiled lists under the categories
- * that are switched on. One immutable object per worker and policy; a reload makes a new one.
+ * that are switched on, for everybody or for one site. One immutable object per worker and policy;
+ * a reload makes a new one.
+ *
+ * A verdict is kept as the set of categories that it comes from, not as an answer: whose question
+ * it is matters only when that set meets the mask of a site.
  */
 import { EDE_BLOCKED } from '../../wire/codes.ts'
 import type { ExtendedError } from '../../wire/opt.ts'
 import type { Matcher } from '../../trie/lookup.ts'
+import { SITE_DEFAULT } from '../client.ts'
 import type { AskedName } from '../query.ts'
-import type { BlockResponseSettings, CategorySettings } from '../settings.ts'
+import type { BlockResponseSettings, CategorySettings, PolicySettings } from '../settings.ts'
 import type { EssentialNames } from './essential-names.ts'
 
 /** The name passes. */
@@ -20,50 +25,50 @@ export interface BlockAnswer {
   readonly error: ExtendedError
 }
 
-/** The verdicts of one worker under one policy; its fields speak of the last `decide`. */
+/** Answers by bit of the image's category set. */
+type BlockAnswers = readonly BlockAnswer[]
+
+/** The verdicts of one worker under one policy; its fields speak of the last `match`. */
 export class Policy {
   /** Digest of image, essential names and policy configuration: verdicts hold under it only. */
   readonly stamp: string
-  /** By bit of the image's category set; empty where the image has no such category. */
-  readonly answers: readonly BlockAnswer[]
   readonly #matcher: Matcher
   readonly #essential: EssentialNames
-  readonly #blockedBits: number
+  readonly #siteNumbers = new Map<string, number>()
+  /** By site: the categories that it blocks, and how it answers. */
+  readonly #masks: Int32Array
+  readonly #answers: readonly BlockAnswers[]
+  /** The categories that anybody blocks. */
+  readonly #anyMask: number
 
-  /**
-   * After `decide` returned a category: where the rule's name begins within the asked name's
-   * octets.
-   */
+  /** After `match`: where the rule's name begins within the asked name's octets. */
   ruleStart = 0
-  /** After `decide` returned a category: everything below the asked name is blocked too. */
+  /** After `match`: everything below the asked name is covered too. */
   whole = false
-  /**
-   * After `decide` returned `NOT_BLOCKED`: the category that an essential name was exempted from.
-   */
-  exempted = NOT_BLOCKED
+  /** After `match`: the categories that an essential name was exempted from. */
+  exempted = 0
 
   constructor(
     matcher: Matcher,
     imageCategories: readonly string[],
     essential: EssentialNames,
-    categories: readonly CategorySettings[],
+    settings: PolicySettings,
     stamp: string,
   ) {
     this.#matcher = matcher
     this.#essential = essential
     this.stamp = stamp
-    let bits = 0
-    const answers: BlockAnswer[] = []
-    for (const [bit, name] of imageCategories.slice(0, CATEGORIES_MAX).entries()) {
-      const settings = categories.find((category) => category.name === name)
-      if (settings?.blocked ?? true) bits |= 1 << bit
-      answers.push(createAnswer(name, settings))
+    const names = imageCategories.slice(0, CATEGORIES_MAX)
+    const all = [settings.categories, ...settings.sites.map(({ categories }) => categories)]
+    for (const [index, { name }] of settings.sites.entries()) {
+      this.#siteNumbers.set(name, index + 1)
     }
-    this.answers = answers
-    this.#blockedBits = bits
+    this.#masks = Int32Array.from(all, (categories) => createMask(names, categories))
+    this.#answers = all.map((categories) => names.map((name) => createAnswer(name, categories)))
+    this.#anyMask = this.#masks.reduce((any, mask) => any | mask, 0)
   }
 
-  /** After `decide` returned a category: the list that decided, by its place in the image. */
+  /** After `match`: the list that decided, by its place in the image. */
   get list(): number {
     return this.#matcher.list
   }
@@ -73,23 +78,49 @@ export class Policy {
     return this.#essential.covers(asked)
   }
 
-  /** Returns the bit of the category that blocks the asked name, or `NOT_BLOCKED`. */
-  decide(asked: AskedName): number {
-    this.exempted = NOT_BLOCKED
-    const bits = this.#matcher.find(asked.octets, 0) & this.#blockedBits
-    if (bits === 0) return NOT_BLOCKED
-    const category = 31 - Math.clz32(bits & -bits)
+  /** Returns the site's number; that of the default policy when there is no such site any more. */
+  siteNumber(name: string): number {
+    return this.#siteNumbers.get(name) ?? SITE_DEFAULT
+  }
+
+  /** Returns the categories, as bits, that cover the asked name and that anybody blocks. */
+  match(asked: AskedName): number {
+    this.exempted = 0
+    const bits = this.#matcher.find(asked.octets, 0) & this.#anyMask
+    if (bits === 0) return 0
     if (this.#essential.covers(asked)) {
-      this.exempted = category
-      return NOT_BLOCKED
+      this.exempted = bits
+      return 0
     }
     this.ruleStart = this.#matcher.ruleStart
     this.whole = this.#matcher.whole && !this.#essential.liesAbove(asked)
-    return category
+    return bits
+  }
+
+  /** Returns the bit of the category that blocks for this site, of a set, or `NOT_BLOCKED`. */
+  categoryOf(matched: number, site: number): number {
+    const bits = matched & this.#masks[site]!
+    return bits === 0 ? NOT_BLOCKED : 31 - Math.clz32(bits & -bits)
+  }
+
+  /** Returns how a category answers at this site. */
+  answerOf(category: number, site: number): BlockAnswer {
+    return this.#answers[site]![category]!
   }
 }
 
-function createAnswer(name: string, settings: CategorySettings | undefined): BlockAnswer {
+/** Categories that the configuration does not name are blocked. */
+function createMask(names: readonly string[], categories: readonly CategorySettings[]): number {
+  let mask = 0
+  for (const [bit, name] of names.entries()) {
+    const settings = categories.find((category) => category.name === name)
+    if (settings?.blocked ?? true) mask |= 1 << bit
+  }
+  return mask
+}
+
+function createAnswer(name: string, categories: readonly CategorySettings[]): BlockAnswer {
+  const settings = categories.find((category) => category.name === name)
   const response = settings?.response ?? { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
   return {
     response,

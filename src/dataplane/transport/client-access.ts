@@ -16,7 +16,7 @@ import { AddressTable, wordAt } from '../address-table.ts'
 import { buildAddressTable, type PrefixRule } from '../build-address-table.ts'
 import type { Client } from '../client.ts'
 import { DROP_ACL, DROP_LOOP, DROP_SOURCE_PORT } from '../counters.ts'
-import type { Endpoint } from '../settings.ts'
+import type { Endpoint, SiteSettings } from '../settings.ts'
 
 /** The client may ask. */
 export const ADMITTED = -1
@@ -42,12 +42,14 @@ export interface AccessSettings {
   /** CIDR prefixes whose clients are answered under the default policy. */
   readonly allowFrom: readonly string[]
   /** Their clients are answered too, each under its site's policy. */
-  readonly sites: readonly { readonly from: readonly string[] }[]
+  readonly sites: readonly Pick<SiteSettings, 'name' | 'from'>[]
 }
 
 /** The access list of one worker; it changes only by `addOwn`. */
 export class ClientAccess {
   readonly #table: AddressTable
+  /** By number; the default has none. */
+  readonly #siteNames: readonly string[]
   readonly #ports = new Uint8Array(0x10000)
   /** Socket addresses of our own listeners, one after another. */
   readonly #own: Uint8Array[] = []
@@ -55,6 +57,7 @@ export class ClientAccess {
 
   constructor(settings: AccessSettings) {
     this.#table = createTable(settings)
+    this.#siteNames = ['', ...settings.sites.map(({ name }) => name)]
     for (const port of REFLECTOR_PORTS) this.#ports[port] = PORT_REFLECTOR
   }
 
@@ -101,6 +104,7 @@ export class ClientAccess {
     client.at = at
     client.addressOctets = isIpv6 ? 16 : 4
     client.site = found & SITE_MASK
+    client.siteName = this.#siteNames[client.site]!
     client.key = keyOf(addresses, at, isIpv6 ? CLIENT_WORDS_IPV6 : 1)
     return (found & MAY_ASK) !== 0
   }

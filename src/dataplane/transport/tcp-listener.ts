@@ -75,6 +75,11 @@ class TcpConnection implements ReplySink {
     socket.on('close', () => listener.forget(this))
   }
 
+  /** Finds the client anew: its site may be another, or it may not ask any more. */
+  isAdmitted(access: ClientAccess): boolean {
+    return access.findText(this.address, this.#client.octets, this.#client)
+  }
+
   get awaitsMessage(): boolean {
     return this.#awaitsMessage
   }
@@ -220,7 +225,7 @@ export class TcpListener {
   isGathering = false
   readonly handler: QueryHandler
   readonly family: number
-  access: ClientAccess
+  #access: ClientAccess
   limits: LimitSettings
 
   constructor(
@@ -234,7 +239,7 @@ export class TcpListener {
     this.#server = server
     this.#counters = counters
     this.handler = handler
-    this.access = access
+    this.#access = access
     this.limits = limits
     this.family = family
     server.on('connection', (socket) => this.#openConnection(socket))
@@ -243,6 +248,14 @@ export class TcpListener {
     const sweepMs = Math.min(SWEEP_MS_MAX, limits.tcpIdleMs / 4, limits.tcpMessageMs / 4)
     this.#sweepTimer = setInterval(() => this.#sweep(), sweepMs)
     this.#sweepTimer.unref()
+  }
+
+  /** From here on everybody is who the new list says, on connections that are open too. */
+  set access(access: ClientAccess) {
+    this.#access = access
+    for (const connection of this.#connections) {
+      if (!connection.isAdmitted(access)) connection.finish()
+    }
   }
 
   /** The address and port that the socket got. */
@@ -278,7 +291,7 @@ export class TcpListener {
     const counters = this.#counters
     const address = socket.remoteAddress ?? ''
     const client = new Client(PROTO_TCP, this.family)
-    if (!this.access.findText(address, new Uint8Array(SOCKADDR_IN6_OCTETS), client)) {
+    if (!this.#access.findText(address, new Uint8Array(SOCKADDR_IN6_OCTETS), client)) {
       count(counters, querySlot(PROTO_TCP, this.family, 0))
       count(counters, DROPPED + DROP_ACL)
       socket.destroy()

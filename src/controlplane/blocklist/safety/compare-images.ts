@@ -1,7 +1,7 @@
 /**
- * What differs between two images, counted on names: a name is removed when the old image blocks it
- * and the new one does not, whether its rule is gone or an exception opens it. A list that keeps its
- * size but changes its names shows here.
+ * What differs between two images, counted on names: a name is removed when the old image blocks
+ * it and the new one does not, whether its rule is gone or an exception opens it. A list that keeps
+ * its size but changes its names shows here.
  */
 
 import { setImmediate } from 'node:timers/promises'

@@ -1,0 +1,63 @@
+/** The verdict on an answer by the names that it led through: aliases and service targets. */
+import { HEADER_OCTETS } from '../../wire/header.ts'
+import { skipPlainName } from '../../wire/name.ts'
+import type { AskedName } from '../query.ts'
+import type { Policy } from './policy.ts'
+import { SPECIAL_NONE, type SpecialNames } from './special-names.ts'
+
+/** Nobody may have an answer that has one of these bars, whatever the site. */
+export const NO_BAR = 0
+/**
+ * The answer leads to a name that no upstream may speak for (`.onion`, a bypass canary, localhost).
+ */
+export const LEADS_TO_SPECIAL = 1
+
+/** An answer, as far as its verdict goes. */
+export interface JudgedAnswer {
+  /** Its asked name stands at octet 12. */
+  readonly message: Uint8Array
+  /** The names that it led through: wire names, lower case, one after another. */
+  readonly names: Uint8Array
+  /** Categories, as bits, that cover one of them. */
+  matched: number
+  /** One of the bars. */
+  bar: number
+}
+
+/**
+ * Derives `matched` and `bar`. An essential name passes wherever it leads: a hospital behind a
+ * listed host of a content network stays a hospital.
+ *
+ * @param asked is filled with each name in turn; in the end, when a category matched, with the name
+ *   of the first such category, and the policy's fields speak of that name.
+ */
+export function judgeAnswer(
+  answer: JudgedAnswer,
+  asked: AskedName,
+  special: SpecialNames,
+  policy: Policy,
+): void {
+  answer.matched = 0
+  answer.bar = NO_BAR
+  const names = answer.names
+  if (names.length === 0) return
+  asked.take(answer.message, HEADER_OCTETS)
+  if (policy.isEssential(asked)) return
+  let at = 0
+  let decidedAt = 0
+  while (at < names.length) {
+    asked.take(names, at)
+    if (special.find(asked) !== SPECIAL_NONE) answer.bar = LEADS_TO_SPECIAL
+    const before = answer.matched
+    answer.matched = before | policy.match(asked)
+    if (firstBit(answer.matched) !== firstBit(before)) decidedAt = at
+    at = skipPlainName(names, at, names.length)
+  }
+  if (answer.matched === 0) return
+  asked.take(names, decidedAt)
+  policy.match(asked)
+}
+
+function firstBit(bits: number): number {
+  return bits & -bits
+}
