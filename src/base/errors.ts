@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   ERR_SERVER_UNREACHABLE: EXIT.unreachable,
   ERR_CONFIG: EXIT.invalid,
   ERR_OPEN_RESOLVER: EXIT.invalid,
+  ERR_CERTIFICATE: EXIT.invalid,
   ERR_SECRET: EXIT.invalid,
   ERR_LIST: EXIT.invalid,
   ERR_LIST_EMPTY: EXIT.invalid,

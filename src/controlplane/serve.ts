@@ -4,21 +4,28 @@
  */
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
-import { SECOND_MS } from '../base/units.ts'
-import type { DataplaneSettings, Endpoint, RedisSettings } from '../dataplane/settings.ts'
-import { isLibc, openLibc } from '../sys/libc.ts'
+import { DAY_S, SECOND_MS } from '../base/units.ts'
+import type {
+  DataplaneSettings,
+  Endpoint,
+  ListenSettings,
+  RedisSettings,
+} from '../dataplane/settings.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
+import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
+import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
+import { workersThatCanShare } from './threads/worker-count.ts'
 import { packageVersion } from './version.ts'
 
 export interface ServeOptions {
@@ -30,6 +37,11 @@ export interface ServeOptions {
   /** The shared cache with its secrets; undefined: none. */
   readonly redis?: RedisSettings | undefined
 }
+
+/** Between two looks at the certificate's files: a change counts after the second. */
+const CERTIFICATE_LOOK_MS = 5 * SECOND_MS
+/** A certificate that ends sooner is warned of: those of ACME are renewed before. */
+const CERTIFICATE_DAYS_MIN = 14
 
 /** Settings that only a restart can change, with the way to read each. */
 const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
@@ -52,6 +64,7 @@ export class Niveau3Server {
   readonly #startConfig: LoadedConfig
   #config: LoadedConfig
   #filter: LoadedFilter
+  readonly #certificate: CertificateWatch | undefined
   #lock: StateLock | undefined
   #keeper: SubscriptionKeeper | undefined
   /** Policies since the start; a generation of the state directory has its own number. */
@@ -70,13 +83,16 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     const { dataplane } = config
+    const { certificate } = config.control
+    this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
     const policy = policyOf(filter, dataplane)
-    this.#supervisor = new Supervisor(dataplane, policy, options.redis, {
+    const secrets = { redis: options.redis, tls: this.#certificate?.identity }
+    this.#supervisor = new Supervisor(dataplane, policy, secrets, {
       workerDied: (worker, reason) => {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
       addressesChanged: ({ appeared, vanished }) => {
-        const facts = { appeared: appeared.map(textOf), vanished: vanished.map(textOf) }
+        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(textOf) }
         options.log.info(
           { event: 'addresses_changed', ...facts },
           'listening where the wildcard says',
@@ -97,7 +113,7 @@ export class Niveau3Server {
     })
   }
 
-  get endpoints(): readonly Endpoint[] {
+  get endpoints(): readonly ListenSettings[] {
     return this.#supervisor.endpoints
   }
 
@@ -143,6 +159,35 @@ export class Niveau3Server {
       }
     }
     this.#logReady(workers)
+    this.#logCertificate('encrypted listeners have their certificate')
+    this.#certificate?.start(CERTIFICATE_LOOK_MS)
+  }
+
+  #certificateEvents(): CertificateEvents {
+    const log = this.#options.log
+    return {
+      changed: (identity, isNew) => {
+        void this.#supervisor.certify(identity)
+        if (isNew) this.#logCertificate('the encrypted listeners have a new certificate')
+      },
+      refused: (why) => {
+        log.error(
+          { event: 'certificate_refused', why },
+          `the new certificate cannot be used, the old one stays: ${why}`,
+        )
+      },
+    }
+  }
+
+  /** A certificate that ends soon is worth a warning, at each start and each renewal. */
+  #logCertificate(text: string): void {
+    const expires = this.#certificate?.expiresAtSeconds
+    if (expires === undefined) return
+    const days = Math.floor((expires - Date.now() / SECOND_MS) / DAY_S)
+    const facts = { event: 'certificate', until: new Date(expires * SECOND_MS).toISOString() }
+    const log = this.#options.log
+    if (days >= CERTIFICATE_DAYS_MIN) log.info(facts, text)
+    else log.warn(facts, `${text}; it ${days < 0 ? 'has expired' : `ends in ${days} days`}`)
   }
 
   #logReady(workers: number): void {
@@ -151,7 +196,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(textOf),
+        listen: this.endpoints.map(urlOf),
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -198,6 +243,7 @@ export class Niveau3Server {
     if (this.#stopping) return
     this.#stopping = true
     const log = this.#options.log
+    this.#certificate?.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#keeper?.stop()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
@@ -232,6 +278,8 @@ export class Niveau3Server {
       const needsRestart = NEEDS_RESTART.filter(
         ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
+      const files = config.control.certificate
+      if (files !== undefined) this.#certificate?.reread(files)
       this.#config = config
       this.#filter = filter
       this.#policies++
@@ -277,6 +325,7 @@ export class Niveau3Server {
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
+      certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: this.#filterFacts(),
       checks: this.#checks(),
     }
@@ -331,47 +380,9 @@ export async function startServer(
   return server
 }
 
-/** One line a list at start and reload: what was taken and what was not, in numbers. */
-function logReports(log: Logger, filter: LoadedFilter): void {
-  for (const why of filter.passedOver ?? []) {
-    log.error({ event: 'generation_passed_over' }, `an older filter is in force: ${why}`)
-  }
-  for (const report of filter.reports) {
-    const { name, category, format, rules, exceptions, refusedCount, exemptedCount } = report
-    log.info(
-      {
-        event: 'list_read',
-        list: name,
-        category,
-        format,
-        rules,
-        exceptions,
-        refused: refusedCount,
-        exempted: exemptedCount,
-      },
-      `list ${name}: ${rules} rules`,
-    )
-  }
-}
-
 /** The cache keeps the size that it was made with. */
 function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
   return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
-}
-
-/** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */
-async function workersThatCanShare(asked: number, log: Logger): Promise<number> {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  const nodeCan = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
-  if (asked === 1 || nodeCan) return asked
-  const libc = await openLibc()
-  if (isLibc(libc)) return asked
-  log.warn(
-    { event: 'one_worker', asked, why: libc.why },
-    `this Node.js (${process.versions.node}) cannot share a UDP port between workers: one is ` +
-      'started; use Node.js 22.12 or later for more',
-  )
-  return 1
 }
 
 function textOf({ address, port }: Endpoint): string {

@@ -9,7 +9,9 @@ import { REDIS_SLOTS } from './redis-counters.ts'
 
 export const PROTO_UDP = 0
 export const PROTO_TCP = 1
-export const PROTOS = ['udp', 'tcp'] as const
+export const PROTO_TLS = 2
+export const PROTO_HTTPS = 3
+export const PROTOS = ['udp', 'tcp', 'tls', 'https'] as const
 
 export const FAMILY_IPV4 = 0
 export const FAMILY_IPV6 = 1
@@ -35,6 +37,7 @@ const TYPE_SLOTS = createTypeSlots()
 
 export const OUTCOME_BLOCKED = 0
 export const OUTCOME_CACHED = 1
+export const OUTCOME_STALE = 2
 export const OUTCOME_FORWARDED = 3
 export const OUTCOME_LOCAL = 4
 export const OUTCOME_REFUSED = 5
@@ -72,6 +75,14 @@ export const DROP_REASONS = [
   'loop',
 ] as const
 
+/** Questions open in one worker. */
+export const LIMIT_PENDING = 0
+/** Clients that wait for one question. */
+export const LIMIT_QUESTION = 1
+/** Queries of one client that wait. */
+export const LIMIT_CLIENT = 2
+export const LIMITS = ['pending', 'question', 'client'] as const
+
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */
 export const DECISION_EXEMPT = 1
@@ -80,7 +91,11 @@ export const CATEGORY_SLOTS = 32
 
 export const CACHE_HIT = 0
 export const CACHE_MISS = 1
-export const CACHE_RESULTS = ['hit', 'miss'] as const
+/** An answer was there whose time is over (RFC 8767). */
+export const CACHE_EXPIRED = 2
+/** The question failed a moment ago (RFC 9520). */
+export const CACHE_FAILURE = 3
+export const CACHE_RESULTS = ['hit', 'miss', 'expired', 'failure'] as const
 
 export const FAILURE_TIMEOUT = 0
 export const FAILURE_NETWORK = 1
@@ -117,6 +132,18 @@ const DURATION_SLOTS = DURATION_BOUNDS_MS.length + 1
 const OUTCOME_COUNT = OUTCOMES.length
 const TYPE_COUNT = QUESTION_TYPES.length
 
+/** HTTP requests that carried no DNS query, or one that was not taken, by their response. */
+export const HTTP_BAD_REQUEST = 0
+export const HTTP_NOT_FOUND = 1
+export const HTTP_METHOD = 2
+export const HTTP_TOO_LARGE = 3
+export const HTTP_TYPE = 4
+/** The client asks more often than it may. */
+export const HTTP_TOO_MANY = 5
+/** The client has to read its responses first. */
+export const HTTP_BUSY = 6
+export const HTTP_STATUSES = [400, 404, 405, 413, 415, 429, 503] as const
+
 /** Offsets of the groups within a block. */
 export const QUERIES = 0
 export const RESPONSES = QUERIES + PROTOS.length * FAMILIES.length * TYPE_COUNT
@@ -131,7 +158,9 @@ export const CACHE_OCTETS = CACHE_ENTRIES + 1
 export const CACHE_EVICTIONS = CACHE_OCTETS + 1
 export const IN_FLIGHT = CACHE_EVICTIONS + 1
 export const COALESCED = IN_FLIGHT + 1
-export const TRUNCATED = COALESCED + 1
+export const PREFETCHED = COALESCED + 1
+export const LIMITED = PREFETCHED + 1
+export const TRUNCATED = LIMITED + LIMITS.length
 export const TCP_CONNECTIONS = TRUNCATED + 1
 export const TCP_ACCEPTED = TCP_CONNECTIONS + 1
 export const TCP_REJECTED = TCP_ACCEPTED + 1
@@ -142,8 +171,10 @@ export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
  * as received is lost with it when it dies, and counted then.
  */
 export const UDP_READ = UDP_SEND_ERRORS + 1
+export const TLS_HANDSHAKES_FAILED = UDP_READ + FAMILIES.length
+export const HTTP_REJECTED = TLS_HANDSHAKES_FAILED + 1
 /** By number of the site, the default first; they start anew with other sites. */
-export const SITE_QUERIES = UDP_READ + FAMILIES.length
+export const SITE_QUERIES = HTTP_REJECTED + HTTP_STATUSES.length
 export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
 const SITE_END = SITE_BLOCKED + SITES_MAX + 1
 export const UPSTREAM_QUERIES = SITE_END

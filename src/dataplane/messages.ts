@@ -1,7 +1,8 @@
 /** What the supervisor and a worker say to each other. All values can be posted between threads. */
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
-import type { DataplaneSettings, Endpoint, RedisSettings } from './settings.ts'
+import type { DataplaneSettings, Endpoint, ListenSettings } from './settings.ts'
+import type { RedisSettings, TlsIdentity } from './settings.ts'
 
 /** Everything that decides verdicts, made by the control plane, shared by all workers. */
 export interface PolicyMessage {
@@ -19,6 +20,8 @@ export interface WorkerStart {
   readonly counters: Counters
   /** Binds with SO_REUSEPORT, because other workers bind the same ports. */
   readonly shared: boolean
+  /** Undefined when no listener is encrypted. */
+  readonly tls: TlsIdentity | undefined
   /** Sockets that the worker may keep open towards all its upstreams. */
   readonly upstreamPortsMax: number
   /** Bound by the supervisor; undefined: the worker binds by itself. */
@@ -40,7 +43,8 @@ export interface Descriptors {
 
 /** Two sockets of one listen address; the supervisor keeps descriptors of its own of both. */
 export interface DescriptorPair {
-  readonly udp: number
+  /** Undefined for encrypted listeners. */
+  readonly udp: number | undefined
   readonly tcp: number
 }
 
@@ -54,23 +58,17 @@ export type ToWorker =
       /** Addresses have come or gone; those that have gone are closed first. */
       readonly kind: 'listen'
       readonly close: readonly Endpoint[]
-      readonly open: readonly Endpoint[]
+      readonly open: readonly ListenSettings[]
       /** Of `open`, in its order. */
       readonly descriptors: Descriptors | undefined
     }
+  | { readonly kind: 'certificate'; readonly tls: TlsIdentity }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
-/**
- * One bound address, with the ports that the system gave (they differ only when port 0 was asked).
- */
-export interface BoundEndpoint {
-  readonly udp: Endpoint
-  readonly tcp: Endpoint
-}
-
 export type FromWorker =
-  | { readonly kind: 'ready'; readonly endpoints: readonly BoundEndpoint[] }
+  | { readonly kind: 'ready'; readonly endpoints: readonly ListenSettings[] }
   | { readonly kind: 'reloaded' }
   | { readonly kind: 'listening' }
+  | { readonly kind: 'certified' }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }

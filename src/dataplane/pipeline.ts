@@ -10,25 +10,25 @@
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 redis      what another worker or box has learned; behind memory, because it has to be waited
  *                for, and judged by policy like an upstream's answer, because it is trusted no more
+ *     (failed)   what nobody could answer a moment ago is not asked again yet (RFC 9520)
  *   7 upstream   one question for all who ask the same; policy looks at the names it led through
  */
-import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { TYPE_ANY } from '../wire/codes.ts'
 import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
-import { PARSE_FORMERR, PARSE_OK, ParsedQuery, parseQuery } from '../wire/query.ts'
-import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
-import { HotTable } from './cache/hot-table.ts'
 import {
-  CacheEntry,
-  createCache,
-  type AskedQuestion,
-  type MemoryCache,
-} from './cache/memory-cache.ts'
-import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
-import type { SharedValue } from './cache/shared-value.ts'
-import { SOUND } from './cache/value-check.ts'
+  PARSE_FORMERR,
+  PARSE_OK,
+  ParsedQuery,
+  QUESTION_END_MAX,
+  parseQuery,
+} from '../wire/query.ts'
+import { Arrivals } from './arrivals.ts'
+import { HotTable } from './cache/hot-table.ts'
+import { createCache, type CacheEntry, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
 import {
+  CACHE_EXPIRED,
+  CACHE_FAILURE,
   CACHE_HIT,
   CACHE_LOOKUPS,
   CACHE_MISS,
@@ -36,12 +36,11 @@ import {
   DROPPED,
   DROP_GONE,
   OUTCOME_CACHED,
-  OUTCOME_ERROR,
-  OUTCOME_FORWARDED,
+  OUTCOME_STALE,
+  PREFETCHED,
   PROTO_UDP,
   SITE_QUERIES,
   clearSites,
-  clearUpstreams,
   count,
   countReply,
   decisionSlot,
@@ -49,49 +48,39 @@ import {
   type Counters,
 } from './counters.ts'
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
-import { judgeAnswer } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
-import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
-import { AskedName, type ReplySink, type Waiter } from './query.ts'
+import { AskedName, type ReplySink } from './query.ts'
 import { sitesAlike, type DataplaneSettings } from './settings.ts'
-import {
-  createForwarder,
-  forwardsAlike,
-  type ForwardEvents,
-  type Forwarder,
-} from './upstream/forwarder.ts'
-import type { Pending } from './upstream/pending.ts'
+import { NO_FAILURE } from './upstream/failure-cache.ts'
+import { NO_WAIT } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
 export const PENDING = -1
 
+/** Share of the open questions up to which answers are fetched before their time. */
+const PREFETCH_SHARE_MAX = 0.25
+
 /** One worker's pipeline. Everything it needs for a query is made here, once. */
-export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
-  /** Where answers are written that had to be waited for. */
-  readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+export class Pipeline {
   readonly #counters: Counters
-  readonly #system: SystemSockets
-  readonly #query = new ParsedQuery(this.#reply)
+  readonly #query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   readonly #asked = new AskedName()
-  readonly #alias = new AskedName()
-  readonly #facts = new AnswerFacts()
   readonly #special = new SpecialNames()
   readonly #waiting: WaitingQueries
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  /** What comes back later. */
+  readonly arrivals: Arrivals
   readonly #options: ReplyOptions
   #settings: DataplaneSettings
   #policy: Policy
-  #forwarder: Forwarder
   #stopping = false
-  /** Null without a shared cache. */
-  #shared: RedisCache<Pending> | null = null
 
   constructor(
     settings: DataplaneSettings,
@@ -99,25 +88,29 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     counters: Counters,
     system: SystemSockets,
   ) {
-    this.#system = system
     this.#settings = settings
     this.#policy = policy
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
-    this.#replies = new Replies(settings, policy, counters, this.#reply)
+    this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
+    this.#replies = new Replies(settings, policy, counters, this.#query.message)
     this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
-    this.#forwarder = createForwarder(settings, counters, this, system)
+    this.arrivals = new Arrivals(
+      settings,
+      policy,
+      this.#special,
+      counters,
+      this.#cache,
+      this.#waiting,
+      this.#replies,
+      system,
+    )
   }
 
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   get replyCode(): number {
     return this.#replies.code
-  }
-
-  /** Puts a shared cache between memory and upstream; before the first query. */
-  set shared(shared: RedisCache<Pending>) {
-    this.#shared = shared
   }
 
   /** Questions that wait for an upstream. */
@@ -158,6 +151,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
     const hot = this.#hot.answer(asked, query)
     if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
       if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
+      if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
     }
     const known = this.#hot.block(asked, stamp)
@@ -186,16 +180,7 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
       count(this.#counters, decisionSlot(DECISION_EXEMPT, exempted))
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
-    const key = asked.key(query)
-    const entry = this.#cache.get(key, receivedMs)
-    if (entry !== undefined) {
-      // What somebody blocks, or what is counted as exempted, is decided anew every time.
-      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
-      else this.#hot.forget(entry)
-      return this.#answerCached(query, entry, receivedMs)
-    }
-    count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, sink, receivedMs)
+    return this.#lookUp(query, matched, client, sink, receivedMs)
   }
 
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
@@ -210,17 +195,14 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
 
   /** Takes new settings and a new policy between two queries: cached verdicts are derived again. */
   reload(settings: DataplaneSettings, policy: Policy): void {
-    const before = this.#settings
+    if (!sitesAlike(this.#settings, settings)) clearSites(this.#counters)
     this.#settings = settings
     this.#policy = policy
+    this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies.settings = settings
     this.#replies.policy = policy
     this.#options.reload(settings)
-    if (!sitesAlike(before, settings)) clearSites(this.#counters)
-    if (forwardsAlike(before, settings)) return
-    this.#forwarder.retire()
-    clearUpstreams(this.#counters)
-    this.#forwarder = createForwarder(settings, this.#counters, this, this.#system)
+    this.arrivals.reload(settings, policy)
   }
 
   /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */
@@ -231,151 +213,118 @@ export class Pipeline implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Drops, and counts, every question that is still open; closes the upstream sockets. */
   close(): void {
     this.#waiting.close()
-    this.#forwarder.close()
-    this.#shared?.close()
+    this.arrivals.forwarder.close()
+    this.arrivals.shared?.close()
   }
 
-  /** An upstream's reply is walked once: false when any octet is out of place. */
-  readable(pending: Pending, message: Uint8Array, octets: number): boolean {
-    const facts = this.#facts
-    if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
-    // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
-    return facts.rcode <= 0xf && !facts.truncated
-  }
-
-  /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
-  answered(pending: Pending, message: Uint8Array, nowMs: number): void {
-    const facts = this.#facts
-    const entry = this.#createEntry(message, facts, pending, nowMs)
-    if (facts.ttlSeconds > 0) {
-      this.#cache.set(pending.key, entry)
-      const { ruleStart, list } = this.#policy
-      this.#shared?.write(pending, message, facts, entry, this.#alias, ruleStart, list)
+  /** From the cache on; `matched` are the categories that cover the name, though none blocks it. */
+  #lookUp(
+    query: ParsedQuery,
+    matched: number,
+    client: Client,
+    sink: ReplySink,
+    receivedMs: number,
+  ): number {
+    const asked = this.#asked
+    const key = asked.key(query)
+    const entry = this.#cache.get(key, receivedMs)
+    if (entry !== undefined && receivedMs < entry.expiresMs) {
+      // What somebody blocks, or what is counted as exempted, is decided anew every time.
+      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
+      else this.#hot.forget(entry)
+      if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
+      return this.#answerCached(query, entry, receivedMs)
     }
-    this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
-  }
-
-  /** No upstream answered: SERVFAIL says so to all who wait (RFC 8914 4.23). */
-  unanswered(pending: Pending): void {
-    this.#settle(pending, null, OUTCOME_ERROR, performance.now())
-  }
-
-  /** Redis has an answer: it counts as an upstream's would that came when it was stored. */
-  sharedFound(pending: Pending, value: SharedValue, facts: AnswerFacts, storedMs: number): number {
-    const entry = this.#createEntry(value.message, facts, pending, storedMs)
-    const nowMs = performance.now()
-    if (nowMs >= entry.expiresMs) return REJECTED_EXPIRY
-    const isOurPolicy = value.stamp === this.#policy.stamp
-    if (isOurPolicy && value.category !== entry.category) return REJECTED_VERDICT
-    this.#cache.set(pending.key, entry)
-    this.#settle(pending, entry, OUTCOME_CACHED, nowMs)
-    return SOUND
-  }
-
-  /** Redis has no answer: the upstream is asked. */
-  sharedMissed(pending: Pending): void {
-    this.#forwarder.ask(pending, performance.now())
-  }
-
-  /** Redis takes long: the upstream is asked besides, and the first answer wins. */
-  sharedLate(pending: Pending): void {
-    this.#forwarder.ask(pending, performance.now())
-  }
-
-  /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
-  #createEntry(
-    message: Uint8Array,
-    facts: AnswerFacts,
-    asked: AskedQuestion,
-    storedMs: number,
-  ): CacheEntry {
-    const limits = this.#settings.cache
-    const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
-    clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, asked, storedMs)
-    this.#judge(entry)
-    return entry
+    if (entry !== undefined) {
+      return this.#answerExpired(key, query, entry, client, sink, receivedMs)
+    }
+    const rcode = this.arrivals.forwarder.failures.find(key, asked.questionHash(query), receivedMs)
+    if (rcode !== NO_FAILURE) {
+      count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
+      return this.#replies.failedBefore(query, rcode)
+    }
+    count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
+    return this.#forward(key, query, client, sink, receivedMs, false)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
-    if (entry.stamp !== this.#policy.stamp) this.#judge(entry)
+    if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
   }
 
-  /** Derives the verdict over the names an answer led through, under the policy of this moment. */
-  #judge(entry: CacheEntry): void {
-    entry.stamp = this.#policy.stamp
-    judgeAnswer(entry, this.#alias, this.#special, this.#policy)
+  /**
+   * The answer's time is over: a fresh one is asked for, unless that was tried a moment ago. Then,
+   * and where nothing can be asked, the stale one has to do.
+   */
+  #answerExpired(
+    key: string,
+    query: ParsedQuery,
+    entry: CacheEntry,
+    client: Client,
+    sink: ReplySink,
+    receivedMs: number,
+  ): number {
+    count(this.#counters, CACHE_LOOKUPS + CACHE_EXPIRED)
+    const open = this.#waiting.find(key)
+    const tried = open === undefined ? receivedMs < entry.refreshMs : open.servedStale
+    if (!tried && this.#mayForward) {
+      if (this.#settings.cache.staleWaitMs > 0) {
+        return this.#forward(key, query, client, sink, receivedMs, true)
+      }
+      this.#refresh(key, entry, receivedMs)
+    }
+    if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
+    return this.#replies.entry(query, entry, OUTCOME_STALE, receivedMs)
   }
 
-  #forward(key: string, query: ParsedQuery, sink: ReplySink, receivedMs: number): number {
+  /** A hit near the end of an answer's life asks for the next one before it is needed. */
+  #prefetch(key: string, entry: CacheEntry, nowMs: number): void {
+    const { cache, limits } = this.#settings
+    const crowded = this.#waiting.questions >= limits.pendingMax * PREFETCH_SHARE_MAX
+    if (cache.prefetch && !crowded && this.#mayForward) this.#refresh(key, entry, nowMs)
+    else entry.refreshMs = entry.expiresMs
+  }
+
+  /** Asks a question for which nobody waits, unless it is open already. */
+  #refresh(key: string, entry: CacheEntry, nowMs: number): void {
+    const settings = this.#settings
+    entry.refreshMs = nowMs + settings.cache.staleRefreshSeconds * 1000
+    if (this.#waiting.find(key) !== undefined) return
+    const pending = this.#waiting.open(key, this.#asked, this.#query, settings)
+    if (pending === null) return
+    count(this.#counters, PREFETCHED)
+    pending.stamp = this.#policy.stamp
+    pending.servedStale = nowMs >= entry.expiresMs
+    this.arrivals.forwarder.askLater(pending, nowMs)
+  }
+
+  get #mayForward(): boolean {
+    return !this.#stopping && this.#settings.upstreams.length > 0
+  }
+
+  /** @param expired a stale answer is there for clients who wait too long. */
+  #forward(
+    key: string,
+    query: ParsedQuery,
+    client: Client,
+    sink: ReplySink,
+    receivedMs: number,
+    expired: boolean,
+  ): number {
     const settings = this.#settings
     if (this.#stopping) return this.#replies.fail(query, STOPPING)
     if (settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
     const waiting = this.#waiting
-    const pending = waiting.join(
-      key,
-      this.#asked,
-      query,
-      sink,
-      receivedMs,
-      settings.limits,
-      settings.udpOctetsMax,
-    )
+    const pending = waiting.join(key, this.#asked, query, client, sink, receivedMs, settings)
     if (pending === null) return this.#replies.fail(query, OVERLOADED)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
-      const isReading = this.#shared !== null && this.#shared.read(pending)
-      if (!isReading) this.#forwarder.ask(pending, receivedMs)
+      pending.waitMs = expired ? settings.cache.staleWaitMs : NO_WAIT
+      const { shared } = this.arrivals
+      const isReading = shared !== null && shared.read(pending)
+      if (!isReading) this.arrivals.forwarder.ask(pending, receivedMs)
     }
     return PENDING
-  }
-
-  /** Answers all who wait for one question; `entry` is null when no upstream answered. */
-  #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
-    const policyChanged = pending.stamp !== this.#policy.stamp
-    this.#shared?.forget(pending)
-    // An upstream that was asked besides still works on it: its record stays until it is done.
-    const isAsked = outcome === OUTCOME_CACHED && pending.tries > 0
-    let waiter = isAsked ? this.#waiting.takeWaiters(pending) : this.#waiting.take(pending)
-    while (waiter !== null) {
-      this.#settleWaiter(waiter, entry, outcome, policyChanged, nowMs)
-      waiter = this.#waiting.release(waiter)
-    }
-  }
-
-  #settleWaiter(
-    waiter: Waiter,
-    entry: CacheEntry | null,
-    outcome: number,
-    policyChanged: boolean,
-    nowMs: number,
-  ): void {
-    const query = waiter.query
-    this.#replies.out = this.#reply
-    if (policyChanged) waiter.site = this.#policy.siteNumber(waiter.siteName)
-    this.#replies.site = waiter.site
-    let octets = policyChanged ? this.#blockIfNowBlocked(query, waiter.site) : 0
-    if (octets === 0) {
-      octets =
-        entry === null
-          ? this.#replies.fail(query, UNREACHABLE)
-          : this.#replies.entry(query, entry, outcome, nowMs)
-    }
-    // A TCP sink may read on and answer its next queries before `send` returns.
-    const code = this.#replies.code
-    const sent = waiter.sink?.send(this.#reply, octets, waiter) ?? false
-    if (sent) this.countSent(code, nowMs - waiter.receivedMs)
-    else this.countUnsent()
-  }
-
-  /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
-  #blockIfNowBlocked(query: ParsedQuery, site: number): number {
-    const asked = this.#alias
-    asked.take(query.message, HEADER_OCTETS)
-    const category = this.#policy.categoryOf(this.#policy.match(asked), site)
-    if (category === NOT_BLOCKED) return 0
-    return this.#replies.blocked(query, category, this.#policy.ruleStart, this.#policy.whole)
   }
 }

@@ -13,6 +13,8 @@ const KEY_CD = 2
 const FLAG_CD = 0x0010
 const HASH_START = 0x811c9dc5 | 0
 const HASH_STEP = 0x01000193
+/** Spreads question types over the slots of one name. */
+const TYPE_STEP = 0x9e3779b1
 
 /** The asked name, folded to lower case, with the offsets of its labels. One per worker. */
 export class AskedName {
@@ -65,6 +67,11 @@ export class AskedName {
   /** Returns the part of the key that the flags make: DO and CD. */
   keyFlags(query: ParsedQuery): number {
     return (query.dnssecOk ? KEY_DO : 0) | ((query.rdAndCd & FLAG_CD) === 0 ? 0 : KEY_CD)
+  }
+
+  /** Returns a hash of all that `key` holds. */
+  questionHash(query: ParsedQuery): number {
+    return this.hash ^ Math.imul(query.type, TYPE_STEP) ^ this.keyFlags(query)
   }
 
   /** Returns the cache and merge key: name, type, DO, CD (class is always IN here). */

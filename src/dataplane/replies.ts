@@ -2,7 +2,7 @@
  * Writes the replies of one pipeline and says how each has to be counted: outcome and rcode. Knows
  * nothing of the order of the steps, only what each result looks like to a client.
  */
-import { RCODE_NOERROR, RCODE_REFUSED, RCODE_SERVFAIL } from '../wire/codes.ts'
+import { RCODE_NOERROR, RCODE_NXDOMAIN, RCODE_REFUSED, RCODE_SERVFAIL } from '../wire/codes.ts'
 import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../wire/header.ts'
 import {
   PARSE_COOKIE_ONLY,
@@ -24,6 +24,7 @@ import {
   OUTCOME_ERROR,
   OUTCOME_LOCAL,
   OUTCOME_REFUSED,
+  OUTCOME_STALE,
   SITE_BLOCKED,
   TRUNCATED,
   count,
@@ -31,6 +32,7 @@ import {
   replyCodeOf,
   type Counters,
 } from './counters.ts'
+import { FAILED_BEFORE, STALE, STALE_NXDOMAIN } from './failures.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
 import { NO_BAR } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
@@ -119,17 +121,28 @@ export class Replies {
     }
     if (entry.bar !== NO_BAR) return this.special(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
     count(this.#counters, DECISIONS_PASSED)
-    const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
     const octetsMax = this.settings.udpOctetsMax
-    const reply = this.out
-    const end = writeStored(reply, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
-    if ((readU16(reply, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
-    return this.#finish(end, outcome, headerRcode(reply))
+    let end: number
+    if (outcome === OUTCOME_STALE) {
+      const error = headerRcode(entry.message) === RCODE_NXDOMAIN ? STALE_NXDOMAIN : STALE
+      const ttlSeconds = this.settings.cache.staleTtlSeconds
+      end = writeStored(this.out, query, entry, 0, error, octetsMax, ttlSeconds)
+    } else {
+      const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
+      end = writeStored(this.out, query, entry, ageSeconds, NO_EXTENDED_ERROR, octetsMax)
+    }
+    if ((readU16(this.out, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
+    return this.#finish(end, outcome, headerRcode(this.out))
   }
 
   /** SERVFAIL, and why. */
   fail(query: ParsedQuery, error: ExtendedError): number {
     return this.#rcode(query, RCODE_SERVFAIL, OUTCOME_ERROR, error)
+  }
+
+  /** The rcode with which the question failed a moment ago (RFC 9520). */
+  failedBefore(query: ParsedQuery, rcode: number): number {
+    return this.#rcode(query, rcode, OUTCOME_ERROR, FAILED_BEFORE)
   }
 
   #rcode(query: ParsedQuery, rcode: number, outcome: number, error: ExtendedError): number {

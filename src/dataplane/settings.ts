@@ -28,6 +28,22 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** Where clients are answered. */
+export interface ListenSettings extends Endpoint {
+  /** `dns` is UDP and TCP in clear; `tls` is RFC 7858, `https` RFC 8484. */
+  readonly protocol: 'dns' | 'tls' | 'https'
+}
+
+/** What the encrypted listeners prove themselves with. */
+export interface TlsIdentity {
+  /** PEM: our certificate, then those that lead to its authority. */
+  readonly certificate: string
+  /** PEM. */
+  readonly key: string
+  /** 48 octets, the same in all workers: a client may resume its session at any of them. */
+  readonly ticketKeys: Uint8Array
+}
+
 export interface UpstreamSettings extends Endpoint {
   /**
    * `udp` asks over UDP first and over TCP on truncation; `tcp`, `tls` (RFC 7858) and `https` (RFC
@@ -58,6 +74,8 @@ export interface LimitSettings {
   readonly pendingMax: number
   /** Clients that may wait for one and the same pending question. */
   readonly waitersPerQuestionMax: number
+  /** Queries of one client that may wait for an upstream; past it they are answered SERVFAIL. */
+  readonly pendingPerClientMax: number
 }
 
 export interface ForwardSettings {
@@ -79,6 +97,18 @@ export interface CacheSettings {
   readonly ttlSecondsMax: number
   /** Cap for NXDOMAIN and NODATA (RFC 2308 5). */
   readonly negativeTtlSecondsMax: number
+  /** How long an answer is kept past its TTL, for when no upstream answers (RFC 8767); 0: not. */
+  readonly staleSecondsMax: number
+  /** TTL of an answer that is stale. */
+  readonly staleTtlSeconds: number
+  /** How long a client waits before it gets the stale answer that there is. */
+  readonly staleWaitMs: number
+  /** After a question for a stale answer failed, clients get that answer at once for this long. */
+  readonly staleRefreshSeconds: number
+  /** Whether answers that are still asked for are fetched anew in the last tenth of their life. */
+  readonly prefetch: boolean
+  /** Longest time for which a question counts as failed (RFC 9520); it begins with one second. */
+  readonly failureSecondsMax: number
 }
 
 /** How server cookies are made (RFC 7873, RFC 9018). */
@@ -128,13 +158,15 @@ export interface PolicySettings {
 }
 
 export interface DataplaneSettings extends PolicySettings {
-  readonly listen: readonly Endpoint[]
+  readonly listen: readonly ListenSettings[]
   /** CIDR prefixes in canonical text; clients outside and in no site get no answer. */
   readonly allowFrom: readonly string[]
   readonly sites: readonly SiteSettings[]
   readonly upstreams: readonly UpstreamSettings[]
   /** Certificates (PEM) that upstreams' certificates must lead to; undefined: the public ones. */
   readonly upstreamAuthorities: string | undefined
+  /** Our name in the certificate, for designation (RFC 9462); undefined: none is given. */
+  readonly serverName: string | undefined
   readonly categories: readonly CategorySettings[]
   readonly blockTtlSeconds: number
   /** Largest UDP answer that we send, and the size that we advertise (DNS Flag Day 2020: 1232). */

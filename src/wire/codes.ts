@@ -46,7 +46,10 @@ export const OPTION_EDE = 15
 
 /** Extended DNS Errors (RFC 8914 4). */
 export const EDE_NONE = -1
+export const EDE_STALE_ANSWER = 3
+export const EDE_CACHED_ERROR = 13
 export const EDE_NOT_READY = 14
 export const EDE_BLOCKED = 15
+export const EDE_STALE_NXDOMAIN = 19
 export const EDE_NO_REACHABLE_AUTHORITY = 22
 export const EDE_NETWORK_ERROR = 23

@@ -182,6 +182,8 @@ export interface StoredAnswer {
  *
  * Record order is the upstream's. AA is clear: we are no authority. AD is as it was kept, where
  * those of upstreams that are not believed were cleared, for clients who understand it.
+ *
+ * @param ttlSecondsMax no TTL is larger than this.
  */
 export function writeStored(
   out: Uint8Array,
@@ -190,6 +192,7 @@ export function writeStored(
   ageSeconds: number,
   error: ExtendedError,
   udpOctetsMax: number,
+  ttlSecondsMax = TTL_SECONDS_MAX,
 ): number {
   const room = Math.max(query.questionEnd, query.replyOctetsMax - optOctets(query, error))
   const octets = Math.min(stored.octets, room)
@@ -204,11 +207,14 @@ export function writeStored(
   for (let i = 0; i < count; i++) {
     const at = offsets[i]!
     if (at + 4 > octets) break
-    writeU32(out, at, Math.max(0, readU32(out, at) - ageSeconds))
+    writeU32(out, at, Math.min(ttlSecondsMax, Math.max(0, readU32(out, at) - ageSeconds)))
   }
   const end = stored.octets === octets ? octets : truncate(out, octets, start)
   return appendOpt(out, end, query, rcode, error, udpOctetsMax)
 }
+
+/** The largest TTL that a record may carry (RFC 2181 8). */
+const TTL_SECONDS_MAX = 0x7fffffff
 
 /** Octets from which on the engine's block copy beats a loop, its view included. */
 const BLOCK_COPY_OCTETS = 256

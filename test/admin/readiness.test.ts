@@ -16,6 +16,7 @@ const facts = (): ServerFacts => ({
   workersAlive: 0,
   receiveDrops: () => 0,
   lastReloadOk: false,
+  certificateExpiresAtSeconds: undefined,
   filter: {
     categories: [],
     rules: [],

@@ -16,7 +16,7 @@ function listOf(more: object) {
 describe('defaults', () => {
   test('an empty file gives the documented defaults', () => {
     const { dataplane, control } = load('')
-    expect(dataplane.listen).toEqual([{ address: '127.0.0.1', port: 5300 }])
+    expect(dataplane.listen).toEqual([{ protocol: 'dns', address: '127.0.0.1', port: 5300 }])
     expect(dataplane.allowFrom).toContain('fc00::/7')
     expect(dataplane.categories.map(({ name }) => name)).toEqual(['darkweb', 'adult', 'vpn'])
     expect(dataplane.categories[0]).toEqual({

@@ -12,8 +12,6 @@ const evidence = sourcesBelow(ROOT, 'test')
 /** Rows that no test shows yet. None may be added; a tagged row is taken out. */
 const AWAITED: readonly RowId[] = [
   'fragments',
-  'failure-cache',
-  'stale',
   'no-synthesis',
   'ddr',
   'encryption',

@@ -107,14 +107,6 @@ describe('an answer is not kept', () => {
       script: (query: ReceivedQuery) => reply(query, { rcode: 'NXDOMAIN' }),
     },
     { what: 'that says NODATA without a SOA', script: (query: ReceivedQuery) => reply(query) },
-    {
-      what: 'that says SERVFAIL',
-      script: (query: ReceivedQuery) => reply(query, { rcode: 'SERVFAIL' }),
-    },
-    {
-      what: 'that says REFUSED',
-      script: (query: ReceivedQuery) => reply(query, { rcode: 'REFUSED' }),
-    },
   ])('$what', async ({ script }) => {
     const upstream = await startScriptedUpstream(script)
     const server = await startDataplane({ upstreams: [upstream] })
@@ -128,6 +120,8 @@ describe('an answer is not kept', () => {
     const forward = { tryTimeoutMs: 200, totalTimeoutMs: 400, triesMax: 1 }
     const server = await startDataplane({ upstreams: [upstream], forward })
     await askUdp(server, 'www.example')
+    // The failure itself is kept for a second.
+    advanceClock(1000)
     await askUdp(server, 'www.example')
     expect(upstream.queries.length).toBeGreaterThanOrEqual(2)
   })

@@ -220,14 +220,6 @@ describe('when no upstream answers', () => {
     await expectBalanced(server)
   })
 
-  test('a failure is not kept: the next question is asked anew', async () => {
-    const upstream = await startScriptedUpstream((query) => reply(query, { rcode: 'SERVFAIL' }))
-    const server = await startDataplane({ upstreams: [upstream] })
-    expect((await askUdp(server, 'a.example')).rcode).toBe('SERVFAIL')
-    upstream.follow(answerAddresses)
-    expect((await askUdp(server, 'a.example')).rcode).toBe('NOERROR')
-  })
-
   test('a late reply is dropped without a word', async () => {
     const gate = new Gate()
     const upstream = await startScriptedUpstream(async (query) => {

@@ -1,6 +1,7 @@
+import { readdir } from 'node:fs/promises'
 import { beforeAll, expect, test } from 'vitest'
 import { askTcp, askUdp, openUdp } from '../support/dns-client.ts'
-import { encodeQuery } from '../support/messages.ts'
+import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { answerAddresses, silence, startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { signalledWorkers, type Deaths, type WorkerSignals } from '../support/worker-signals.ts'
@@ -60,6 +61,38 @@ test('what a dead worker had in flight is counted as dropped', async () => {
   expect(await server.metric('niveau3_dns_inflight_queries')).toBe(0)
   expect(await server.metric('niveau3_dns_dropped_total', { reason: 'stopped' })).toBe(3)
   await client.close()
+  await server.stop()
+})
+
+test('what comes while no worker lives is answered by the next one', async () => {
+  const upstream = await startScriptedUpstream(answerAddresses)
+  const server = await start(1, upstream)
+  const client = await openUdp(server)
+  server.process.signal('SIGUSR2')
+  await server.process.line(/"event":"worker_died"/)
+  const overTcp = askTcp(server, 'blocked.example')
+  for (let id = 0; id < 20; id++) await client.send(encodeQuery('blocked.example', 'A', { id }))
+  const answers = []
+  for (let id = 0; id < 20; id++) answers.push(decodeMessage(await client.next()).id)
+  expect(answers).toEqual(Array.from({ length: 20 }, (_, id) => id))
+  expect((await overTcp).rcode).toBe('NXDOMAIN')
+  await client.close()
+  await server.stop()
+})
+
+test('restarts leave no descriptor behind', async () => {
+  const upstream = await startScriptedUpstream(answerAddresses)
+  const server = await start(2, upstream)
+  const descriptors = async (): Promise<number> =>
+    (await readdir(`/proc/${server.process.pid}/fd`)).length
+  await untilBack(server, 0, 2)
+  const before = await descriptors()
+  for (let round = 1; round <= 3; round++) {
+    server.process.signal('SIGUSR2')
+    await untilBack(server, 2 * round, 2)
+  }
+  // The connection of the scrape itself comes and goes.
+  expect(Math.abs((await descriptors()) - before)).toBeLessThanOrEqual(1)
   await server.stop()
 })
 

@@ -2,6 +2,7 @@
  * The data plane under test: a worker with its pipeline and its real sockets, in this thread, on
  * ports that the system gives. Faster than a process, and its clock and counters are in reach.
  */
+import { randomBytes } from 'node:crypto'
 import { afterAll } from 'vitest'
 import {
   ACTION_BLOCK,
@@ -13,8 +14,10 @@ import {
 import {
   DROPPED,
   DROP_REASONS,
+  FAMILIES,
   IN_FLIGHT,
   OUTCOMES,
+  PROTOS,
   QUERIES,
   QUESTION_TYPES,
   RCODE_SLOTS,
@@ -32,13 +35,16 @@ import type {
   Endpoint,
   ForwardSettings,
   LimitSettings,
+  ListenSettings,
   RateLimit,
   RateSettings,
   RedisSettings,
+  TlsIdentity,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
+import type { Listeners } from '../../src/dataplane/listeners.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
 
@@ -59,6 +65,9 @@ export interface DataplaneOptions extends PolicyOptions {
   /** PEM of the authorities of encrypted upstreams. */
   readonly upstreamAuthorities?: string
   readonly addresses?: readonly string[]
+  /** With it the server listens over TLS and HTTPS as well, at the first address. */
+  readonly tls?: Pick<TlsIdentity, 'certificate' | 'key'>
+  readonly serverName?: string
   readonly allowFrom?: readonly string[]
   readonly sites?: readonly SiteOption[]
   readonly rate?: Partial<RateSettings>
@@ -103,6 +112,7 @@ const LIMITS: LimitSettings = {
   tcpUnsentOctetsMax: 256 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
+  pendingPerClientMax: 1000,
 }
 /** No rate, as for clients of this machine. */
 const RATE: RateSettings = {
@@ -130,6 +140,12 @@ const CACHE: CacheSettings = {
   ttlSecondsMin: 0,
   ttlSecondsMax: 86_400,
   negativeTtlSecondsMax: 10_800,
+  staleSecondsMax: 86_400,
+  staleTtlSeconds: 30,
+  staleWaitMs: 1800,
+  staleRefreshSeconds: 30,
+  prefetch: true,
+  failureSecondsMax: 30,
 }
 const NXDOMAIN: BlockResponseSettings = { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
 const SETTLE_MS_MAX = 15_000
@@ -156,10 +172,22 @@ export function makePolicy(options: PolicyOptions): PolicyMessage {
   }
 }
 
+function listenersOf({ addresses = ['127.0.0.1'], tls }: DataplaneOptions): ListenSettings[] {
+  const protocols = tls === undefined ? [] : (['tls', 'https'] as const)
+  return [
+    ...addresses.map((address) => ({ protocol: 'dns' as const, address, port: 0 })),
+    ...protocols.map((protocol) => ({ protocol, address: addresses[0]!, port: 0 })),
+  ]
+}
+
+function identityOf(tls: DataplaneOptions['tls']): TlsIdentity | undefined {
+  return tls && { certificate: tls.certificate, key: tls.key, ticketKeys: randomBytes(48) }
+}
+
 /** Returns the settings that a worker takes. */
 export function makeSettings(options: DataplaneOptions): DataplaneSettings {
   return {
-    listen: (options.addresses ?? ['127.0.0.1']).map((address) => ({ address, port: 0 })),
+    listen: listenersOf(options),
     allowFrom: options.allowFrom ?? ['127.0.0.0/8', '::1/128'],
     sites: makeSites(options),
     upstreams: (options.upstreams ?? []).map((upstream) => ({
@@ -171,6 +199,7 @@ export function makeSettings(options: DataplaneOptions): DataplaneSettings {
       label: `${upstream.address}:${upstream.port}`,
     })),
     upstreamAuthorities: options.upstreamAuthorities,
+    serverName: options.serverName,
     categories: makeCategories(options),
     blockTtlSeconds: 60,
     udpOctetsMax: options.udpOctetsMax ?? 1232,
@@ -219,17 +248,19 @@ function ruleOf(text: string): ModelRule {
 export class Dataplane {
   readonly counters: Counters
   /** Where each address of the options is answered. */
-  readonly endpoints: readonly Endpoint[]
+  readonly endpoints: readonly ListenSettings[]
   readonly #worker: DataplaneWorker
+  readonly #listeners: Listeners
   #options: DataplaneOptions
 
   constructor(
-    worker: DataplaneWorker,
+    { worker, listeners }: { worker: DataplaneWorker; listeners: Listeners },
     counters: Counters,
-    endpoints: readonly Endpoint[],
+    endpoints: readonly ListenSettings[],
     options: DataplaneOptions,
   ) {
     this.#worker = worker
+    this.#listeners = listeners
     this.counters = counters
     this.endpoints = endpoints
     this.#options = options
@@ -243,6 +274,16 @@ export class Dataplane {
 
   get port(): number {
     return this.endpoints[0]!.port
+  }
+
+  /** Where it listens over TLS, or over HTTPS. */
+  over(protocol: 'tls' | 'https'): Endpoint {
+    return this.endpoints.find((endpoint) => endpoint.protocol === protocol)!
+  }
+
+  /** Greets new connections with another certificate. */
+  certify(tls: DataplaneOptions['tls']): void {
+    this.#listeners.certify(identityOf(tls)!)
   }
 
   /** Takes new options; what they do not name stays as it was. */
@@ -259,7 +300,7 @@ export class Dataplane {
     const sum = (from: number, slots: number): number =>
       this.counters.slice(from, from + slots).reduce((total, value) => total + value, 0)
     return {
-      received: sum(QUERIES, 2 * 2 * QUESTION_TYPES.length),
+      received: sum(QUERIES, PROTOS.length * FAMILIES.length * QUESTION_TYPES.length),
       answered: sum(RESPONSES, OUTCOMES.length * RCODE_SLOTS),
       dropped: sum(DROPPED, DROP_REASONS.length),
       inFlight: this.counters[IN_FLIGHT]!,
@@ -294,28 +335,24 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
   const settings = makeSettings(options)
   const bound =
     (options.transport ?? TRANSPORT) === 'plain' ? undefined : await bindBatched(settings.listen)
-  const { worker, ready } = await startWorker({
+  const { worker, listeners, ready } = await startWorker({
     settings: { ...settings, listen: bound?.endpoints ?? settings.listen },
     policy: makePolicy(options),
     counters,
     shared: false,
     upstreamPortsMax: 4096,
     descriptors: bound?.descriptors,
+    tls: identityOf(options.tls),
     redis: options.redis,
   })
   if (ready.kind !== 'ready') throw new Error(`the worker said ${ready.kind}`)
-  return new Dataplane(
-    worker,
-    counters,
-    ready.endpoints.map(({ udp }) => udp),
-    options,
-  )
+  return new Dataplane({ worker, listeners }, counters, ready.endpoints, options)
 }
 
 /** Sockets as the supervisor binds them; the batched transport is a must where the tests run. */
 async function bindBatched(
-  listen: readonly Endpoint[],
-): Promise<{ endpoints: Endpoint[]; descriptors: Descriptors }> {
+  listen: readonly ListenSettings[],
+): Promise<{ endpoints: ListenSettings[]; descriptors: Descriptors }> {
   const libc = await openLibc()
   if (!isLibc(libc)) throw new Error(`no system calls: ${libc.why}`)
   const bound = listen.map((asked) => bindPair(libc, asked, false))

@@ -22,12 +22,18 @@ import {
   FAILURE_REASONS,
   FAMILIES,
   IN_FLIGHT,
+  LIMITED,
+  LIMITS,
   OUTCOMES,
+  PREFETCHED,
   PROTOS,
   QUERIES,
   QUESTION_TYPES,
   RCODE_SLOTS,
   RESPONSES,
+  HTTP_REJECTED,
+  HTTP_STATUSES,
+  TLS_HANDSHAKES_FAILED,
   TRUNCATED,
   UDP_SEND_ERRORS,
   UPSTREAM_DURATION_SUM_MS,
@@ -48,6 +54,7 @@ import {
 } from './definition.ts'
 import { LIST_METRICS } from './list-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
+import { RCODE_NAMES } from './rcode-names.ts'
 import type { ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
@@ -56,27 +63,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
-]
-/** Header rcodes and BADVERS by number; the last slot takes what no RFC names. */
-const RCODE_NAMES = [
-  'NOERROR',
-  'FORMERR',
-  'SERVFAIL',
-  'NXDOMAIN',
-  'NOTIMP',
-  'REFUSED',
-  'YXDOMAIN',
-  'YXRRSET',
-  'NXRRSET',
-  'NOTAUTH',
-  'NOTZONE',
-  'DSOTYPENI',
-  'RCODE12',
-  'RCODE13',
-  'RCODE14',
-  'RCODE15',
-  'BADVERS',
-  'other',
 ]
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
@@ -211,6 +197,13 @@ function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return samples
 }
 
+function httpRejected(slots: Float64Array): Sample[] {
+  return HTTP_STATUSES.map((status, index) => ({
+    labels: { status: String(status) },
+    value: slots[HTTP_REJECTED + index]!,
+  }))
+}
+
 function upstreamFailures(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return facts.upstreams.flatMap((upstream, index) =>
     FAILURE_REASONS.map((reason, code) => ({
@@ -260,6 +253,12 @@ const DEFINITIONS: readonly Definition[] = [
     'Queries that wait for an upstream.',
     slotMetric(IN_FLIGHT),
   ),
+  define(
+    'limited_queries_total',
+    'counter',
+    'Queries answered SERVFAIL, and tries not made, because too many were waiting.',
+    labelled(LIMITED, 'limit', LIMITS),
+  ),
   define('dns_response_duration_seconds', 'histogram', 'From receiving to sending.', durations),
   define(
     'dns_truncated_responses_total',
@@ -288,7 +287,32 @@ const DEFINITIONS: readonly Definition[] = [
     'Whether the last reload was taken.',
     (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
   ),
+  define(
+    'tls_certificate_expiry_timestamp_seconds',
+    'gauge',
+    'When the certificate of the encrypted listeners ends; absent without such listeners.',
+    (_s, { certificateExpiresAtSeconds: expires }) =>
+      expires === undefined ? [] : single(expires),
+  ),
+  define(
+    'tls_handshakes_failed_total',
+    'counter',
+    'Connections of clients that did not become TLS connections.',
+    slotMetric(TLS_HANDSHAKES_FAILED),
+  ),
+  define(
+    'https_rejected_total',
+    'counter',
+    'HTTP requests that were not answered with a DNS message, by status.',
+    httpRejected,
+  ),
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
+  define(
+    'cache_prefetches_total',
+    'counter',
+    'Answers asked for again shortly before their end.',
+    slotMetric(PREFETCHED),
+  ),
   define('cache_entries', 'gauge', 'Answers kept in memory.', slotMetric(CACHE_ENTRIES)),
   define('cache_bytes', 'gauge', 'Octets that they take.', slotMetric(CACHE_OCTETS)),
   define(

@@ -33,6 +33,8 @@ export interface ServerFacts {
   /** Asks the kernel, so only for those who want to know. */
   readonly receiveDrops: () => number
   readonly lastReloadOk: boolean
+  /** Undefined when no listener is encrypted. */
+  readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]
 }

@@ -5,7 +5,7 @@
 
 import ipaddr from 'ipaddr.js'
 import { isIPv4, isIPv6 } from 'node:net'
-import type { Endpoint, UpstreamSettings } from '../../dataplane/settings.ts'
+import type { Endpoint, ListenSettings, UpstreamSettings } from '../../dataplane/settings.ts'
 
 /** Why a text was refused, and what the operator may have meant. */
 export interface Fault {
@@ -135,6 +135,24 @@ function parsePort(text: string): number | undefined {
 /** `ADDR:PORT`, with brackets around IPv6. */
 export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** Parses `ADDR:PORT`, `tls://ADDR[:853]` or `https://ADDR[:443]`. */
+export function parseListen(text: string): ListenSettings | Fault {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\/(.*?)\/?$/i.exec(text.trim())
+  if (scheme === null) return listenOn('dns', parseEndpoint(text))
+  const [, protocol, target] = [scheme[0], scheme[1]!.toLowerCase(), scheme[2]!]
+  if (protocol === 'tls') return listenOn(protocol, parseEndpoint(target, TLS_PORT))
+  if (protocol === 'https') return listenOn(protocol, parseEndpoint(target, HTTPS_PORT))
+  const forms = 'ADDR:PORT (UDP and TCP), tls://ADDR[:853] and https://ADDR[:443]'
+  return { fault: `"${text}": listeners are ${forms}; "${protocol}://" is not offered` }
+}
+
+function listenOn(
+  protocol: ListenSettings['protocol'],
+  parsed: Endpoint | Fault,
+): ListenSettings | Fault {
+  return isFault(parsed) ? parsed : { ...parsed, protocol }
 }
 
 const UPSTREAM_FORMS =

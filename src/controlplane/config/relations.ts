@@ -1,9 +1,9 @@
 /** What must hold between keys, and between the configuration and this machine. */
 
-import type { Endpoint } from '../../dataplane/settings.ts'
+import type { ListenSettings } from '../../dataplane/settings.ts'
 import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
-import { formatUpstream, isFault, parseEndpoint, parseUpstream } from './addresses.ts'
-import { readAuthorities } from './certificates.ts'
+import { formatUpstream, isFault, parseEndpoint, parseListen, parseUpstream } from './addresses.ts'
+import { readAuthorities, readIdentity } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
@@ -53,6 +53,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['lists'], checkListNames],
   [[], checkFiles],
   [['tls'], checkAuthorities],
+  [['listen', 'tls'], checkCertificate],
   [['stateDirectory'], checkStateDirectory],
   [['redis', 'stateDirectory'], checkRedis],
 ]
@@ -86,8 +87,8 @@ export function checkRelations(
   return problems
 }
 
-function endpointsOf(texts: readonly string[]): readonly Endpoint[] {
-  return texts.map((text) => accepted(parseEndpoint(text)))
+function endpointsOf(texts: readonly string[]): readonly ListenSettings[] {
+  return texts.map((text) => accepted(parseListen(text)))
 }
 
 function checkOpenResolver({ values, layered, report }: Subject): void {
@@ -229,7 +230,7 @@ function checkListNames({ values, report }: Subject): void {
 function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
   const redis = REDIS_FILES.map((key) => ['redis', key])
-  const others = [['image'], ['tls', 'caFile'], ...redis]
+  const others = [['image'], ...TLS_FILES, ...redis]
   const more = elementsAt(layered, ['essential', 'files'])
   for (const path of [...lists, ...others, ...more]) {
     const file = valueAt(layered.tree, path)
@@ -279,6 +280,26 @@ function checkAuthorities({ values, layered, surroundings, report }: Subject): v
   if (unreadable(full)) return
   const read = readAuthorities(full)
   if (isFault(read)) report(['tls', 'caFile'], `tls.caFile: ${read.fault}`, read.suggestion)
+}
+
+const TLS_FILES = ['certificateFile', 'keyFile', 'caFile'].map((key) => ['tls', key])
+
+function checkCertificate({ values, layered, surroundings, report }: Subject): void {
+  const { certificateFile, keyFile } = values.tls
+  const encrypted = endpointsOf(values.listen).findIndex(({ protocol }) => protocol !== 'dns')
+  if (certificateFile === undefined || keyFile === undefined) {
+    const missing = certificateFile === undefined ? 'tls.certificateFile' : 'tls.keyFile'
+    const text = `listen[${encrypted}]: "${values.listen[encrypted]}"`
+    if (encrypted !== -1) report(['listen', encrypted], `${text} needs ${missing}`)
+    return
+  }
+  const [certificate, key] = TLS_FILES.map((path) => {
+    const file = String(valueAt(values, path))
+    return resolveFrom(file, layered.originOf(path), surroundings.workingDirectory)
+  })
+  if (unreadable(certificate!) || unreadable(key!)) return
+  const read = readIdentity(certificate!, key!)
+  if (isFault(read)) report(['tls', 'certificateFile'], `tls.certificateFile: ${read.fault}`)
 }
 
 function elementsAt({ tree }: Layered, path: KeyPath): readonly KeyPath[] {

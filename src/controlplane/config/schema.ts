@@ -7,9 +7,10 @@
  */
 
 import { z } from 'zod'
-import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { parseClientSubnet, parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
-import { PRIVATE_PREFIXES } from './addresses.ts'
+import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { PRIVATE_PREFIXES, parseClientSubnet, parseEndpoint, parseListen } from './addresses.ts'
+import { parsePrefix, parseUpstream } from './addresses.ts'
+import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -22,6 +23,7 @@ import {
   parsedText,
   whole,
 } from './schema-values.ts'
+import { TlsConfig } from './tls-schema.ts'
 
 /** Categories are bits of one 32-bit number in the compiled image; one bit stays free. */
 export const CATEGORIES_MAX = 31
@@ -155,21 +157,6 @@ const EdnsConfig = z.strictObject({
     }),
 })
 
-const CacheConfig = z.strictObject({
-  octetsMax: octets(MiB, 16 * KiB * MiB, '64MiB').meta({
-    description: 'Octets of answers and keys kept by each worker.',
-  }),
-  ttlSecondsMin: whole(0, HOUR_S, 0).meta({
-    description: 'Answers are kept at least this long. 0 obeys the zone (RFC 2181 8).',
-  }),
-  ttlSecondsMax: whole(1, 7 * DAY_S, DAY_S).meta({
-    description: 'Answers are kept at most this long, whatever their TTL says.',
-  }),
-  negativeTtlSecondsMax: whole(1, DAY_S, 3 * HOUR_S).meta({
-    description: 'NXDOMAIN and NODATA are kept at most this long (RFC 2308 5 advises 3 hours).',
-  }),
-})
-
 const ForwardConfig = z.strictObject({
   tryTimeoutMs: whole(50, 30 * SECOND_MS, 1500).meta({
     description: 'How long one try waits for one upstream before the next one is asked.',
@@ -220,18 +207,12 @@ const LimitsConfig = z.strictObject({
   waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
     description: 'Clients that may wait for one and the same question in flight.',
   }),
-})
-
-const TlsConfig = z.strictObject({
-  caFile: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({
-      description:
-        'PEM certificates of the authorities that certificates of `tls://` and `https://` upstreams ' +
-        'must lead to, instead of the public ones; for a resolver of your own.',
-    }),
+  pendingPerClientMax: whole(1, 65_536, 1000).meta({
+    description:
+      'Queries of one client that may wait for an upstream, per worker; past it the answer is ' +
+      'SERVFAIL. It bounds what can be collected and set free at once against a forged address ' +
+      '(DNSBomb); the default is the `wait-limit` of Unbound.',
+  }),
 })
 
 const LogConfig = z.strictObject({
@@ -243,14 +224,16 @@ const LogConfig = z.strictObject({
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   listen: z
-    .array(parsedText((text) => parseEndpoint(text)))
+    .array(parsedText(parseListen))
     .min(1)
     .max(LISTEN_MAX)
     .default(['127.0.0.1:5300'])
     .meta({
       description:
-        'Addresses to answer on, over UDP and TCP: ADDR:PORT or [IPv6]:PORT. A wildcard or public ' +
-        'address needs `allowFrom`. Port 0 takes a free one.',
+        'Addresses to answer on: ADDR:PORT or [IPv6]:PORT (UDP and TCP), `tls://ADDR[:853]` (DNS ' +
+        'over TLS) or `https://ADDR[:443]` (DNS over HTTPS, at /dns-query); the last two need ' +
+        '`tls.certificateFile`. A wildcard or public address needs `allowFrom`. Port 0 takes a free ' +
+        'one.',
     }),
   allowFrom: z
     .array(parsedText(parsePrefix))

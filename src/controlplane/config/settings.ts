@@ -6,6 +6,7 @@ import type {
   DataplaneSettings,
   Endpoint,
   ForwardSettings,
+  ListenSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
@@ -16,6 +17,8 @@ import {
   formatUpstream,
   isLoopback,
   parseEndpoint,
+  parseHostName,
+  parseListen,
   parsePrefix,
   parseUpstream,
 } from './addresses.ts'
@@ -41,6 +44,12 @@ import {
   type ListValues,
 } from './schema.ts'
 
+/** Absolute paths of what the encrypted listeners prove themselves with. */
+export interface CertificateFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
+
 /** What the control plane is told. */
 export interface ControlSettings {
   /** Where /metrics and the health pages are served; undefined when off. */
@@ -64,6 +73,8 @@ export interface ControlSettings {
   /** Absolute path; made by the server when missing. */
   readonly stateDirectory: string | undefined
   readonly logLevel: ConfigValues['log']['level']
+  /** Undefined when no listener is encrypted. */
+  readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
@@ -89,8 +100,8 @@ export const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((cat
 const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
 
 /** The listen addresses of checked values. */
-export function listenOf(values: ConfigValues): readonly Endpoint[] {
-  return values.listen.map((text) => accepted(parseEndpoint(text)))
+export function listenOf(values: ConfigValues): readonly ListenSettings[] {
+  return values.listen.map((text) => accepted(parseListen(text)))
 }
 
 /** Returns what workers are told; `systemUpstreams` is used when none is configured. */
@@ -109,6 +120,7 @@ export function dataplaneSettings(
     sites: sitesOf(values, categories),
     upstreams,
     upstreamAuthorities,
+    serverName: values.tls.serverName && accepted(parseHostName(values.tls.serverName)),
     categories: categories.map(([name, category]) => categorySettings(name, category)),
     blockTtlSeconds: values.block.ttlSeconds,
     udpOctetsMax: values.edns.udpOctetsMax,
@@ -196,6 +208,7 @@ export function controlSettings(
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
+    certificate: certificateOf(values, locate),
     redis: redisOf(values, locate),
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
@@ -203,6 +216,20 @@ export function controlSettings(
     siteNames: siteNamesOf(values),
     siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
+  }
+}
+
+/** Only where a listener shows it. */
+function certificateOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): CertificateFiles | undefined {
+  const { certificateFile, keyFile } = values.tls
+  if (certificateFile === undefined || keyFile === undefined) return undefined
+  if (listenOf(values).every(({ protocol }) => protocol === 'dns')) return undefined
+  return {
+    certificateFile: locate(certificateFile, ['tls', 'certificateFile']),
+    keyFile: locate(keyFile, ['tls', 'keyFile']),
   }
 }
 

@@ -7,7 +7,7 @@
 import { networkInterfaces } from 'node:os'
 import { OperationalError } from '../../base/errors.ts'
 import type { DescriptorPair, Descriptors } from '../../dataplane/messages.ts'
-import type { Endpoint } from '../../dataplane/settings.ts'
+import type { Endpoint, ListenSettings } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import type { Libc } from '../../sys/libc.ts'
 import {
@@ -23,22 +23,22 @@ const PORT_DRAWS_MAX = 16
 /** One address that is listened on. */
 interface Listened {
   /** As the configuration has it, a wildcard replaced by one of its addresses. */
-  readonly asked: Endpoint
+  readonly asked: ListenSettings
   /** With the port that it got. */
-  bound: Endpoint
+  bound: ListenSettings
   /** By place of worker; empty without the system calls, when each worker binds for itself. */
   readonly pairs: DescriptorPair[]
 }
 
 /** What a look at the interfaces would change. */
 export interface AddressChanges {
-  readonly appeared: readonly Endpoint[]
+  readonly appeared: readonly ListenSettings[]
   readonly vanished: readonly Endpoint[]
 }
 
 /** All listen addresses of the server, with the sockets of every worker's place. */
 export class ListenSockets {
-  readonly #configured: readonly Endpoint[]
+  readonly #configured: readonly ListenSettings[]
   readonly #libc: Libc | undefined
   readonly #shared: boolean
   /** Places whose sockets are bound. */
@@ -51,7 +51,7 @@ export class ListenSockets {
    * @param shared several workers bind the same ports (SO_REUSEPORT).
    * @throws OperationalError when a wildcard has no address.
    */
-  constructor(configured: readonly Endpoint[], libc: Libc | undefined, shared: boolean) {
+  constructor(configured: readonly ListenSettings[], libc: Libc | undefined, shared: boolean) {
     this.#configured = configured
     this.#libc = libc
     this.#shared = shared
@@ -75,7 +75,7 @@ export class ListenSockets {
   }
 
   /** In an order that stays while none vanishes. */
-  get endpoints(): readonly Endpoint[] {
+  get endpoints(): readonly ListenSettings[] {
     return this.#listened.map(({ bound }) => bound)
   }
 
@@ -118,12 +118,12 @@ export class ListenSockets {
     const pairs = endpoints.map((endpoint) => {
       const own = this.#listened.find(({ bound }) => isSame(bound, endpoint))?.pairs[place]
       return {
-        udp: own === undefined ? -1 : duplicateDescriptor(libc, own.udp),
+        udp: own === undefined ? -1 : own.udp && duplicateDescriptor(libc, own.udp),
         tcp: own === undefined ? -1 : duplicateDescriptor(libc, own.tcp),
       }
     })
     const lent = createDescriptors(pairs)
-    if (pairs.every(({ udp, tcp }) => udp >= 0 && tcp >= 0)) return lent
+    if (pairs.every(({ udp = 0, tcp }) => udp >= 0 && tcp >= 0)) return lent
     closeUnadopted(libc, lent)
     throw new OperationalError(
       'ERR_WORKER',
@@ -153,7 +153,7 @@ export class ListenSockets {
    *
    * @throws OperationalError when it cannot be bound; nothing is kept then.
    */
-  add(asked: Endpoint): Endpoint {
+  add(asked: ListenSettings): ListenSettings {
     const listened: Listened = { asked, bound: asked, pairs: [] }
     try {
       for (let place = 0; place < this.#places; place++) this.#openPair(listened, place)
@@ -189,10 +189,7 @@ export class ListenSockets {
   #closePairs({ pairs }: Listened): void {
     const libc = this.#libc
     if (libc === undefined) return
-    for (const { udp, tcp } of pairs.splice(0)) {
-      closeDescriptor(libc, udp)
-      closeDescriptor(libc, tcp)
-    }
+    for (const pair of pairs.splice(0)) closePair(libc, pair)
   }
 }
 
@@ -209,12 +206,16 @@ export function createDescriptors(pairs: readonly DescriptorPair[]): Descriptors
  */
 export function bindPair(
   libc: Libc,
-  asked: Endpoint,
+  asked: ListenSettings,
   shared: boolean,
-): { endpoint: Endpoint; pair: DescriptorPair } {
+): { endpoint: ListenSettings; pair: DescriptorPair } {
+  if (asked.protocol !== 'dns') {
+    const tcp = bindOne(libc, 'tcp', asked, shared)
+    return { endpoint: { ...asked, port: boundPort(libc, tcp) }, pair: { udp: undefined, tcp } }
+  }
   for (let draws = 1; ; draws++) {
     const udp = bindOne(libc, 'udp', asked, shared)
-    const endpoint = { address: asked.address, port: boundPort(libc, udp) }
+    const endpoint = { ...asked, port: boundPort(libc, udp) }
     try {
       return { endpoint, pair: { udp, tcp: bindOne(libc, 'tcp', endpoint, shared) } }
     } catch (error) {
@@ -228,10 +229,13 @@ export function bindPair(
  * Binds an address once without SO_REUSEPORT: with it, a second server on the same port would start
  * without an error and take half of the queries.
  */
-function probe(libc: Libc, endpoint: Endpoint): void {
-  const { pair } = bindPair(libc, endpoint, false)
-  closeDescriptor(libc, pair.udp)
-  closeDescriptor(libc, pair.tcp)
+function probe(libc: Libc, endpoint: ListenSettings): void {
+  closePair(libc, bindPair(libc, endpoint, false).pair)
+}
+
+function closePair(libc: Libc, { udp, tcp }: DescriptorPair): void {
+  if (udp !== undefined) closeDescriptor(libc, udp)
+  closeDescriptor(libc, tcp)
 }
 
 function isUnavailable(error: unknown): boolean {
@@ -243,7 +247,7 @@ function closeUnadopted(libc: Libc, { pairs, adopted }: Descriptors): void {
   for (const [index, { udp, tcp }] of pairs.entries()) {
     for (const [offset, fd] of [udp, tcp].entries()) {
       const wasAdopted = Atomics.exchange(adopted, index * 2 + offset, 1) !== 0
-      if (!wasAdopted && fd >= 0) closeDescriptor(libc, fd)
+      if (!wasAdopted && fd !== undefined && fd >= 0) closeDescriptor(libc, fd)
     }
   }
 }
@@ -258,17 +262,17 @@ function bindOne(libc: Libc, kind: 'udp' | 'tcp', endpoint: Endpoint, shared: bo
  * Replaces a wildcard address by every address of this machine: a datagram that was asked at one
  * address must be answered from it (RFC 2181 4), and a wildcard socket would let the system choose.
  */
-function expandWildcards(listen: readonly Endpoint[]): Endpoint[] {
+function expandWildcards(listen: readonly ListenSettings[]): ListenSettings[] {
   const expanded = listen.flatMap((endpoint) => {
     if (!isWildcard(endpoint)) return [endpoint]
     const family = endpoint.address === '::' ? 'IPv6' : 'IPv4'
     const local = Object.values(networkInterfaces()).flatMap((entries) => entries ?? [])
     return local
       .filter((entry) => entry.family === family && !isLinkLocal(entry.address))
-      .map((entry) => ({ address: entry.address, port: endpoint.port }))
+      .map((entry) => ({ ...endpoint, address: entry.address }))
   })
   // An address that is named beside its wildcard is one address; port 0 is a new one each time.
-  const isSecond = (endpoint: Endpoint, index: number): boolean =>
+  const isSecond = (endpoint: ListenSettings, index: number): boolean =>
     endpoint.port !== 0 && expanded.findIndex((other) => isSame(other, endpoint)) < index
   return expanded.filter((endpoint, index) => !isSecond(endpoint, index))
 }

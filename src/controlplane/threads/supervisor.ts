@@ -2,6 +2,7 @@
  * Starts the data plane's workers, hands them new policies, restarts one that dies, stops them all.
  */
 import { createSocket } from 'node:dgram'
+import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
@@ -13,7 +14,13 @@ import type {
   ToWorker,
   WorkerStart,
 } from '../../dataplane/messages.ts'
-import type { DataplaneSettings, Endpoint, RedisSettings } from '../../dataplane/settings.ts'
+import type {
+  DataplaneSettings,
+  Endpoint,
+  ListenSettings,
+  RedisSettings,
+  TlsIdentity,
+} from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { descriptorsMax } from './descriptors.ts'
@@ -49,6 +56,14 @@ export interface SupervisorEvents {
   gaveUp(error: OperationalError): void
 }
 
+/** What workers need beside their settings, which may be shown; it never is. */
+export interface Secrets {
+  /** The shared cache, for the life of the supervisor; undefined: none. */
+  readonly redis: RedisSettings | undefined
+  /** Undefined when no listener is encrypted. */
+  readonly tls: TlsIdentity | undefined
+}
+
 /** One place for a worker: its thread changes when it dies, its counters stay. */
 interface Slot {
   readonly index: number
@@ -69,6 +84,7 @@ export class Supervisor {
   readonly #redis: RedisSettings | undefined
   #settings: DataplaneSettings
   #policy: PolicyMessage
+  #tls: TlsIdentity | undefined
   #sockets: ListenSockets | undefined
   #started = false
   #watch: NodeJS.Timeout | undefined
@@ -81,13 +97,13 @@ export class Supervisor {
   #upstreamPortsMax = 0
   #libc: Libc | NoLibc = { why: 'not asked yet' }
 
-  /** @param redis the shared cache, for the life of the supervisor; undefined: none. */
   constructor(
     settings: DataplaneSettings,
     policy: PolicyMessage,
-    redis: RedisSettings | undefined,
+    { redis, tls }: Secrets,
     events: SupervisorEvents,
   ) {
+    this.#tls = tls
     this.#settings = settings
     this.#redis = redis
     this.#policy = policy
@@ -95,7 +111,7 @@ export class Supervisor {
   }
 
   /** The bound addresses; with a wildcard they may change while the server runs. */
-  get endpoints(): readonly Endpoint[] {
+  get endpoints(): readonly ListenSettings[] {
     return this.#sockets?.endpoints ?? []
   }
 
@@ -134,7 +150,7 @@ export class Supervisor {
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
         if (message.kind !== 'ready') throw unexpected(message)
-        if (index === 0) sockets.adoptPorts(message.endpoints.map(({ udp }) => udp))
+        if (index === 0) sockets.adoptPorts(message.endpoints)
       }
       this.#started = true
     } catch (error) {
@@ -151,6 +167,13 @@ export class Supervisor {
     this.#settings = settings
     this.#policy = policy
     const message: ToWorker = { kind: 'reload', settings, policy }
+    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
+  }
+
+  /** Lets every worker greet new connections with another certificate. */
+  async certify(tls: TlsIdentity): Promise<void> {
+    this.#tls = tls
+    const message: ToWorker = { kind: 'certificate', tls }
     await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
   }
 
@@ -183,6 +206,7 @@ export class Supervisor {
       shared: this.#shared,
       upstreamPortsMax: this.#upstreamPortsMax,
       descriptors: lent,
+      tls: this.#tls,
       redis: this.#redis,
     }
     if (lent !== undefined) slot.lent.push(lent)
@@ -242,7 +266,7 @@ export class Supervisor {
     this.#lookingAtAddresses = true
     for (const endpoint of vanished) sockets.remove(endpoint)
     await this.#listen(vanished, [])
-    const opened: Endpoint[] = []
+    const opened: ListenSettings[] = []
     for (const asked of appeared) {
       const endpoint = await this.#openAddress(sockets, asked)
       if (endpoint !== undefined) opened.push(endpoint)
@@ -253,7 +277,10 @@ export class Supervisor {
   }
 
   /** Binds one address in all workers, or in none: then it is tried again by the next look. */
-  async #openAddress(sockets: ListenSockets, asked: Endpoint): Promise<Endpoint | undefined> {
+  async #openAddress(
+    sockets: ListenSockets,
+    asked: ListenSettings,
+  ): Promise<ListenSettings | undefined> {
     let endpoint = asked
     let reason: string | undefined
     try {
@@ -282,7 +309,7 @@ export class Supervisor {
   /** Tells every worker; resolves with the reason of one that could not, if any. */
   async #listen(
     close: readonly Endpoint[],
-    open: readonly Endpoint[],
+    open: readonly ListenSettings[],
   ): Promise<string | undefined> {
     const answers = await Promise.all(
       this.#slots.map(async (slot) => {
@@ -334,14 +361,28 @@ function createSlot(index: number): Slot {
 }
 
 /** As `ListenSockets` does with the system calls: finds a second server on the same port. */
-async function probePorts(endpoints: readonly Endpoint[]): Promise<void> {
+async function probePorts(endpoints: readonly ListenSettings[]): Promise<void> {
   for (const endpoint of endpoints) {
+    if (endpoint.protocol !== 'dns') {
+      await probeTcp(endpoint)
+      continue
+    }
     const socket = createSocket(endpoint.address.includes(':') ? 'udp6' : 'udp4')
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (error) => reject(createListenError(endpoint, 'UDP', error)))
       socket.bind({ ...endpoint, exclusive: true }, resolve)
     }).finally(() => socket.close())
   }
+}
+
+async function probeTcp({ address, port }: Endpoint): Promise<void> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    const endpoint = { address, port }
+    server.once('error', (error) => reject(createListenError(endpoint, 'TCP', error)))
+    server.listen({ host: address, port, exclusive: true }, resolve)
+  })
+  await new Promise((resolve) => server.close(resolve))
 }
 
 function unexpected(message: FromWorker): OperationalError {

@@ -15,8 +15,6 @@ import type { CacheEntry } from './memory-cache.ts'
 /** Slots of each table; a centre of some hundred people asks a few thousand names an hour. */
 const SLOTS = 16_384
 const SLOT_MASK = SLOTS - 1
-/** Spreads question types over the slots of one name. */
-const TYPE_STEP = 0x9e3779b1
 /** Hits between two touches of the entry in the LRU, which has to know that it is in use. */
 const TOUCH_MASK = 31
 
@@ -97,7 +95,7 @@ export class HotTable {
 }
 
 function answerSlot(asked: AskedName, query: ParsedQuery): number {
-  return (asked.hash ^ Math.imul(query.type, TYPE_STEP) ^ asked.keyFlags(query)) & SLOT_MASK
+  return asked.questionHash(query) & SLOT_MASK
 }
 
 function sameName(

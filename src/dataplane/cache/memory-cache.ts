@@ -18,6 +18,11 @@ const ENTRY_OVERHEAD_OCTETS = 640
 /** Entries of the smallest useful size that fit the limit decide how long the LRU's arrays are. */
 const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60
 
+/** Share of its life after which an answer that is still asked for is fetched again. */
+const PREFETCH_SHARE = 0.9
+/** Answers of shorter life are not worth a question before their time. */
+const PREFETCH_LIFE_MS_MIN = 10_000
+
 /** One answer with its verdict. */
 export class CacheEntry implements StoredAnswer {
   readonly message: Uint8Array
@@ -27,7 +32,10 @@ export class CacheEntry implements StoredAnswer {
   /** Targets that the answer led through: wire names, lower case, one after another. */
   readonly names: Uint8Array
   readonly storedMs: number
+  /** Until then it is an answer; afterwards it is stale, and still kept for a while. */
   readonly expiresMs: number
+  /** From then on a hit asks anew: late in its life, or some time after the last such question. */
+  refreshMs: number
   /** Policy stamp under which `matched` and `bar` hold. */
   stamp = ''
   /** Categories, as bits, that cover something that the answer leads to. */
@@ -57,7 +65,9 @@ export class CacheEntry implements StoredAnswer {
     this.ttlCount = facts.ttlCount
     this.names = facts.namesOctets === 0 ? NO_NAMES : facts.names.slice(0, facts.namesOctets)
     this.storedMs = nowMs
-    this.expiresMs = nowMs + facts.ttlSeconds * 1000
+    const lifeMs = facts.ttlSeconds * 1000
+    this.expiresMs = nowMs + lifeMs
+    this.refreshMs = nowMs + (lifeMs < PREFETCH_LIFE_MS_MIN ? lifeMs : lifeMs * PREFETCH_SHARE)
   }
 
   /**
@@ -85,6 +95,8 @@ export interface AskedQuestion {
 export class MemoryCache {
   readonly #entries: LRUCache<string, CacheEntry>
   readonly #counters: Counters
+  /** How long an entry is kept past its expiry (RFC 8767). */
+  staleMs = 0
 
   /**
    * @param octetsMax limit of answers, keys and their bookkeeping.
@@ -110,11 +122,15 @@ export class MemoryCache {
     return this.#entries.calculatedSize
   }
 
-  /** Returns the entry that is still alive at `nowMs` (the monotonic clock), or undefined. */
+  /**
+   * Returns the entry as long as it is kept, or undefined; from `expiresMs` on it is stale.
+   *
+   * @param nowMs the monotonic clock.
+   */
   get(key: string, nowMs: number): CacheEntry | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
-    if (nowMs < entry.expiresMs) return entry
+    if (nowMs < entry.expiresMs + this.staleMs) return entry
     this.#entries.delete(key)
     this.#showSize()
     return undefined

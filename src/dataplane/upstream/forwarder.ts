@@ -29,11 +29,14 @@ import {
 import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
 import { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
-import { NO_UPSTREAM, type Pending } from './pending.ts'
-import { NEVER, TimerWheel } from './timer-wheel.ts'
+import { FailureCache } from './failure-cache.ts'
+import { NO_UPSTREAM, NO_WAIT, Pending } from './pending.ts'
+import { NEVER, TimerWheel, type Timed } from './timer-wheel.ts'
 import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 
 const SWEEP_MS = 5000
+/** A timer this late slept through a jump of the clock. */
+const LATE_MS = 1000
 /** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
 const TIMER_SLACK_MS = 250
 /** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
@@ -46,17 +49,24 @@ export interface ForwardEvents {
   /** Takes the reply that was found readable just before; the buffer is free after the call. */
   answered(pending: Pending, message: Uint8Array, nowMs: number): void
   /** No upstream gave an answer within the time and the tries. */
-  unanswered(pending: Pending): void
+  unanswered(pending: Pending, nowMs: number): void
+  /** The question has taken longer than its clients want to wait; it stays open. */
+  outwaited(pending: Pending, nowMs: number): void
 }
 
 /** All upstreams of one worker, and the questions that are on their way to them. */
 export class Forwarder implements UpstreamEvents {
+  /** What could not be answered lately; it goes with the upstreams that could not. */
+  readonly failures: FailureCache
   readonly #upstreams: Upstream[] = []
   readonly #settings: ForwardSettings
   #counters: Counters
   readonly #events: ForwardEvents
   readonly #wheel = new TimerWheel()
   readonly #spare: Attempt[] = []
+  /** Asked at the end of the turn. */
+  readonly #later: Pending[] = []
+  readonly #onTick: () => void
   readonly #onTimer: () => void
   readonly #sweepTimer: NodeJS.Timeout
   #timer: NodeJS.Timeout | null = null
@@ -67,7 +77,7 @@ export class Forwarder implements UpstreamEvents {
   #retired = false
 
   constructor(
-    { upstreams, forward, upstreamAuthorities }: DataplaneSettings,
+    { upstreams, forward, upstreamAuthorities, cache }: DataplaneSettings,
     counters: Counters,
     events: ForwardEvents,
     system: SystemSockets,
@@ -81,7 +91,9 @@ export class Forwarder implements UpstreamEvents {
       this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities, forward))
       counters[UPSTREAM_UP + index] = 1
     }
+    this.failures = new FailureCache(cache.failureSecondsMax)
     this.#onTimer = () => this.#expire()
+    this.#onTick = () => this.#askDeferred()
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS)
     this.#sweepTimer.unref()
   }
@@ -90,7 +102,16 @@ export class Forwarder implements UpstreamEvents {
   ask(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
     this.#open++
+    if (pending.waitMs !== NO_WAIT) this.#wait(pending, nowMs, pending.waitMs)
     this.#tryNext(pending, nowMs)
+  }
+
+  /** As `ask`, but not before the end of this turn: the query of the moment is answered first. */
+  askLater(pending: Pending, nowMs: number): void {
+    pending.startedMs = nowMs
+    this.#open++
+    if (this.#later.length === 0) process.nextTick(this.#onTick)
+    this.#later.push(pending)
   }
 
   /** An exchange's reply that has passed the question check. */
@@ -162,7 +183,7 @@ export class Forwarder implements UpstreamEvents {
       this.#start(upstream, pending, upstream.primary, nowMs)
     } else if (!hasTimelyTry(pending)) {
       this.#close(pending)
-      this.#events.unanswered(pending)
+      this.#events.unanswered(pending, nowMs)
     }
   }
 
@@ -170,9 +191,19 @@ export class Forwarder implements UpstreamEvents {
     const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
     attempt.begin(pending, upstream, exchange, nowMs)
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
-    this.#wheel.add(attempt, nowMs + this.#settings.tryTimeoutMs)
-    if (attempt.deadlineMs < this.#wakeMs) this.#arm(nowMs)
+    this.#wait(attempt, nowMs, this.#settings.tryTimeoutMs)
     exchange.send(attempt)
+  }
+
+  #wait(item: Timed, nowMs: number, waitMs: number): void {
+    this.#wheel.add(item, nowMs + waitMs)
+    if (item.deadlineMs < this.#wakeMs || this.#wakeMs < nowMs - LATE_MS) this.#arm(nowMs)
+  }
+
+  #askDeferred(): void {
+    if (this.#closed) return
+    for (const pending of this.#later) this.#tryNext(pending, pending.startedMs)
+    this.#later.length = 0
   }
 
   /** The question is over: replies to its tries answer nothing any more. */
@@ -182,6 +213,7 @@ export class Forwarder implements UpstreamEvents {
       attempt.exchange.cancel(attempt)
       this.#release(attempt)
     }
+    this.#wheel.remove(pending)
     this.#open--
     pending.open = false
   }
@@ -243,6 +275,7 @@ export class Forwarder implements UpstreamEvents {
     let due = this.#wheel.take(nowMs)
     while (due !== null) {
       if (due instanceof Attempt) this.#expireAttempt(due, nowMs)
+      else if (due instanceof Pending) this.#events.outwaited(due, nowMs)
       due = this.#wheel.take(nowMs)
     }
     this.#arm(nowMs)
@@ -277,8 +310,8 @@ function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange)
   return new Attempt(pending, upstream, exchange)
 }
 
-/** Rcodes that another upstream may do better than (RFC 9520 2). */
-function isFailure(rcode: number): boolean {
+/** True for rcodes that another upstream may do better than (RFC 9520 2). */
+export function isFailure(rcode: number): boolean {
   return (
     rcode === RCODE_SERVFAIL ||
     rcode === RCODE_REFUSED ||
@@ -293,7 +326,8 @@ export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings)
 }
 
 function forwardingOf(settings: DataplaneSettings): string {
-  return JSON.stringify([settings.upstreams, settings.forward, settings.upstreamAuthorities])
+  const { upstreams, forward, upstreamAuthorities, cache } = settings
+  return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])
 }
 
 /** Makes the forwarder that the settings describe. */

@@ -42,7 +42,7 @@ function destroy(client: Client): void {
 }
 
 /** One upstream over HTTP/2. */
-export class HttpsExchange implements Exchange, HttpsQueryEvents {
+class HttpsExchange implements Exchange, HttpsQueryEvents {
   readonly #settings: UpstreamSettings
   readonly #events: ExchangeEvents
   readonly #link: TlsLink
@@ -216,4 +216,13 @@ export class HttpsExchange implements Exchange, HttpsQueryEvents {
     })
     socket.unref()
   }
+}
+
+/** Makes the exchange; `authorities` are PEM, undefined: those that Node.js ships. */
+export function createHttpsExchange(
+  settings: UpstreamSettings,
+  events: ExchangeEvents,
+  authorities: string | undefined,
+): Exchange {
+  return new HttpsExchange(settings, events, authorities)
 }

@@ -8,6 +8,7 @@ import { CLASS_IN, TYPE_OPT } from '../../wire/codes.ts'
 import { QUESTION_END_MAX, type ParsedQuery } from '../../wire/query.ts'
 import type { AskedName, Waiter } from '../query.ts'
 import type { Attempt } from './attempt.ts'
+import { Timed } from './timer-wheel.ts'
 
 const OPT_OCTETS = 11
 /** Octets behind the question's own for the option of `edns.clientSubnet`, IPv6 whole. */
@@ -15,10 +16,17 @@ const SUBNET_OCTETS_MAX = 24
 const FLAG_DO = 0x8000
 /** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
+/** Clients of the question wait as long as it takes. */
+export const NO_WAIT = -1
 
-/** One question that waits for an upstream. Reused. */
-export class Pending {
+/**
+ * One question that waits for an upstream. Reused. It waits in the wheel while clients have the
+ * patience to wait for it.
+ */
+export class Pending extends Timed {
   key = ''
+  /** Hash of name, type and flags, for tables that compare the key afterwards. */
+  hash = 0
   /**
    * The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625
    * 4).
@@ -48,6 +56,10 @@ export class Pending {
   tries = 0
   /** True from the first send until it is answered or has failed. */
   open = false
+  /** How long its clients wait until `ForwardEvents.outwaited`, or `NO_WAIT`. */
+  waitMs = NO_WAIT
+  /** Its clients got a stale answer, and so do those who come now: it is a refresh. */
+  servedStale = false
 
   /** Writes the outgoing query for a client's question. */
   fill(key: string, asked: AskedName, query: ParsedQuery, udpOctetsMax: number): void {
@@ -55,6 +67,7 @@ export class Pending {
     this.key = key
     this.type = query.type
     this.keyFlags = asked.keyFlags(query)
+    this.hash = asked.questionHash(query)
     writeU16(message, OFFSET_FLAGS, FLAG_RD | (query.rdAndCd & FLAG_CD))
     message.fill(0, OFFSET_QDCOUNT, HEADER_OCTETS)
     writeU16(message, OFFSET_QDCOUNT, 1)
@@ -79,6 +92,8 @@ export class Pending {
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true
+    this.waitMs = NO_WAIT
+    this.servedStale = false
   }
 
   addWaiter(waiter: Waiter): void {

@@ -3,11 +3,10 @@ import type { Libc } from '../../sys/libc.ts'
 import type { Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import { FLAG_AD, OFFSET_FLAGS, readU16, writeU16 } from '../../wire/header.ts'
 import type { Attempt } from './attempt.ts'
+import type { EncryptedWays } from './encrypted-ways.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
-import { HttpsExchange } from './https-exchange.ts'
 import { TcpLink } from './stream-link.ts'
 import { TcpExchange } from './tcp-exchange.ts'
-import { ALPN_DOT, TlsLink } from './tls-link.ts'
 import { UdpBatchExchange } from './udp-batch-exchange.ts'
 import { UdpExchange } from './udp-exchange.ts'
 
@@ -27,6 +26,7 @@ export interface SystemSockets {
   readonly libc: Libc | undefined
   /** Sockets that one worker may keep open towards all its upstreams. */
   readonly upstreamPortsMax: number
+  readonly encrypted: EncryptedWays
 }
 
 /** What an upstream tells of its tries. */
@@ -64,7 +64,7 @@ export class Upstream implements ExchangeEvents {
     this.trustsAd = trustsAd[index] ?? false
     this.#subnet = clientSubnet
     this.#events = events
-    const stream = createStreamExchange(settings, this, authorities)
+    const stream = createStreamExchange(settings, this, system, authorities)
     const isUdp = settings.protocol === 'udp'
     this.primary = isUdp ? createUdpExchange(settings, this, system) : stream
     this.stream = isUdp ? stream : null
@@ -139,16 +139,12 @@ export class Upstream implements ExchangeEvents {
 function createStreamExchange(
   settings: UpstreamSettings,
   events: ExchangeEvents,
+  { encrypted }: SystemSockets,
   authorities: string | undefined,
 ): Exchange {
-  switch (settings.protocol) {
-    case 'https':
-      return new HttpsExchange(settings, events, authorities)
-    case 'tls':
-      return new TcpExchange(new TlsLink(settings, authorities, ALPN_DOT), events)
-    default:
-      return new TcpExchange(new TcpLink(settings), events)
-  }
+  const isClear = settings.protocol === 'udp' || settings.protocol === 'tcp'
+  if (isClear) return new TcpExchange(new TcpLink(settings), events)
+  return encrypted.createExchange(settings, events, authorities)
 }
 
 /** In batches where the system calls are to be had. */

@@ -2,11 +2,25 @@
  * The clients that wait for upstream answers, merged by question: one pending question, many
  * waiters. Records are pooled; what is in flight is counted here and nowhere else.
  */
-import { COALESCED, DROPPED, DROP_STOPPED, IN_FLIGHT, count, type Counters } from '../counters.ts'
+import {
+  COALESCED,
+  DROPPED,
+  DROP_STOPPED,
+  IN_FLIGHT,
+  LIMITED,
+  LIMIT_CLIENT,
+  LIMIT_PENDING,
+  LIMIT_QUESTION,
+  count,
+  type Counters,
+} from '../counters.ts'
+import type { Client } from '../client.ts'
 import { Waiter, type AskedName, type ReplySink } from '../query.ts'
-import type { LimitSettings } from '../settings.ts'
+import type { DataplaneSettings } from '../settings.ts'
 import { copyQuery, type ParsedQuery } from '../../wire/query.ts'
 import { Pending } from './pending.ts'
+
+const CLIENT_SLOTS = 0x10000
 
 /** The table of open questions of one worker. */
 export class WaitingQueries {
@@ -14,6 +28,8 @@ export class WaitingQueries {
   readonly #pending = new Map<string, Pending>()
   readonly #sparePending: Pending[] = []
   readonly #spareWaiters: Waiter[] = []
+  /** How many queries of each client wait, by its key; clients that share a slot share a limit. */
+  readonly #perClient = new Uint32Array(CLIENT_SLOTS)
   /** After `join`: the question was not open before, somebody has to ask it. */
   isNew = false
 
@@ -26,25 +42,26 @@ export class WaitingQueries {
     return this.#pending.size
   }
 
-  /** Lets the client wait for the question; null when a limit is reached. */
+  /** Lets the client wait for the question; null when a limit is reached, which is counted. */
   join(
     key: string,
     asked: AskedName,
     query: ParsedQuery,
+    client: Client,
     sink: ReplySink,
     receivedMs: number,
-    limits: LimitSettings,
-    udpOctetsMax: number,
+    settings: DataplaneSettings,
   ): Pending | null {
-    let pending = this.#pending.get(key)
-    this.isNew = pending === undefined
-    if (pending === undefined) {
-      if (this.#pending.size >= limits.pendingMax) return null
-      pending = this.#sparePending.pop() ?? createPending()
-      pending.fill(key, asked, query, udpOctetsMax)
-      this.#pending.set(key, pending)
+    const { limits } = settings
+    let pending = this.#pending.get(key) ?? null
+    this.isNew = pending === null
+    const slot = clientSlot(client.key)
+    if (this.#perClient[slot]! >= limits.pendingPerClientMax) return this.#refuse(LIMIT_CLIENT)
+    if (pending === null) {
+      pending = this.open(key, asked, query, settings)
+      if (pending === null) return null
     } else {
-      if (pending.waiterCount >= limits.waitersPerQuestionMax) return null
+      if (pending.waiterCount >= limits.waitersPerQuestionMax) return this.#refuse(LIMIT_QUESTION)
       count(this.#counters, COALESCED)
     }
     const waiter = this.#spareWaiters.pop() ?? createWaiter()
@@ -53,19 +70,31 @@ export class WaitingQueries {
     sink.hold(waiter)
     waiter.receivedMs = receivedMs
     pending.addWaiter(waiter)
+    this.#perClient[slot] = this.#perClient[slot]! + 1
     this.#counters[IN_FLIGHT] = this.#counters[IN_FLIGHT]! + 1
     return pending
   }
 
-  /** Closes the question: from here on it would be asked anew. Its waiters stay linked to it. */
-  take(pending: Pending): Waiter | null {
-    this.#pending.delete(pending.key)
-    const waiters = this.takeWaiters(pending)
-    this.#sparePending.push(pending)
-    return waiters
+  /** Opens the question, for which nobody waits yet; null when too many are open. */
+  open(
+    key: string,
+    asked: AskedName,
+    query: ParsedQuery,
+    { limits, udpOctetsMax }: DataplaneSettings,
+  ): Pending | null {
+    if (this.#pending.size >= limits.pendingMax) return this.#refuse(LIMIT_PENDING)
+    const pending = this.#sparePending.pop() ?? createPending()
+    pending.fill(key, asked, query, udpOctetsMax)
+    this.#pending.set(key, pending)
+    return pending
   }
 
-  /** Takes the waiters of a question that an upstream still works on: the question stays open. */
+  /** Returns the open question of this key, or undefined. */
+  find(key: string): Pending | undefined {
+    return this.#pending.get(key)
+  }
+
+  /** Takes those who wait out of a question that stays open. */
   takeWaiters(pending: Pending): Waiter | null {
     const waiters = pending.waiters
     this.#counters[IN_FLIGHT] = this.#counters[IN_FLIGHT]! - pending.waiterCount
@@ -74,13 +103,27 @@ export class WaitingQueries {
     return waiters
   }
 
+  /** Closes the question: from here on it would be asked anew. Its waiters stay linked to it. */
+  take(pending: Pending): Waiter | null {
+    this.#pending.delete(pending.key)
+    this.#sparePending.push(pending)
+    return this.takeWaiters(pending)
+  }
+
   /** Takes a waiter back and returns the one behind it. */
   release(waiter: Waiter): Waiter | null {
     const next = waiter.next
+    const slot = clientSlot(waiter.clientKey)
+    this.#perClient[slot] = this.#perClient[slot]! - 1
     waiter.sink = null
     waiter.next = null
     this.#spareWaiters.push(waiter)
     return next
+  }
+
+  #refuse(limit: number): null {
+    count(this.#counters, LIMITED + limit)
+    return null
   }
 
   /** Drops all that is open, and counts it. */
@@ -103,4 +146,9 @@ function createPending(): Pending {
 
 function createWaiter(): Waiter {
   return new Waiter()
+}
+
+/** Folds a client's key to a place in the table. */
+function clientSlot(key: number): number {
+  return (key ^ (key >>> 16)) & (CLIENT_SLOTS - 1)
 }

@@ -133,4 +133,16 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     rules: ['literal'],
     reason: 'the library takes the request as an object, and keeps it',
   },
+  {
+    path: 'src/dataplane/transport/https-connection.ts',
+    within: 'answer',
+    rules: ['new'],
+    reason: 'an HTTP request makes objects of its own in any case; this one gathers its body',
+  },
+  {
+    path: 'src/dataplane/transport/https-request.ts',
+    within: 'onData',
+    rules: ['literal'],
+    reason: 'only for a body that came in pieces: the pieces have to be joined',
+  },
 ]

@@ -28,7 +28,7 @@ const DATAPLANE_SHARED = new Set([
 ])
 
 /** The only files of the data plane that know all its rooms. */
-const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'worker.ts']
+const DATAPLANE_ASSEMBLY = ['pipeline.ts', 'arrivals.ts', 'worker.ts']
 
 /** Packages by the folder that may use them; a room that is not here uses none. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -41,7 +41,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Node's own modules by the folder or file that may use them, outside the control plane. */
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/sys': ['node:net', 'node:os'],
-  'src/dataplane/transport': ['node:dgram', 'node:net'],
+  'src/dataplane/transport': ['node:dgram', 'node:net', 'node:tls', 'node:http2'],
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:tls', 'node:http', 'node:crypto'],
   // The seed of clients' keys, once per start.
   'src/dataplane/transport/client-access.ts': ['node:crypto'],

@@ -84,7 +84,7 @@ describe('import rules', () => {
     expect(importMessages('src/dataplane/waiting-queries.ts', one)).toEqual([])
     const two = `${one}\nimport { c } from './cache/memory-cache.ts'`
     expect(importMessages('src/dataplane/waiting-queries.ts', two)).toEqual([
-      expect.stringMatching(/only pipeline.ts and worker.ts/),
+      expect.stringMatching(/only pipeline.ts and arrivals.ts and worker.ts/),
     ])
     expect(importMessages('src/dataplane/pipeline.ts', two)).toEqual([])
   })

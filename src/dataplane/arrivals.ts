@@ -1,0 +1,194 @@
+/**
+ * What comes back for the questions that were asked: replies of upstreams, values of Redis, or
+ * nothing in time. Each is checked, judged by the policy of the moment, kept, and given to all who
+ * wait.
+ */
+import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
+import { RCODE_SERVFAIL } from '../wire/codes.ts'
+import { CacheEntry, type AskedQuestion, type MemoryCache } from './cache/memory-cache.ts'
+import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
+import type { SharedValue } from './cache/shared-value.ts'
+import { SOUND } from './cache/value-check.ts'
+import {
+  OUTCOME_CACHED,
+  OUTCOME_FORWARDED,
+  OUTCOME_STALE,
+  clearUpstreams,
+  type Counters,
+} from './counters.ts'
+import { judgeAnswer } from './policy/judge-answer.ts'
+import type { Policy } from './policy/policy.ts'
+import type { SpecialNames } from './policy/special-names.ts'
+import { AskedName } from './query.ts'
+import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
+import type { Replies } from './replies.ts'
+import type { DataplaneSettings } from './settings.ts'
+import { Settlement } from './settlement.ts'
+import {
+  createForwarder,
+  forwardsAlike,
+  isFailure,
+  type ForwardEvents,
+  type Forwarder,
+} from './upstream/forwarder.ts'
+import type { Pending } from './upstream/pending.ts'
+import type { SystemSockets } from './upstream/upstream.ts'
+import type { WaitingQueries } from './upstream/waiting-queries.ts'
+
+/** One worker's; it owns the forwarder. */
+export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
+  readonly #alias = new AskedName()
+  readonly #facts = new AnswerFacts()
+  readonly #counters: Counters
+  readonly #system: SystemSockets
+  readonly #special: SpecialNames
+  readonly #waiting: WaitingQueries
+  readonly #cache: MemoryCache
+  readonly #settlement: Settlement
+  #settings: DataplaneSettings
+  #policy: Policy
+  forwarder: Forwarder
+  /** Null without a shared cache. */
+  shared: RedisCache<Pending> | null = null
+
+  constructor(
+    settings: DataplaneSettings,
+    policy: Policy,
+    special: SpecialNames,
+    counters: Counters,
+    cache: MemoryCache,
+    waiting: WaitingQueries,
+    replies: Replies,
+    system: SystemSockets,
+  ) {
+    this.#settings = settings
+    this.#policy = policy
+    this.#special = special
+    this.#counters = counters
+    this.#cache = cache
+    this.#waiting = waiting
+    this.#settlement = new Settlement(counters, replies, waiting, policy)
+    this.#system = system
+    this.forwarder = createForwarder(settings, counters, this, system)
+  }
+
+  /** Other upstreams get a forwarder of their own; what the old one was asked, it ends. */
+  reload(settings: DataplaneSettings, policy: Policy): void {
+    const before = this.#settings
+    this.#settings = settings
+    this.#policy = policy
+    this.#settlement.policy = policy
+    if (forwardsAlike(before, settings)) return
+    this.forwarder.retire()
+    clearUpstreams(this.#counters)
+    this.forwarder = createForwarder(settings, this.#counters, this, this.#system)
+  }
+
+  /** An upstream's reply is walked once: false when any octet is out of place. */
+  readable(pending: Pending, message: Uint8Array, octets: number): boolean {
+    const facts = this.#facts
+    if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
+    // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
+    return facts.rcode <= 0xf && !facts.truncated
+  }
+
+  /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
+  answered(pending: Pending, message: Uint8Array, nowMs: number): void {
+    const facts = this.#facts
+    const { failures } = this.forwarder
+    if (isFailure(facts.rcode)) {
+      failures.note(pending.key, pending.hash, facts.rcode, true, nowMs)
+      const stale = this.#staleFor(pending, nowMs)
+      if (stale !== null) {
+        this.#settle(pending, stale, OUTCOME_STALE, nowMs)
+        return
+      }
+    } else {
+      failures.forget(pending.key, pending.hash)
+    }
+    const entry = this.#createEntry(message, facts, pending, nowMs)
+    if (facts.ttlSeconds > 0) {
+      this.#cache.set(pending.key, entry)
+      const { ruleStart, list } = this.#policy
+      this.shared?.write(pending, message, facts, entry, this.#alias, ruleStart, list)
+    }
+    this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
+  }
+
+  /** No upstream answered: what is stale, else SERVFAIL, says so to all who wait. */
+  unanswered(pending: Pending, nowMs: number): void {
+    this.forwarder.failures.note(pending.key, pending.hash, RCODE_SERVFAIL, false, nowMs)
+    this.#settle(pending, this.#staleFor(pending, nowMs), OUTCOME_STALE, nowMs)
+  }
+
+  /** Clients have waited long enough: they get what is stale, the question goes on (RFC 8767). */
+  outwaited(pending: Pending, nowMs: number): void {
+    const stale = this.#staleFor(pending, nowMs)
+    if (stale === null || nowMs < stale.expiresMs) return
+    pending.servedStale = true
+    const waiters = this.#waiting.takeWaiters(pending)
+    this.#settlement.give(waiters, pending.stamp, stale, OUTCOME_STALE, nowMs)
+  }
+
+  /** Redis has an answer: it counts as an upstream's would that came when it was stored. */
+  sharedFound(pending: Pending, value: SharedValue, facts: AnswerFacts, storedMs: number): number {
+    const entry = this.#createEntry(value.message, facts, pending, storedMs)
+    const nowMs = performance.now()
+    if (nowMs >= entry.expiresMs) return REJECTED_EXPIRY
+    const isOurPolicy = value.stamp === this.#policy.stamp
+    if (isOurPolicy && value.category !== entry.category) return REJECTED_VERDICT
+    this.#cache.set(pending.key, entry)
+    this.#settle(pending, entry, OUTCOME_CACHED, nowMs)
+    return SOUND
+  }
+
+  /** Redis has no answer: the upstream is asked. */
+  sharedMissed(pending: Pending): void {
+    this.forwarder.ask(pending, performance.now())
+  }
+
+  /** Redis takes long: the upstream is asked besides, and the first answer wins. */
+  sharedLate(pending: Pending): void {
+    this.forwarder.ask(pending, performance.now())
+  }
+
+  /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
+  #createEntry(
+    message: Uint8Array,
+    facts: AnswerFacts,
+    asked: AskedQuestion,
+    storedMs: number,
+  ): CacheEntry {
+    const limits = this.#settings.cache
+    const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
+    clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
+    const entry = new CacheEntry(message, facts, asked, storedMs)
+    this.judge(entry)
+    return entry
+  }
+
+  /** Derives the verdict over the names an answer led through, under the policy of this moment. */
+  judge(entry: CacheEntry): void {
+    entry.stamp = this.#policy.stamp
+    judgeAnswer(entry, this.#alias, this.#special, this.#policy)
+  }
+
+  /** The stale answer to a question that finds no fresh one now, or null. */
+  #staleFor(pending: Pending, nowMs: number): CacheEntry | null {
+    const entry = this.#cache.get(pending.key, nowMs)
+    if (entry === undefined) return null
+    entry.refreshMs = nowMs + this.#settings.cache.staleRefreshSeconds * 1000
+    if (entry.stamp !== this.#policy.stamp) this.judge(entry)
+    return entry
+  }
+
+  /** Closes a question; `entry` is null when nothing can be given to those who wait. */
+  #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
+    const { stamp } = pending
+    this.shared?.forget(pending)
+    // An upstream that was asked besides still works on it: its record stays until it is done.
+    const isAsked = outcome === OUTCOME_CACHED && pending.tries > 0
+    const waiters = isAsked ? this.#waiting.takeWaiters(pending) : this.#waiting.take(pending)
+    this.#settlement.give(waiters, stamp, entry, outcome, nowMs)
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Gives results to those who waited for them: each client its own reply, blocked where today's
+ * policy blocks what an earlier one let through.
+ */
+import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
+import type { ParsedQuery } from '../wire/query.ts'
+import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
+import { DROPPED, DROP_GONE, count, countReply, type Counters } from './counters.ts'
+import { UNREACHABLE } from './failures.ts'
+import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
+import { AskedName, type Waiter } from './query.ts'
+import type { JudgedAnswer, Replies } from './replies.ts'
+
+/** Where waiters come from and go back to. */
+export interface WaiterPool {
+  /** Takes a waiter back and returns the one behind it. */
+  release(waiter: Waiter): Waiter | null
+}
+
+/** One worker's; it writes into a buffer of its own. */
+export class Settlement {
+  readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
+  readonly #asked = new AskedName()
+  readonly #counters: Counters
+  readonly #replies: Replies
+  readonly #pool: WaiterPool
+  policy: Policy
+
+  constructor(counters: Counters, replies: Replies, pool: WaiterPool, policy: Policy) {
+    this.#counters = counters
+    this.#replies = replies
+    this.#pool = pool
+    this.policy = policy
+  }
+
+  /**
+   * Gives the answer to all of a question's waiters.
+   *
+   * @param stamp of the policy that let the question through.
+   * @param answer null means SERVFAIL.
+   * @param outcome how the answer came about.
+   */
+  give(
+    waiters: Waiter | null,
+    stamp: string,
+    answer: JudgedAnswer | null,
+    outcome: number,
+    nowMs: number,
+  ): void {
+    const policyChanged = stamp !== this.policy.stamp
+    let waiter = waiters
+    while (waiter !== null) {
+      this.#settleWaiter(waiter, answer, outcome, policyChanged, nowMs)
+      waiter = this.#pool.release(waiter)
+    }
+  }
+
+  #settleWaiter(
+    waiter: Waiter,
+    answer: JudgedAnswer | null,
+    outcome: number,
+    policyChanged: boolean,
+    nowMs: number,
+  ): void {
+    const query = waiter.query
+    const replies = this.#replies
+    replies.out = this.reply
+    if (policyChanged) waiter.site = this.policy.siteNumber(waiter.siteName)
+    replies.site = waiter.site
+    let octets = policyChanged ? this.#blockIfNowBlocked(query, waiter.site) : 0
+    if (octets === 0) {
+      octets =
+        answer === null
+          ? replies.fail(query, UNREACHABLE)
+          : replies.entry(query, answer, outcome, nowMs)
+    }
+    // A TCP sink may read on and answer its next queries before `send` returns.
+    const code = replies.code
+    const sent = waiter.sink?.send(this.reply, octets, waiter) ?? false
+    if (sent) countReply(this.#counters, code, nowMs - waiter.receivedMs)
+    else count(this.#counters, DROPPED + DROP_GONE)
+  }
+
+  /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
+  #blockIfNowBlocked(query: ParsedQuery, site: number): number {
+    const asked = this.#asked
+    const policy = this.policy
+    asked.take(query.message, HEADER_OCTETS)
+    const category = policy.categoryOf(policy.match(asked), site)
+    if (category === NOT_BLOCKED) return 0
+    return this.#replies.blocked(query, category, policy.ruleStart, policy.whole)
+  }
+}
