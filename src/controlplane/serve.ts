@@ -385,6 +385,11 @@ function startCache(next: DataplaneSettings, start: DataplaneSettings): Dataplan
   return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
 }
 
+/** As the operator writes it. */
+function urlOf({ protocol, ...endpoint }: ListenSettings): string {
+  return protocol === 'dns' ? textOf(endpoint) : `${protocol}://${textOf(endpoint)}`
+}
+
 function textOf({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }

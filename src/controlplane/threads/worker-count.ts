@@ -16,8 +16,3 @@ export async function workersThatCanShare(asked: number, log: Logger): Promise<n
   )
   return 1
 }
-
-/** As the operator writes it. */
-function urlOf({ protocol, ...endpoint }: ListenSettings): string {
-  return protocol === 'dns' ? textOf(endpoint) : `${protocol}://${textOf(endpoint)}`
-}
