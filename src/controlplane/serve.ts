@@ -11,17 +11,19 @@ import type {
   ListenSettings,
   RedisSettings,
 } from '../dataplane/settings.ts'
+import { filterFacts } from './admin/filter-facts.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
-import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
+import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
+import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
@@ -39,7 +41,7 @@ export interface ServeOptions {
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
-const CERTIFICATE_LOOK_MS = 5 * SECOND_MS
+const CERTIFICATE_LOOK_MS = SECOND_MS
 /** A certificate that ends sooner is warned of: those of ACME are renewed before. */
 const CERTIFICATE_DAYS_MIN = 14
 
@@ -59,6 +61,7 @@ export class Niveau3Server {
   readonly #supervisor: Supervisor
   readonly #receiveDrops = new ReceiveDrops()
   readonly #admin: AdminServer
+  readonly #fleet: Fleet
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
   readonly #startConfig: LoadedConfig
@@ -82,6 +85,7 @@ export class Niveau3Server {
     this.#config = config
     this.#filter = filter
     this.#options = options
+    this.#fleet = new Fleet(options.log)
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
@@ -158,6 +162,8 @@ export class Niveau3Server {
         throw error
       }
     }
+    await this.#fleet.join(this.#options.redis)
+    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation())
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
@@ -247,6 +253,7 @@ export class Niveau3Server {
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#keeper?.stop()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
+    this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
     await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
@@ -284,6 +291,7 @@ export class Niveau3Server {
       this.#filter = filter
       this.#policies++
       this.#lastReloadOk = true
+      this.#fleet.announce(policy.stamp, this.#generation())
       logReports(log, filter)
       const names = filter.trie.names
       log.info(
@@ -326,34 +334,14 @@ export class Niveau3Server {
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
-      filter: this.#filterFacts(),
+      filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
+      fleet: this.#fleet.counts,
       checks: this.#checks(),
     }
   }
 
   #generation(): number {
     return this.#filter.generation ?? this.#policies
-  }
-
-  #filterFacts(): FilterFacts {
-    const { trie, loadedAtSeconds } = this.#filter
-    return {
-      categories: trie.categories,
-      rules: trie.categories.map((category) => ({
-        category,
-        rules: trie.lists
-          .filter((list) => list.category === category)
-          .reduce((sum, list) => sum + list.kept, 0),
-      })),
-      lists: trie.lists.map(({ name }) => ({
-        list: name,
-        loadedAtSeconds: this.#keeper?.succeededAtSeconds(name) ?? loadedAtSeconds,
-      })),
-      subscriptions: this.#keeper?.facts ?? [],
-      isHeld: this.#keeper?.isHeld ?? false,
-      generation: this.#generation(),
-      memoryOctets: trie.octets,
-    }
   }
 }
 

@@ -7,6 +7,7 @@ import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_SERVFAIL } from '../wire/codes.ts'
 import { CacheEntry, type AskedQuestion, type MemoryCache } from './cache/memory-cache.ts'
 import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
+import type { WarmQuestion } from './cache/redis-warm.ts'
 import type { SharedValue } from './cache/shared-value.ts'
 import { SOUND } from './cache/value-check.ts'
 import {
@@ -24,10 +25,10 @@ import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
 import type { DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
+import { isFailure } from './upstream/failure-cache.ts'
 import {
   createForwarder,
   forwardsAlike,
-  isFailure,
   type ForwardEvents,
   type Forwarder,
 } from './upstream/forwarder.ts'
@@ -150,6 +151,22 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Redis takes long: the upstream is asked besides, and the first answer wins. */
   sharedLate(pending: Pending): void {
     this.forwarder.ask(pending, performance.now())
+  }
+
+  /** An answer that was hot before the start: into memory, unless it is there already. */
+  sharedWarm(
+    asked: WarmQuestion,
+    value: SharedValue,
+    facts: AnswerFacts,
+    storedMs: number,
+  ): boolean {
+    const nowMs = performance.now()
+    const known = this.#cache.get(asked.key, nowMs)
+    if (known !== undefined && nowMs < known.expiresMs) return false
+    const entry = this.#createEntry(value.message, facts, asked, storedMs)
+    if (nowMs >= entry.expiresMs) return false
+    this.#cache.set(asked.key, entry)
+    return true
   }
 
   /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */

@@ -81,7 +81,9 @@ export const LIMIT_PENDING = 0
 export const LIMIT_QUESTION = 1
 /** Queries of one client that wait. */
 export const LIMIT_CLIENT = 2
-export const LIMITS = ['pending', 'question', 'client'] as const
+/** Tries that one upstream has under way. */
+export const LIMIT_UPSTREAM = 3
+export const LIMITS = ['pending', 'question', 'client', 'upstream'] as const
 
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */
@@ -108,6 +110,10 @@ export const FAILURE_RCODE = 4
 export const FAILURE_TLS = 5
 /** DNS over HTTPS: another status than 200, or no DNS message in the body (RFC 8484 4.2.1). */
 export const FAILURE_HTTP = 6
+/** Other letters than asked, where they were random. */
+export const FAILURE_CASE = 7
+/** OPT was not understood. */
+export const FAILURE_EDNS = 8
 export const FAILURE_REASONS = [
   'timeout',
   'network',
@@ -116,6 +122,8 @@ export const FAILURE_REASONS = [
   'rcode',
   'tls',
   'http',
+  'case',
+  'edns',
 ] as const
 /** Upstreams with counters of their own; configuration allows no more. */
 export const UPSTREAMS_MAX = 16

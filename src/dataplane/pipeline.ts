@@ -205,6 +205,11 @@ export class Pipeline {
     this.arrivals.reload(settings, policy)
   }
 
+  /** Tells clients where our encrypted listeners are; none: that there are none. */
+  designate(designations: readonly Uint8Array[]): void {
+    this.#replies.designations = designations
+  }
+
   /** Asks no new questions: what is in flight is answered, what would join it is SERVFAIL. */
   stopForwarding(): void {
     this.#stopping = true
@@ -249,6 +254,7 @@ export class Pipeline {
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
+    this.arrivals.shared?.noteUse(this.#asked, query)
     if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
   }

@@ -4,7 +4,14 @@
  */
 
 /** What became of a look-up in Redis. */
-export const REDIS_RESULTS = ['hit', 'miss', 'rejected', 'timeout', 'unavailable'] as const
+export const REDIS_RESULTS = [
+  'hit',
+  'miss',
+  'rejected',
+  'timeout',
+  'unavailable',
+  'overtaken',
+] as const
 export const REDIS_HIT = 0
 export const REDIS_MISS = 1
 /** A value was there and something was wrong with it: as good as a miss. */
@@ -13,6 +20,8 @@ export const REDIS_REJECTED = 2
 export const REDIS_TIMEOUT = 3
 /** Not asked: not connected, silent, or too much on its way already. */
 export const REDIS_UNAVAILABLE = 4
+/** The upstream, asked besides, answered first. */
+export const REDIS_OVERTAKEN = 5
 
 /** Why a value was rejected. */
 export const REDIS_REJECTIONS = [
@@ -52,6 +61,7 @@ export const WRITE_DROPPED = 2
 /** What Redis or the connection said no with; the first word of its error. */
 export const REDIS_ERRORS = [
   'connection',
+  'silence',
   'auth',
   'permission',
   'loading',
@@ -63,16 +73,18 @@ export const REDIS_ERRORS = [
   'other',
 ] as const
 export const ERROR_CONNECTION = 0
-export const ERROR_AUTH = 1
-export const ERROR_PERMISSION = 2
-export const ERROR_LOADING = 3
-export const ERROR_MEMORY = 4
-export const ERROR_READONLY = 5
-export const ERROR_WRONGTYPE = 6
-export const ERROR_CLUSTER = 7
+/** A batch of look-ups had no reply within `redis.timeoutMs`. */
+export const ERROR_SILENCE = 1
+export const ERROR_AUTH = 2
+export const ERROR_PERMISSION = 3
+export const ERROR_LOADING = 4
+export const ERROR_MEMORY = 5
+export const ERROR_READONLY = 6
+export const ERROR_WRONGTYPE = 7
+export const ERROR_CLUSTER = 8
 /** More octets than any honest reply has. */
-export const ERROR_FLOOD = 8
-export const ERROR_OTHER = 9
+export const ERROR_FLOOD = 9
+export const ERROR_OTHER = 10
 
 /** Upper bounds of a look-up's time in milliseconds; one more slot takes what is above. */
 export const REDIS_BOUNDS_MS = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000] as const

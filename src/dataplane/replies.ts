@@ -36,6 +36,7 @@ import { FAILED_BEFORE, STALE, STALE_NXDOMAIN } from './failures.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
 import { NO_BAR } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
+import { asksDesignation, writeDesignations } from './policy/designation.ts'
 import { SPECIAL_NODATA } from './policy/special-names.ts'
 import type { DataplaneSettings } from './settings.ts'
 
@@ -60,6 +61,8 @@ export class Replies {
   out: Uint8Array
   settings: DataplaneSettings
   policy: Policy
+  /** RDATA of what leads clients to our encrypted listeners (RFC 9462). */
+  designations: readonly Uint8Array[] = []
   /** Number of the site of the client that is answered. */
   site = SITE_DEFAULT
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
@@ -88,6 +91,11 @@ export class Replies {
 
   special(query: ParsedQuery, kind: number, rcode: number, zoneStart: number): number {
     const octetsMax = this.settings.udpOctetsMax
+    const designations = this.designations
+    if (designations.length > 0 && asksDesignation(query, zoneStart) && kind === SPECIAL_NODATA) {
+      const octets = writeDesignations(this.out, query, designations, octetsMax)
+      return this.#finish(octets, OUTCOME_LOCAL, RCODE_NOERROR)
+    }
     const end = writeSpecial(this.out, query, kind, rcode, zoneStart, octetsMax)
     return this.#finish(end, OUTCOME_LOCAL, headerRcode(this.out))
   }

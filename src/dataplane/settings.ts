@@ -84,6 +84,14 @@ export interface ForwardSettings {
   /** The whole budget of a question, over all tries. */
   readonly totalTimeoutMs: number
   readonly triesMax: number
+  /** Which upstream a question goes to first. */
+  readonly strategy: 'ordered' | 'fastest' | 'parallel'
+  /** With `parallel`: how many are asked at once. */
+  readonly parallelMax: number
+  /** Tries that one upstream may have under way; past it the next one is asked. */
+  readonly pendingPerUpstreamMax: number
+  /** By upstream: the letters of its questions are random. */
+  readonly mixesCase: readonly boolean[]
   /** By upstream: its AD bit is passed on to clients who understand it. */
   readonly trustsAd: readonly boolean[]
   /** A client-subnet option for all queries (RFC 7871 6): none of the client's; empty: none. */

@@ -11,6 +11,7 @@ import { openTrie } from '../trie/open.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
+import { createDesignations } from './policy/create-designations.ts'
 import { Policy } from './policy/policy.ts'
 import type { DataplaneSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
@@ -33,7 +34,15 @@ export class DataplaneWorker {
   readonly #listeners: Listeners
   readonly #encrypted: EncryptedWays
 
-  constructor(pipeline: Pipeline, listeners: Listeners, encrypted: EncryptedWays) {
+  #serverName: string | undefined
+
+  constructor(
+    pipeline: Pipeline,
+    listeners: Listeners,
+    encrypted: EncryptedWays,
+    serverName: string | undefined,
+  ) {
+    this.#serverName = serverName
     this.#pipeline = pipeline
     this.#encrypted = encrypted
     this.#listeners = listeners
@@ -44,9 +53,16 @@ export class DataplaneWorker {
     await this.#encrypted.open(settings.upstreams)
   }
 
+  /** Designates the encrypted listeners that there are at this moment (RFC 9462). */
+  designate(): void {
+    this.#pipeline.designate(createDesignations(this.#listeners.endpoints, this.#serverName))
+  }
+
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
+    this.#serverName = settings.serverName
     this.#pipeline.reload(settings, createPolicy(policy, settings))
     this.#listeners.update(new ClientAccess(settings), settings.limits)
+    this.designate()
   }
 
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
@@ -94,9 +110,10 @@ export async function startWorker(
   }
   const context = { handler: pipeline, counters, libc, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
-  const worker = new DataplaneWorker(pipeline, listeners, encrypted)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted, settings.serverName)
   try {
     const endpoints = await listeners.open(settings.listen, start.descriptors)
+    worker.designate()
     return { worker, listeners, ready: { kind: 'ready', endpoints } }
   } catch (error) {
     worker.close()
@@ -121,6 +138,7 @@ async function startThread(
         case 'listen':
           listeners.close(message.close)
           say(await listen(listeners, message))
+          worker.designate()
           break
         case 'certificate':
           listeners.certify(message.tls)

@@ -149,6 +149,33 @@ export function writeHinfo(
   return writeSingle(out, query, TYPE_HINFO, HINFO_RDATA, ttlSeconds, error, udpOctetsMax)
 }
 
+/** Records of one type for the asked name; TC tells the client when not all have found room. */
+export function writeRecords(
+  out: Uint8Array,
+  query: ParsedQuery,
+  type: number,
+  rdatas: readonly Uint8Array[],
+  ttlSeconds: number,
+  udpOctetsMax: number,
+): number {
+  const error = NO_EXTENDED_ERROR
+  const room = query.replyOctetsMax - optOctets(query, error)
+  let end = writeHead(out, query, 0, 0)
+  let count = 0
+  for (const rdata of rdatas) {
+    if (end + POINTER_RECORD_OCTETS + rdata.length > room) {
+      writeU16(out, OFFSET_FLAGS, readU16(out, OFFSET_FLAGS) | FLAG_TC)
+      break
+    }
+    const at = writeRecordHead(out, end, HEADER_OCTETS, type, ttlSeconds, rdata.length)
+    out.set(rdata, at)
+    end = at + rdata.length
+    count++
+  }
+  writeU16(out, OFFSET_ANCOUNT, count)
+  return appendOpt(out, end, query, 0, error, udpOctetsMax)
+}
+
 function writeSingle(
   out: Uint8Array,
   query: ParsedQuery,

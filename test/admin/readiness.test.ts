@@ -16,6 +16,7 @@ const facts = (): ServerFacts => ({
   workersAlive: 0,
   receiveDrops: () => 0,
   lastReloadOk: false,
+  fleet: { sent: 0, received: 0 },
   certificateExpiresAtSeconds: undefined,
   filter: {
     categories: [],

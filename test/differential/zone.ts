@@ -7,7 +7,7 @@ const NAMES = 400
 const SPECIALS = 60
 const ORIGIN = 'diff.example'
 
-/** Records of each type that a name may have, in the words of master files (RFC 1035 5, RFC 3597). */
+/** Records of each type that a name may have, as master files write them (RFC 1035 5, RFC 3597). */
 const RECORDS: Readonly<Record<string, (index: number) => string[]>> = {
   A: (index) => many(index, (n) => `A 192.0.2.${n + 1}`),
   AAAA: (index) => many(index, (n) => `AAAA 2001:db8::${index.toString(16)}:${n}`),

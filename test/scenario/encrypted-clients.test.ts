@@ -222,3 +222,57 @@ describe('a new certificate', () => {
     expect(serials).not.toContain(serial)
   })
 })
+
+describe('designation of our encrypted listeners', () => {
+  const QUESTION = ['_dns.resolver.arpa', 'SVCB'] as const
+
+  test('leads clients to both, with the name of the certificate, over every way', async () => {
+    const server = await start()
+    for (const way of Object.keys(WAYS) as Way[]) {
+      const answer = await kdig(server, way, ...QUESTION, '+generic')
+      expect(answer).toContain('status: NOERROR')
+      expect(answer).toMatch(/ANSWER: 2;/)
+    }
+    const answer = await dig(server, ...QUESTION)
+    const [overTls, overHttps] = answer.match(/^_dns\.resolver\.arpa\..*$/gm) ?? []
+    const tls = `1 ${NAME}. alpn="dot" port=${server.over('tls').port} ipv4hint=127.0.0.1`
+    const https = `2 ${NAME}. alpn="h2" port=${server.over('https').port} ipv4hint=127.0.0.1`
+    expect(overTls).toContain(`SVCB\t${tls}`)
+    expect(overHttps).toContain(`SVCB\t${https} key7="/dns-query{?dns}"`)
+  })
+
+  test('is for that name and type alone', async () => {
+    const server = await start()
+    const questions = [
+      ['_dns.resolver.arpa', 'A'],
+      ['resolver.arpa', 'SVCB'],
+      ['x._dns.resolver.arpa', 'SVCB'],
+      ['_dnt.resolver.arpa', 'SVCB'],
+    ]
+    for (const question of questions) {
+      const answer = await kdig(server, 'udp', ...question)
+      expect(answer).toContain('status: NOERROR')
+      expect(answer).toMatch(/resolver\.arpa\.\s+10800\s+IN\s+SOA/)
+      expect(answer).toMatch(/ANSWER: 0;/)
+    }
+    const mixed = await kdig(server, 'udp', '_DnS.ReSoLvEr.ArPa', 'SVCB')
+    expect(mixed).toMatch(/ANSWER: 2;/)
+  })
+
+  test('is NODATA without such listeners, and without a name', async () => {
+    const upstream = await startScriptedUpstream()
+    const inClear = await startDataplane({ upstreams: [upstream], serverName: NAME })
+    const unnamed = await startDataplane({ upstreams: [upstream], tls: identity })
+    for (const server of [inClear, unnamed]) {
+      expect(await kdig(server, 'udp', ...QUESTION)).toMatch(/NOERROR[^]*ANSWER: 0;/)
+    }
+    unnamed.reload({ serverName: NAME })
+    expect(await kdig(unnamed, 'udp', ...QUESTION)).toMatch(/ANSWER: 2;/)
+    expect(upstream.queries).toEqual([])
+  })
+})
+
+async function dig(server: Dataplane, ...question: readonly string[]): Promise<string> {
+  const args = ['@127.0.0.1', '-p', String(server.port), ...question]
+  return (await runToEnd(await program('dig'), args)).stdout
+}

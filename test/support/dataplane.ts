@@ -132,6 +132,10 @@ const FORWARD: ForwardSettings = {
   tryTimeoutMs: 1500,
   totalTimeoutMs: 4500,
   triesMax: 3,
+  strategy: 'ordered',
+  parallelMax: 2,
+  pendingPerUpstreamMax: 4096,
+  mixesCase: [],
   trustsAd: [],
   clientSubnet: new Uint8Array(0),
 }

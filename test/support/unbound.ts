@@ -9,6 +9,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Identity } from './certificates.ts'
 import { freePort } from './ports.ts'
 import { type Process, startProcess } from './processes.ts'
 import { program } from './programs.ts'
@@ -79,6 +80,10 @@ export interface UnboundOptions {
   readonly records?: string
   /** Forwards everything there and knows nothing itself. */
   readonly forwardTo?: { readonly address: string; readonly port: number }
+  /** False: `questions()` stays empty, and floods cost no memory here. Default true. */
+  readonly logQueries?: boolean
+  /** With it it answers over TLS and HTTPS too, each on a port of its own. */
+  readonly identity?: Identity
 }
 
 /** A running Unbound. */
@@ -87,17 +92,40 @@ export interface Unbound {
   readonly port: number
   /** `127.0.0.1:PORT`, as command lines take it. */
   readonly endpoint: string
+  /** Where it answers over TLS and HTTPS, with an identity. */
+  readonly tlsPort: number
+  readonly httpsPort: number
   readonly process: Process
   /** The questions that reached it, as `name. TYPE CLASS`, oldest first. */
   questions(): string[]
   stop(): Promise<void>
 }
 
-function configuration(folder: string, port: number, { forwardTo }: UnboundOptions): string {
+interface Ports {
+  readonly port: number
+  readonly tlsPort: number
+  readonly httpsPort: number
+}
+
+function encryption(identity: Identity, { tlsPort, httpsPort }: Ports): string {
+  return `
+  interface: 127.0.0.1@${tlsPort}
+  tls-port: ${tlsPort}
+  interface: 127.0.0.1@${httpsPort}
+  https-port: ${httpsPort}
+  tls-service-pem: "${identity.certificateFile}"
+  tls-service-key: "${identity.keyFile}"`
+}
+
+function configuration(
+  folder: string,
+  ports: Ports,
+  { forwardTo, identity, logQueries }: UnboundOptions,
+): string {
   return `
 server:
   interface: 127.0.0.1
-  port: ${port}
+  port: ${ports.port}${identity === undefined ? '' : encryption(identity, ports)}
   directory: "${folder}"
   username: ""
   chroot: ""
@@ -105,7 +133,7 @@ server:
   logfile: ""
   use-syslog: no
   verbosity: 1
-  log-queries: yes
+  log-queries: ${logQueries === false ? 'no' : 'yes'}
   do-daemonize: no
   num-threads: 1
   so-reuseport: no
@@ -124,6 +152,7 @@ server:
   rrset-cache-size: 4m
   outgoing-range: 64
   num-queries-per-thread: 64
+  incoming-num-tcp: 200
 remote-control:
   control-enable: no
 ${forwardTo === undefined ? authZone(folder) : forwardZone(forwardTo)}
@@ -148,9 +177,12 @@ function forwardZone({ address, port }: { address: string; port: number }): stri
 /** Starts an Unbound on a free port; it is ended with the tests of the file at the latest. */
 export async function startUnbound(options: UnboundOptions = {}): Promise<Unbound> {
   const folder = await mkdtemp(join(tmpdir(), 'niveau3-unbound-'))
-  const port = await freePort()
+  const [port, tlsPort, httpsPort] = [await freePort(), await freePort(), await freePort()]
   await writeFile(join(folder, 'root.zone'), `${ZONE}\n${options.records ?? ''}\n`)
-  await writeFile(join(folder, 'unbound.conf'), configuration(folder, port, options))
+  await writeFile(
+    join(folder, 'unbound.conf'),
+    configuration(folder, { port, tlsPort, httpsPort }, options),
+  )
   const child = await startProcess(
     await program('unbound'),
     ['-d', '-c', join(folder, 'unbound.conf')],
@@ -163,6 +195,8 @@ export async function startUnbound(options: UnboundOptions = {}): Promise<Unboun
     address: '127.0.0.1',
     port,
     endpoint: `127.0.0.1:${port}`,
+    tlsPort,
+    httpsPort,
     process: child,
     questions: () => questionsOf(child.stderr()),
     stop: async () => {

@@ -114,6 +114,15 @@ export const REDIS_METRICS: readonly Definition[] = [
     slotMetric(REDIS + REDIS_WRITE_OCTETS_OPEN),
   ),
   define(
+    'fleet_announcements_total',
+    'counter',
+    'Announcements of policies between boxes.',
+    (_slots, { fleet }) => [
+      { labels: { direction: 'sent' }, value: fleet.sent },
+      { labels: { direction: 'received' }, value: fleet.received },
+    ],
+  ),
+  define(
     'redis_warmed_answers_total',
     'counter',
     'Answers that came back into memory at the start.',

@@ -37,4 +37,6 @@ export interface ServerFacts {
   readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]
+  /** Announcements of policies, to and from other boxes. */
+  readonly fleet: { readonly sent: number; readonly received: number }
 }

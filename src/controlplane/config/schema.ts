@@ -167,6 +167,33 @@ const ForwardConfig = z.strictObject({
       'ask again.',
   }),
   triesMax: whole(1, 10, 3).meta({ description: 'Tries for one question, over all upstreams.' }),
+  strategy: z
+    .enum(['ordered', 'fastest', 'parallel'])
+    .default('ordered')
+    .meta({
+      description:
+        'Which upstream gets a question: `ordered`, the first that answers at all; `fastest`, the one ' +
+        'that has been answering soonest, the others being asked a question now and then to measure ' +
+        'them; `parallel`, several at once, which tells each of them what all of them are asked.',
+    }),
+  parallelMax: whole(2, 4, 2).meta({
+    description: 'With `strategy: parallel`: how many upstreams are asked at once.',
+  }),
+  pendingPerUpstreamMax: whole(16, 65_536, 4096).meta({
+    description:
+      'Tries that one upstream may have under way, per worker; past it the next one is asked. Half of ' +
+      '`limits.pendingMax`, so that a slow upstream leaves room for another.',
+  }),
+  caseRandomisation: z
+    .array(parsedText(parseUpstream))
+    .max(UPSTREAMS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Upstreams, written as in `upstreams`, whose questions over UDP get random letter case (0x20), ' +
+        'which forged replies have to guess. It is switched off for an hour where letters do not come ' +
+        'back as they were sent.',
+    }),
   trustAdFrom: z
     .array(parsedText(parseUpstream))
     .max(UPSTREAMS_MAX)

@@ -148,10 +148,14 @@ function forwardSettings(
   { forward, edns }: ConfigValues,
   upstreams: readonly UpstreamSettings[],
 ): ForwardSettings {
-  const { trustAdFrom, ...rest } = forward
+  const { trustAdFrom, caseRandomisation, ...rest } = forward
+  const mixed = new Set(
+    caseRandomisation.map((text) => formatUpstream(accepted(parseUpstream(text)))),
+  )
   const trusted = new Set(trustAdFrom.map((text) => formatUpstream(accepted(parseUpstream(text)))))
   return {
     ...rest,
+    mixesCase: upstreams.map((upstream) => mixed.has(formatUpstream(upstream))),
     trustsAd: upstreams.map(
       (upstream) =>
         isLoopback(upstream.address) ||

@@ -10,10 +10,13 @@
  */
 import { REDIS, count, type Counters } from '../counters.ts'
 import {
+  ERROR_SILENCE,
+  REDIS_FAILURES,
   REDIS_HEDGED,
   REDIS_HIT,
   REDIS_LOOKUPS,
   REDIS_MISS,
+  REDIS_OVERTAKEN,
   REDIS_READS_OPEN,
   REDIS_REJECTED,
   REDIS_REJECTED_VALUES,
@@ -23,10 +26,12 @@ import {
 import type { AskedName } from '../query.ts'
 import type { RedisSettings } from '../settings.ts'
 import type { AnswerFacts } from '../../wire/answer.ts'
+import type { ParsedQuery } from '../../wire/query.ts'
 import { RedisLink } from './redis-link.ts'
 import { Pause } from './redis-pause.ts'
 import { countLookups } from './redis-times.ts'
 import { BATCH_LOOKUPS_MAX, createWire, type RedisWire } from './redis-wire.ts'
+import { RedisWarm, type WarmQuestion } from './redis-warm.ts'
 import { RedisWrites } from './redis-writes.ts'
 import { Seal } from './seal.ts'
 import { SharedKeys } from './shared-keys.ts'
@@ -50,6 +55,13 @@ export interface SharedCacheEvents<Question> {
   sharedMissed(question: Question): void
   /** Redis takes long: the upstream shall be asked too. */
   sharedLate(question: Question): void
+  /** An answer that nobody asked for, at the start; true when memory took it. */
+  sharedWarm(
+    question: WarmQuestion,
+    value: SharedValue,
+    facts: AnswerFacts,
+    storedMs: number,
+  ): boolean
 }
 
 /** The verdict on an answer, and how long it lasts by the monotonic clock. */
@@ -82,6 +94,8 @@ export class RedisCache<Question extends SharedQuestion> {
   readonly wire: RedisWire
   readonly writes: RedisWrites
   readonly check: ValueCheck
+  /** Null where no names are kept hot. */
+  readonly warm: RedisWarm | null
   readonly #events: SharedCacheEvents<Question>
   readonly #counters: Counters
   readonly #hedgeMs: number
@@ -104,11 +118,27 @@ export class RedisCache<Question extends SharedQuestion> {
     const seal = new Seal(settings.secret, 'niveau3 answers')
     this.keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
     this.check = new ValueCheck(seal)
-    this.link = new RedisLink(settings, counters, { up: () => {}, down: () => this.#lost() })
+    this.link = new RedisLink(settings, counters, {
+      up: () => this.warm?.warmUp(),
+      down: () => this.#lost(),
+    })
     this.wire = createWire(this.link, settings.deployment === 'cluster')
     this.writes = new RedisWrites(this.link, this.wire, this.keys, seal, counters, () =>
       this.#flushLater(),
     )
+    this.warm =
+      settings.hotNames === 0
+        ? null
+        : new RedisWarm({
+            settings,
+            counters,
+            keys: this.keys,
+            wire: this.wire,
+            writes: this.writes,
+            check: this.check,
+            take: (question, value, facts, storedMs) =>
+              events.sharedWarm(question, value, facts, storedMs),
+          })
     this.#onFlush = () => this.#flush()
     // Timers run before the sockets are read: an answer that has come already wins.
     this.#onTurn = () => this.#expire()
@@ -174,14 +204,23 @@ export class RedisCache<Question extends SharedQuestion> {
     writes.add(question, ttlMs)
   }
 
+  /** An answer in memory was used. */
+  noteUse(asked: AskedName, query: ParsedQuery): void {
+    this.warm?.uses.note(asked, query)
+  }
+
   /** The question needs no answer from Redis any more. */
   forget(question: Question): void {
+    if (question.sharedRead !== 0) {
+      count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_OVERTAKEN)
+    }
     question.sharedRead = 0
     question.sharedId = ''
   }
 
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
+    this.warm?.close()
     this.#flush()
     this.link.close()
   }
@@ -312,6 +351,7 @@ export class RedisCache<Question extends SharedQuestion> {
   #timeOut(batch: ReadBatch<Question>, nowMs: number): void {
     batch.timedOut = true
     this.#pause.begin(nowMs)
+    count(this.#counters, REDIS + REDIS_FAILURES + ERROR_SILENCE)
     for (let index = 0; index < batch.questions.length; index++) {
       const question = batch.questions[index]!
       if (question.sharedRead !== batch.numbers[index]) continue

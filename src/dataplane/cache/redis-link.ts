@@ -20,8 +20,8 @@ import { createClient, type RedisClient } from './redis-client.ts'
 import { errorKind } from './redis-errors.ts'
 
 const RETRY_MS_MIN = 50
-const RETRY_MS_MAX = 5000
-const RETRY_DOUBLINGS_MAX = 7
+const RETRY_MS_MAX = 2000
+const RETRY_DOUBLINGS_MAX = 6
 /** Between two PINGs of a connection that does not answer PONG. */
 const PING_MS = 250
 /** A demoted master is left at most so often for the one that Sentinel names. */

@@ -31,3 +31,8 @@ export function typeOf(key: string): number {
   const at = key.length - KEY_TAIL_OCTETS
   return (key.charCodeAt(at) << 8) | key.charCodeAt(at + 1)
 }
+
+/** DO and CD as one octet. */
+export function flagsOf(key: string): number {
+  return key.charCodeAt(key.length - 1)
+}

@@ -6,6 +6,7 @@ import type { LimitSettings } from '../settings.ts'
 import type { ClientAccess } from './client-access.ts'
 import type { QueryHandler } from './query-handler.ts'
 import type { ReplyGather } from './reply-gather.ts'
+import type { TurnBudget } from './turn-budget.ts'
 
 /** One client's connection, as its listener sees it. */
 export interface StreamConnection {
@@ -34,6 +35,8 @@ export interface StreamContext {
   /** Where an answer is written before it is copied. */
   readonly reply: Uint8Array
   readonly gather: ReplyGather
+  /** What the turn of the event loop still has for all connections of the listener. */
+  readonly turn: TurnBudget
   isGathering: boolean
   /** The connection is gone. */
   forget(connection: StreamConnection): void

@@ -117,17 +117,21 @@ export class TcpConnection implements ReplySink, StreamConnection {
   }
 
   #readOn(): void {
-    if (!this.#paused || this.socket.destroyed || !this.#mayRead()) return
+    if (!this.#paused || this.socket.destroyed) return
+    const { turn } = this.#listener
+    if (turn.isSpent) turn.wait(this.#onTick)
+    if (!this.#mayRead()) return
     // In the middle of an answer, perhaps to another connection: its replies are being gathered.
     if (this.#listener.isGathering) process.nextTick(this.#onTick)
     else this.#answerAll()
   }
 
-  /** False when the client reads too slowly or waits for too much. */
+  /** False when the client reads too slowly or waits for too much, or when it is others' turn. */
   #mayRead(): boolean {
     const listener = this.#listener
     const limits = listener.limits
     return (
+      !listener.turn.isSpent &&
       this.inFlight < limits.tcpInFlightMax &&
       this.socket.writableLength + listener.gather.length < limits.tcpUnsentOctetsMax
     )
@@ -155,6 +159,8 @@ export class TcpConnection implements ReplySink, StreamConnection {
       if (mayRead) socket.resume()
       else socket.pause()
     }
+    const { turn } = this.#listener
+    if (turn.isSpent) turn.wait(this.#onTick)
   }
 
   #handle(message: Uint8Array): void {
@@ -162,6 +168,7 @@ export class TcpConnection implements ReplySink, StreamConnection {
     this.#awaitsMessage = false
     this.inFlight++
     const octets = handler.handle(message, message.length, reply, this.#client, this, this.activeMs)
+    this.#listener.turn.spend(Math.max(0, octets))
     if (octets < 0) return
     this.inFlight--
     if (octets === 0) return

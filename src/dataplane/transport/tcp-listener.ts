@@ -25,6 +25,7 @@ import type { ClientAccess } from './client-access.ts'
 import { createListenError } from './listen-error.ts'
 import type { QueryHandler } from './query-handler.ts'
 import { ReplyGather } from './reply-gather.ts'
+import { TurnBudget } from './turn-budget.ts'
 import type { StreamConnection, StreamContext, StreamProtocol } from './stream-connection.ts'
 
 /** How often idle connections are looked for, at most. */
@@ -41,6 +42,7 @@ export class TcpListener implements StreamContext {
   /** Answers are written here, then gathered behind their length. */
   readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
   readonly gather = new ReplyGather()
+  readonly turn = new TurnBudget()
   isGathering = false
   readonly handler: QueryHandler
   readonly counters: Counters

@@ -3,6 +3,7 @@
  * second, then two, then four. A direct-mapped table: what collides is asked again, which is what
  * would happen without it.
  */
+import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 
 const SLOTS = 4096
 const SLOT_MASK = SLOTS - 1
@@ -67,4 +68,14 @@ export class FailureCache {
 
 function createKeys(): string[] {
   return Array.from<string>({ length: SLOTS }).fill('')
+}
+
+/** True for rcodes that another upstream may do better than (RFC 9520 2). */
+export function isFailure(rcode: number): boolean {
+  return (
+    rcode === RCODE_SERVFAIL ||
+    rcode === RCODE_REFUSED ||
+    rcode === RCODE_NOTIMP ||
+    rcode === RCODE_FORMERR
+  )
 }

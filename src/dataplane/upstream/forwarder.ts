@@ -3,16 +3,19 @@
  * may have several tries under way; the first good reply to any of them closes it. One timer serves
  * all waits.
  */
-import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
+import { RCODE_FORMERR, RCODE_NOTIMP } from '../../wire/codes.ts'
 import {
   FLAG_AD,
   FLAG_TC,
+  OFFSET_ARCOUNT,
   OFFSET_FLAGS,
   headerRcode,
   readU16,
   writeU16,
 } from '../../wire/header.ts'
 import {
+  FAILURE_CASE,
+  FAILURE_EDNS,
   FAILURE_FORMAT,
   FAILURE_MISMATCH,
   FAILURE_RCODE,
@@ -29,14 +32,16 @@ import {
 import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
 import { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
-import { FailureCache } from './failure-cache.ts'
-import { NO_UPSTREAM, NO_WAIT, Pending } from './pending.ts'
-import { NEVER, TimerWheel, type Timed } from './timer-wheel.ts'
+import { FailureCache, isFailure } from './failure-cache.ts'
+import { NO_WAIT, Pending } from './pending.ts'
+import { Selection } from './selection.ts'
+import { NEVER, type Timed } from './timer-wheel.ts'
 import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
+import { Waits } from './waits.ts'
 
+/** Time between two questions that only measure. */
+const MEASURE_MS = 1000
 const SWEEP_MS = 5000
-/** A timer this late slept through a jump of the clock. */
-const LATE_MS = 1000
 /** Timers fire late, never early: three tries of 1.5 s have to fit into 4.5 s. */
 const TIMER_SLACK_MS = 250
 /** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
@@ -62,15 +67,20 @@ export class Forwarder implements UpstreamEvents {
   readonly #settings: ForwardSettings
   #counters: Counters
   readonly #events: ForwardEvents
-  readonly #wheel = new TimerWheel()
+  readonly #waits: Waits
   readonly #spare: Attempt[] = []
   /** Asked at the end of the turn. */
   readonly #later: Pending[] = []
   readonly #onTick: () => void
-  readonly #onTimer: () => void
   readonly #sweepTimer: NodeJS.Timeout
-  #timer: NodeJS.Timeout | null = null
-  #wakeMs = NEVER
+  readonly #selection: Selection
+  readonly #parallel: number
+  /** Whether questions go to the upstream that answers soonest. */
+  readonly #isFastest: boolean
+  /** Upstreams that are passed over. */
+  #down = 0
+  /** When the next upstream may be asked to see how fast it is. */
+  #measureMs: number
   /** Questions that were asked and are not closed. */
   #open = 0
   #closed = false
@@ -91,19 +101,23 @@ export class Forwarder implements UpstreamEvents {
       this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities, forward))
       counters[UPSTREAM_UP + index] = 1
     }
+    this.#selection = new Selection(this.#upstreams, forward)
+    this.#parallel = forward.strategy === 'parallel' ? forward.parallelMax : 1
+    this.#isFastest = forward.strategy === 'fastest'
+    this.#measureMs = this.#isFastest ? 0 : NEVER
     this.failures = new FailureCache(cache.failureSecondsMax)
-    this.#onTimer = () => this.#expire()
+    this.#waits = new Waits((item, nowMs) => this.#expire(item, nowMs))
     this.#onTick = () => this.#askDeferred()
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS)
     this.#sweepTimer.unref()
   }
 
-  /** Starts the first try. The events may fire before this returns. */
+  /** Starts the first try, or several at once. The events may fire before this returns. */
   ask(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
     this.#open++
-    if (pending.waitMs !== NO_WAIT) this.#wait(pending, nowMs, pending.waitMs)
-    this.#tryNext(pending, nowMs)
+    if (pending.waitMs !== NO_WAIT) this.#waits.add(pending, nowMs, pending.waitMs)
+    this.#begin(pending, nowMs)
   }
 
   /** As `ask`, but not before the end of this turn: the query of the moment is answered first. */
@@ -116,14 +130,27 @@ export class Forwarder implements UpstreamEvents {
 
   /** An exchange's reply that has passed the question check. */
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
-    const { pending, upstream, exchange } = attempt
-    const counters = this.#counters
-    count(counters, UPSTREAM_RESPONSES + upstream.index)
-    const sum = UPSTREAM_DURATION_SUM_MS + upstream.index
-    counters[sum] = counters[sum]! + (nowMs - attempt.sentMs)
-    upstream.noteReply()
-    counters[UPSTREAM_UP + upstream.index] = 1
+    const { pending, upstream, exchange, sentMs, hasEdns, isEdnsRetry, isMixed } = attempt
+    const isCaseKept = !isMixed || attempt.isCaseKept(message)
     this.#release(attempt)
+    if (isMixed) upstream.health.noteCase(isCaseKept, nowMs)
+    if (!isCaseKept && upstream.stream !== null) {
+      // Forged, or of an upstream that changes letters: nobody can forge what TCP brings.
+      count(this.#counters, failureSlot(upstream.index, FAILURE_CASE))
+      this.#start(upstream, pending, upstream.stream, nowMs)
+      return
+    }
+    this.#noteReply(upstream, nowMs - sentMs, nowMs)
+    if (pending.isProbe) return
+    const rcode = headerRcode(message)
+    const isUnknown = rcode === RCODE_FORMERR || rcode === RCODE_NOTIMP
+    if (isUnknown && hasEdns && upstream.mayLackEdns && readU16(message, OFFSET_ARCOUNT) === 0) {
+      count(this.#counters, failureSlot(upstream.index, FAILURE_EDNS))
+      this.#startWithoutEdns(upstream, pending, exchange, nowMs)
+      return
+    }
+    if (isEdnsRetry && !isUnknown) upstream.health.noteEdnsOff(nowMs)
+    const counters = this.#counters
     const flags = readU16(message, OFFSET_FLAGS)
     const truncated = (flags & FLAG_TC) !== 0
     if (!upstream.trustsAd) writeU16(message, OFFSET_FLAGS, flags & ~FLAG_AD)
@@ -131,7 +158,7 @@ export class Forwarder implements UpstreamEvents {
       this.#start(upstream, pending, upstream.stream, nowMs)
       return
     }
-    if (isFailure(headerRcode(message)) && this.#mayDoBetter(pending, nowMs)) {
+    if (isFailure(rcode) && this.#mayDoBetter(pending, nowMs)) {
       count(counters, failureSlot(upstream.index, FAILURE_RCODE))
       this.#tryNext(pending, nowMs)
       return
@@ -148,12 +175,12 @@ export class Forwarder implements UpstreamEvents {
   /** A try that an exchange gave up. */
   failed(attempt: Attempt, reason: number): void {
     if (this.#closed) return
-    const { pending, upstream, overdue } = attempt
+    const { pending, upstream, overdue, sentMs } = attempt
     this.#release(attempt)
     if (overdue) return
     const nowMs = performance.now()
-    this.#noteFailure(upstream, reason, nowMs)
-    this.#tryNext(pending, nowMs)
+    this.#noteFailure(upstream, reason, nowMs - sentMs, nowMs)
+    if (!pending.isProbe) this.#tryNext(pending, nowMs)
   }
 
   mismatched(upstream: Upstream): void {
@@ -170,39 +197,90 @@ export class Forwarder implements UpstreamEvents {
   close(): void {
     this.#closed = true
     clearInterval(this.#sweepTimer)
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#waits.close()
     for (const upstream of this.#upstreams) upstream.close()
   }
 
-  /** The next try; none is left: the question is closed once no try is within its time. */
+  #begin(pending: Pending, nowMs: number): void {
+    if (this.#down > 0 || nowMs >= this.#measureMs) this.#probeOne(pending, nowMs)
+    const { serial } = pending
+    this.#tryNext(pending, nowMs)
+    let more = this.#parallel - 1
+    // What failed at once may have closed the question, and its record may be another's by now.
+    while (more-- > 0 && pending.open && pending.serial === serial) {
+      const upstream = this.#selection.next(pending, nowMs, this.#counters)
+      if (upstream === null || pending.isAsked(upstream.index)) return
+      this.#try(upstream, pending, nowMs)
+    }
+  }
+
+  /** The next try, unless another is within its time; none is left: the question is closed. */
   #tryNext(pending: Pending, nowMs: number): void {
-    const upstream = this.#mayTry(pending, nowMs) ? this.#select(pending, nowMs) : null
+    if (pending.hasTimelyTry) return
+    const upstream = this.#mayTry(pending, nowMs)
+      ? this.#selection.next(pending, nowMs, this.#counters)
+      : null
     if (upstream !== null) {
-      pending.tries++
-      pending.upstream = upstream.index
-      this.#start(upstream, pending, upstream.primary, nowMs)
-    } else if (!hasTimelyTry(pending)) {
+      this.#try(upstream, pending, nowMs)
+    } else {
       this.#close(pending)
       this.#events.unanswered(pending, nowMs)
     }
   }
 
-  #start(upstream: Upstream, pending: Pending, exchange: Exchange, nowMs: number): void {
-    const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
-    attempt.begin(pending, upstream, exchange, nowMs)
-    count(this.#counters, UPSTREAM_QUERIES + upstream.index)
-    this.#wait(attempt, nowMs, this.#settings.tryTimeoutMs)
-    exchange.send(attempt)
+  #try(upstream: Upstream, pending: Pending, nowMs: number): void {
+    pending.tries++
+    pending.upstream = upstream.index
+    this.#start(upstream, pending, upstream.primary, nowMs)
   }
 
-  #wait(item: Timed, nowMs: number, waitMs: number): void {
-    this.#wheel.add(item, nowMs + waitMs)
-    if (item.deadlineMs < this.#wakeMs || this.#wakeMs < nowMs - LATE_MS) this.#arm(nowMs)
+  #start(upstream: Upstream, pending: Pending, exchange: Exchange, nowMs: number): void {
+    const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
+    const hasEdns = !upstream.health.isEdnsOff(nowMs)
+    const isMixed = !pending.isProbe && upstream.mixesCaseOver(exchange, nowMs)
+    attempt.begin(pending, upstream, exchange, hasEdns, isMixed, nowMs)
+    this.#send(attempt, nowMs)
+  }
+
+  /** Asks anew what was refused together with OPT (RFC 6891 6.2.2). */
+  #startWithoutEdns(upstream: Upstream, pending: Pending, exchange: Exchange, nowMs: number): void {
+    const attempt = this.#spare.pop() ?? createAttempt(pending, upstream, exchange)
+    attempt.begin(pending, upstream, exchange, false, false, nowMs)
+    attempt.isEdnsRetry = true
+    this.#send(attempt, nowMs)
+  }
+
+  #send(attempt: Attempt, nowMs: number): void {
+    const { upstream } = attempt
+    upstream.health.noteAsked(nowMs)
+    count(this.#counters, UPSTREAM_QUERIES + upstream.index)
+    this.#waits.add(attempt, nowMs, this.#settings.tryTimeoutMs)
+    attempt.exchange.send(attempt)
+  }
+
+  /**
+   * Asks one upstream the same question besides, when it is time to see whether it answers again,
+   * or how fast it is. Nobody waits for that.
+   */
+  #probeOne(pending: Pending, nowMs: number): void {
+    const isFastest = this.#isFastest
+    this.#measureMs = isFastest ? nowMs + MEASURE_MS : NEVER
+    const next = this.#selection.next(pending, nowMs, this.#counters)
+    for (const upstream of this.#upstreams) {
+      const { health, probe } = upstream
+      if (upstream === next || probe.attempts !== null) continue
+      const mayProbe = health.mayProbe(nowMs)
+      if (!mayProbe && !(isFastest && health.isUp && health.isUnmeasured(nowMs))) continue
+      if (mayProbe) health.noteProbe(nowMs)
+      probe.copyQuestion(pending)
+      this.#start(upstream, probe, upstream.primary, nowMs)
+      return
+    }
   }
 
   #askDeferred(): void {
     if (this.#closed) return
-    for (const pending of this.#later) this.#tryNext(pending, pending.startedMs)
+    for (const pending of this.#later) this.#begin(pending, pending.startedMs)
     this.#later.length = 0
   }
 
@@ -213,14 +291,14 @@ export class Forwarder implements UpstreamEvents {
       attempt.exchange.cancel(attempt)
       this.#release(attempt)
     }
-    this.#wheel.remove(pending)
+    this.#waits.remove(pending)
     this.#open--
     pending.open = false
   }
 
   /** Takes a try back that no exchange knows any more. */
   #release(attempt: Attempt): void {
-    this.#wheel.remove(attempt)
+    this.#waits.remove(attempt)
     attempt.unlink()
     this.#spare.push(attempt)
   }
@@ -235,58 +313,43 @@ export class Forwarder implements UpstreamEvents {
   /** True when another upstream may answer where one has failed. */
   #mayDoBetter(pending: Pending, nowMs: number): boolean {
     if (this.#upstreams.length < 2) return false
-    return hasTimelyTry(pending) || this.#mayTry(pending, nowMs)
+    return pending.hasTimelyTry || this.#mayTry(pending, nowMs)
   }
 
-  /**
-   * The next upstream in the configured order that is not passed over; when all are, the next
-   * anyway.
-   */
-  #select(pending: Pending, nowMs: number): Upstream {
-    const upstreams = this.#upstreams
-    const amount = upstreams.length
-    const first = pending.upstream === NO_UPSTREAM ? 0 : pending.upstream + 1
-    for (let step = 0; step < amount; step++) {
-      const upstream = upstreams[(first + step) % amount]!
-      if (upstream.isUp(nowMs)) {
-        upstream.noteAsked(nowMs)
-        return upstream
-      }
-    }
-    return upstreams[first % amount]!
+  #noteReply(upstream: Upstream, tookMs: number, nowMs: number): void {
+    const counters = this.#counters
+    count(counters, UPSTREAM_RESPONSES + upstream.index)
+    const sum = UPSTREAM_DURATION_SUM_MS + upstream.index
+    counters[sum] = counters[sum]! + tookMs
+    if (!upstream.health.noteReply(nowMs, tookMs)) return
+    counters[UPSTREAM_UP + upstream.index] = 1
+    this.#down--
+    this.failures.recover()
   }
 
-  #noteFailure(upstream: Upstream, reason: number, nowMs: number): void {
+  #noteFailure(upstream: Upstream, reason: number, tookMs: number, nowMs: number): void {
     count(this.#counters, failureSlot(upstream.index, reason))
-    if (upstream.noteFailure(nowMs)) this.#counters[UPSTREAM_UP + upstream.index] = 0
+    if (!upstream.health.noteFailure(nowMs, tookMs)) return
+    this.#counters[UPSTREAM_UP + upstream.index] = 0
+    this.#down++
   }
 
-  /** Lets the timer fire when the wheel has something due. */
-  #arm(nowMs: number): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-    this.#wakeMs = this.#wheel.nextMs
-    if (this.#wakeMs === NEVER) return
-    this.#timer = setTimeout(this.#onTimer, Math.max(1, Math.ceil(this.#wakeMs - nowMs)))
-  }
-
-  #expire(): void {
-    const nowMs = performance.now()
-    let due = this.#wheel.take(nowMs)
-    while (due !== null) {
-      if (due instanceof Attempt) this.#expireAttempt(due, nowMs)
-      else if (due instanceof Pending) this.#events.outwaited(due, nowMs)
-      due = this.#wheel.take(nowMs)
-    }
-    this.#arm(nowMs)
+  #expire(item: Timed, nowMs: number): void {
+    if (item instanceof Attempt) this.#expireAttempt(item, nowMs)
+    else if (item instanceof Pending) this.#events.outwaited(item, nowMs)
   }
 
   #expireAttempt(attempt: Attempt, nowMs: number): void {
-    const { pending, upstream } = attempt
+    const { pending, upstream, sentMs } = attempt
     attempt.overdue = true
     attempt.exchange.overdue(attempt)
-    this.#noteFailure(upstream, FAILURE_TIMEOUT, nowMs)
-    this.#tryNext(pending, nowMs)
+    this.#noteFailure(upstream, FAILURE_TIMEOUT, nowMs - sentMs, nowMs)
+    if (!pending.isProbe) {
+      this.#tryNext(pending, nowMs)
+      return
+    }
+    attempt.exchange.cancel(attempt)
+    this.#release(attempt)
   }
 
   #sweep(): void {
@@ -300,24 +363,8 @@ export class Forwarder implements UpstreamEvents {
   }
 }
 
-/** True when a try is under way whose time is not over. */
-function hasTimelyTry(pending: Pending): boolean {
-  for (let at = pending.attempts; at !== null; at = at.next) if (!at.overdue) return true
-  return false
-}
-
 function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange): Attempt {
   return new Attempt(pending, upstream, exchange)
-}
-
-/** True for rcodes that another upstream may do better than (RFC 9520 2). */
-export function isFailure(rcode: number): boolean {
-  return (
-    rcode === RCODE_SERVFAIL ||
-    rcode === RCODE_REFUSED ||
-    rcode === RCODE_NOTIMP ||
-    rcode === RCODE_FORMERR
-  )
 }
 
 /** True when both settings ask the same upstreams in the same way. */

@@ -56,6 +56,10 @@ export class Pending extends Timed {
   tries = 0
   /** True from the first send until it is answered or has failed. */
   open = false
+  /** It belongs to an upstream, and nobody waits for it. */
+  isProbe = false
+  /** Counts how often the record was used: whoever holds on to it sees that it is another one. */
+  serial = 0
   /** How long its clients wait until `ForwardEvents.outwaited`, or `NO_WAIT`. */
   waitMs = NO_WAIT
   /** Its clients got a stale answer, and so do those who come now: it is a refresh. */
@@ -92,8 +96,31 @@ export class Pending extends Timed {
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true
+    this.serial++
     this.waitMs = NO_WAIT
     this.servedStale = false
+  }
+
+  /** True when a try is under way whose time is not over. */
+  get hasTimelyTry(): boolean {
+    for (let at = this.attempts; at !== null; at = at.next) if (!at.overdue) return true
+    return false
+  }
+
+  /** True when a try at this upstream is under way. */
+  isAsked(upstream: number): boolean {
+    for (let at = this.attempts; at !== null; at = at.next) {
+      if (at.upstream.index === upstream) return true
+    }
+    return false
+  }
+
+  /** Takes the question of another record, to ask it besides. */
+  copyQuestion(from: Pending): void {
+    for (let at = 0; at < from.octets; at++) this.message[at] = from.message[at]!
+    this.octets = from.octets
+    this.questionEnd = from.questionEnd
+    this.type = from.type
   }
 
   addWaiter(waiter: Waiter): void {

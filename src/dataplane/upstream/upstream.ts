@@ -5,16 +5,13 @@ import { FLAG_AD, OFFSET_FLAGS, readU16, writeU16 } from '../../wire/header.ts'
 import type { Attempt } from './attempt.ts'
 import type { EncryptedWays } from './encrypted-ways.ts'
 import type { Exchange, ExchangeEvents } from './exchange.ts'
+import { Health } from './health.ts'
+import { Pending } from './pending.ts'
 import { TcpLink } from './stream-link.ts'
 import { TcpExchange } from './tcp-exchange.ts'
 import { UdpBatchExchange } from './udp-batch-exchange.ts'
 import { UdpExchange } from './udp-exchange.ts'
 
-/** Tries in a row without a reply after which an upstream is passed over. */
-const FAILURES_UNTIL_DOWN = 3
-/** How long it is passed over: doubling, and then one real question probes it (RFC 9520 3.2). */
-const BACKOFF_MS_MIN = 1000
-const BACKOFF_MS_MAX = 30_000
 /** Ports of one upstream: with 16 id bits an off-path guess is one in 2^28 (RFC 5452 7.2). */
 const PORTS_MAX = 4096
 /** OPT without options ends with its RDLENGTH. */
@@ -43,13 +40,17 @@ export class Upstream implements ExchangeEvents {
   readonly primary: Exchange
   /** Where a truncated reply is asked again; null when the first way truncates nothing. */
   readonly stream: Exchange | null
+  /** It may be one that does not know OPT: those who speak TLS all do. */
+  readonly mayLackEdns: boolean
+  readonly health = new Health(performance.now())
+  /** Asks in its own right whether the upstream answers again; nobody waits for it. */
+  readonly probe = new Pending()
+  /** Its questions have random letters, as long as it keeps them. */
+  readonly #mixesCase: boolean
   /** Its AD bit is believed: nobody on the way can have set it (RFC 4035 4.9.3). */
   readonly trustsAd: boolean
   /** The option of `edns.clientSubnet`, or no octets. */
   readonly #subnet: Uint8Array
-  #failures = 0
-  #backoffMs = BACKOFF_MS_MIN
-  #downUntilMs = 0
   readonly #events: UpstreamEvents
 
   constructor(
@@ -58,12 +59,15 @@ export class Upstream implements ExchangeEvents {
     events: UpstreamEvents,
     system: SystemSockets,
     authorities: string | undefined,
-    { trustsAd, clientSubnet }: ForwardSettings,
+    { trustsAd, clientSubnet, mixesCase }: ForwardSettings,
   ) {
     this.index = index
     this.trustsAd = trustsAd[index] ?? false
     this.#subnet = clientSubnet
+    this.#mixesCase = mixesCase[index] ?? false
+    this.probe.isProbe = true
     this.#events = events
+    this.mayLackEdns = settings.serverName === ''
     const stream = createStreamExchange(settings, this, system, authorities)
     const isUdp = settings.protocol === 'udp'
     this.primary = isUdp ? createUdpExchange(settings, this, system) : stream
@@ -86,6 +90,12 @@ export class Upstream implements ExchangeEvents {
     return octets + subnetOctets
   }
 
+  /** True when a try over this way gets random letters; over connections nobody can guess. */
+  mixesCaseOver(exchange: Exchange, nowMs: number): boolean {
+    const isUdp = this.stream !== null && exchange === this.primary
+    return this.#mixesCase && isUdp && !this.health.isCasePlain(nowMs)
+  }
+
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
     this.#events.replied(attempt, message, octets, nowMs)
   }
@@ -96,32 +106,6 @@ export class Upstream implements ExchangeEvents {
 
   mismatched(): void {
     this.#events.mismatched(this)
-  }
-
-  /** False while it is passed over. */
-  isUp(nowMs: number): boolean {
-    return this.#downUntilMs <= nowMs
-  }
-
-  /** The question that finds a back-off ended is the probe; the others wait for its result. */
-  noteAsked(nowMs: number): void {
-    if (this.#downUntilMs !== 0) this.#downUntilMs = nowMs + this.#backoffMs
-  }
-
-  noteReply(): void {
-    this.#failures = 0
-    this.#backoffMs = BACKOFF_MS_MIN
-    this.#downUntilMs = 0
-  }
-
-  /** A try that ended without a reply; true when the upstream is passed over from here on. */
-  noteFailure(nowMs: number): boolean {
-    this.#failures++
-    if (this.#failures < FAILURES_UNTIL_DOWN) return false
-    if (this.#failures > FAILURES_UNTIL_DOWN && this.#downUntilMs > nowMs) return false
-    this.#downUntilMs = nowMs + this.#backoffMs
-    this.#backoffMs = Math.min(BACKOFF_MS_MAX, this.#backoffMs * 2)
-    return true
   }
 
   sweep(nowMs: number): void {

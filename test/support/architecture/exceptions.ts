@@ -26,12 +26,24 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   {
+    path: 'src/dataplane/cache/redis-events.ts',
+    reason: 'what boxes tell each other: once per policy, in the control plane',
+  },
+  {
+    path: 'src/dataplane/cache/redis-warm.ts',
+    reason: 'reads and writes the list of hot names: at the start, once a minute, at the end',
+  },
+  {
     path: 'src/dataplane/cache/redis-link.ts',
     reason: 'the life of a connection: once per connection, PING or error',
   },
   {
     path: 'src/dataplane/listeners.ts',
     reason: 'opens and closes listeners, once per address',
+  },
+  {
+    path: 'src/dataplane/policy/create-designations.ts',
+    reason: 'writes a few records, once per start and change of listeners',
   },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
 ]
@@ -54,6 +66,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     within: 'sendReads',
     rules: ['closure'],
     reason: 'once per batch of look-ups, which knows its own reply',
+  },
+  {
+    path: 'src/dataplane/cache/hot-uses.ts',
+    within: 'ranked',
+    rules: ['spread', 'literal', 'closure'],
+    reason: 'once a minute, when the list is written',
   },
   {
     path: 'src/dataplane/cache/redis-wire.ts',

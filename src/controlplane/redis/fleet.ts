@@ -1,0 +1,49 @@
+/** This box's part in the fleet: tells its policy, and logs what other boxes tell. */
+import type { Logger } from 'pino'
+import type { FleetEvents } from '../../dataplane/cache/redis-events.ts'
+import type { RedisSettings } from '../../dataplane/settings.ts'
+
+/** Announcements so far. */
+export interface FleetCounts {
+  readonly sent: number
+  readonly received: number
+}
+
+/** Without a shared cache it does nothing: there is no fleet then. */
+export class Fleet {
+  readonly #log: Logger
+  #events: FleetEvents | undefined
+  #stamp = ''
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  get counts(): FleetCounts {
+    const { sent = 0, received = 0 } = this.#events ?? {}
+    return { sent, received }
+  }
+
+  /** Begins to listen; ioredis takes memory, so it is loaded only where it is used. */
+  async join(redis: RedisSettings | undefined): Promise<void> {
+    if (redis === undefined) return
+    const module = await import('../../dataplane/cache/redis-events.ts')
+    this.#events = new module.FleetEvents(redis, ({ box, stamp, generation }) => {
+      const same = stamp === this.#stamp
+      this.#log.info(
+        { event: 'fleet_policy', box, stamp, generation, same },
+        same ? 'another box decides as this one' : 'another box decides by another policy',
+      )
+    })
+  }
+
+  /** A policy is in force here from now on. */
+  announce(stamp: string, generation: number): void {
+    this.#stamp = stamp
+    this.#events?.announce(stamp, generation)
+  }
+
+  leave(): void {
+    this.#events?.close()
+  }
+}

@@ -1,0 +1,52 @@
+/** Which upstream is asked next. */
+import { LIMITED, LIMIT_UPSTREAM, count, type Counters } from '../counters.ts'
+import type { ForwardSettings } from '../settings.ts'
+import { NO_UPSTREAM, type Pending } from './pending.ts'
+import type { Upstream } from './upstream.ts'
+
+/** The upstreams of one forwarder, and the order in which questions go to them. */
+export class Selection {
+  readonly #upstreams: readonly Upstream[]
+  readonly #isFastest: boolean
+  readonly #inFlightMax: number
+
+  constructor(upstreams: readonly Upstream[], settings: ForwardSettings) {
+    this.#upstreams = upstreams
+    this.#isFastest = settings.strategy === 'fastest'
+    this.#inFlightMax = settings.pendingPerUpstreamMax
+  }
+
+  /**
+   * Returns one that is not passed over; when all are, one that may still answer; null when all are
+   * gone or have too many questions. The same one comes twice in a row only when it is alone.
+   */
+  next(pending: Pending, nowMs: number, counters: Counters): Upstream | null {
+    const upstreams = this.#upstreams
+    const amount = upstreams.length
+    const first = pending.upstream === NO_UPSTREAM ? 0 : pending.upstream + 1
+    let best: Upstream | null = null
+    let lastHope: Upstream | null = null
+    for (let step = 0; step < amount; step++) {
+      const upstream = upstreams[(first + step) % amount]!
+      const { health } = upstream
+      if (health.inFlight >= this.#inFlightMax) {
+        count(counters, LIMITED + LIMIT_UPSTREAM)
+      } else if (!health.isUp) {
+        if (lastHope === null && !health.isGone(nowMs)) lastHope = upstream
+      } else if (!this.#isFastest) {
+        return upstream
+      } else if (
+        best === null ||
+        (upstream.index !== pending.upstream && isFaster(upstream, best))
+      ) {
+        best = upstream
+      }
+    }
+    return best ?? lastHope
+  }
+}
+
+/** One that was never asked counts as fast, so that it is asked. */
+function isFaster(left: Upstream, right: Upstream): boolean {
+  return left.health.replyMs < right.health.replyMs
+}
