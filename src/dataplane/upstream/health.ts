@@ -14,8 +14,8 @@ const SILENT_MS_UNTIL_GONE = 3000
 /** Time between two probes of one that is passed over: doubling (RFC 9520 3.2). */
 const PROBE_MS_MIN = 1000
 const PROBE_MS_MAX = 4000
-/** Replies whose times the smoothed time mostly consists of (as RFC 6298 2 has it for TCP). */
-const SMOOTHED_REPLIES = 8
+/** Tries whose times the smoothed time mostly consists of. */
+const SMOOTHED_TRIES = 4
 /** After so long without a question its smoothed time is old. */
 const MEASURED_MS_MAX = 10_000
 /** Replies in a row with other letters than asked after which letters are left as they are. */
@@ -77,17 +77,23 @@ export class Health {
     this.#failures = 0
     this.#heardMs = nowMs
     this.#pauseMs = PROBE_MS_MIN
-    this.replyMs += this.replyMs === 0 ? tookMs : (tookMs - this.replyMs) / SMOOTHED_REPLIES
+    // What was measured while it was silent says nothing about how fast it is now.
+    if (wasDown) this.replyMs = 0
+    this.#smooth(tookMs)
     return wasDown
   }
 
   /** A try that ended without a reply, after so long; true when it is passed over from here on. */
   noteFailure(nowMs: number, tookMs: number): boolean {
     this.#failures++
-    this.replyMs = Math.max(this.replyMs, tookMs)
+    this.#smooth(tookMs)
     if (this.#failures !== FAILURES_UNTIL_DOWN) return false
     this.#probeMs = nowMs + this.#pauseMs
     return true
+  }
+
+  #smooth(tookMs: number): void {
+    this.replyMs += this.replyMs === 0 ? tookMs : (tookMs - this.replyMs) / SMOOTHED_TRIES
   }
 
   /** True while its replies are known not to keep the letters of the question. */
