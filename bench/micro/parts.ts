@@ -223,7 +223,18 @@ function policyMessage(
   settings: DataplaneSettings,
 ): ReturnType<typeof policyOf> {
   const essential = EssentialNames.none()
-  return policyOf({ trie, image, essential, reports: [], loadedAtSeconds: 0 }, settings)
+  return policyOf(
+    {
+      trie,
+      image,
+      essential,
+      reports: [],
+      addresses: null,
+      privateZones: new Uint8Array(0),
+      loadedAtSeconds: 0,
+    },
+    settings,
+  )
 }
 
 /** A burst over loopback and back, two recvmmsg and two sendmmsg. */

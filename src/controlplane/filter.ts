@@ -6,9 +6,14 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { OperationalError } from '../base/errors.ts'
+import type { AddressRanges } from '../dataplane/address-table.ts'
+import { buildAddressTable } from '../dataplane/build-address-table.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
+import { PRIVATE_ADDRESS } from '../dataplane/policy/answer-addresses.ts'
 import type { PolicySettings } from '../dataplane/settings.ts'
 import { openTrie, type Trie } from '../trie/open.ts'
+import { readAddressRules, type AddressRules } from './blocklist/address-rules.ts'
+import { NEVER_PUBLIC_PREFIXES } from './config/addresses.ts'
 import { EssentialNames } from './blocklist/essential.ts'
 import type { ListReport } from './blocklist/list-source.ts'
 import { compileInThread } from './compiler/compile-thread.ts'
@@ -23,6 +28,10 @@ export interface LoadedFilter {
   readonly essential: EssentialNames
   /** What reading the lists has shown; empty when an image was given. */
   readonly reports: readonly ListReport[]
+  /** What the addresses of answers are looked up in; null without rules. */
+  readonly addresses: AddressRanges | null
+  /** Names whose answers may lead into private networks. */
+  readonly privateZones: Uint8Array
   readonly loadedAtSeconds: number
   /** Number of the generation of the state directory; undefined when it is none of those. */
   readonly generation?: number | undefined
@@ -40,25 +49,69 @@ export interface LoadedFilter {
 export async function loadFilter(control: ControlSettings): Promise<LoadedFilter> {
   const essential = await EssentialNames.load(control.essentialFiles)
   const loadedAtSeconds = Math.floor(Date.now() / 1000)
-  const { passedOver, served } = await searchGenerations(control)
-  if (served !== undefined) {
-    const { image, number, trie } = served
-    return { trie, image, essential, reports: [], loadedAtSeconds, generation: number, passedOver }
-  }
-  const loaded =
-    control.image === undefined
-      ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
-      : { image: await readImage(control.image), reports: [] }
-  const trie = openImage(loaded.image, control.image)
-  if (trie.names === 0) {
+  const loaded = await loadNames(control)
+  const { categories, names } = loaded.trie
+  if (names === 0) {
     throw new OperationalError(
       'ERR_NO_LIST',
       'the lists hold no name that can be blocked; a filter without names is refused: give lists ' +
         'with --blocklist CATEGORY=FILE, an image with --image, or the key "lists"',
     )
   }
-  const { image, reports } = loaded
-  return { trie, image, essential, reports, loadedAtSeconds, passedOver }
+  const rules = await readAddressRules(control.addressSources)
+  const isGuarded = control.privateZones !== undefined
+  return {
+    ...loaded,
+    essential,
+    addresses: addressRangesOf(rules, categories, isGuarded),
+    privateZones: Buffer.concat(EssentialNames.of(control.privateZones ?? []).names),
+    loadedAtSeconds,
+  }
+}
+
+type LoadedNames = Pick<
+  LoadedFilter,
+  'image' | 'trie' | 'reports' | 'generation' | 'passedOver'
+>
+
+async function loadNames(control: ControlSettings): Promise<LoadedNames> {
+  const { passedOver, served } = await searchGenerations(control)
+  if (served !== undefined) {
+    const { image, number, trie } = served
+    return { image, trie, reports: [], generation: number, passedOver }
+  }
+  const { image, reports } =
+    control.image === undefined
+      ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
+      : { image: await readImage(control.image), reports: [] }
+  return { image, trie: openImage(image, control.image), reports, passedOver }
+}
+
+/**
+ * Puts the address rules of all categories and the private networks into one table.
+ *
+ * @param categories by bit of the image.
+ * @throws OperationalError ERR_CONFIG for rules of a category that the image does not have.
+ */
+export function addressRangesOf(
+  rules: readonly AddressRules[],
+  categories: readonly string[],
+  isGuarded: boolean,
+): AddressRanges | null {
+  const privateNetworks = isGuarded ? NEVER_PUBLIC_PREFIXES : []
+  const all = privateNetworks.map((prefix) => ({ prefix, value: PRIVATE_ADDRESS }))
+  for (const { category, prefixes } of rules) {
+    const bit = categories.indexOf(category)
+    if (bit === -1) {
+      const message =
+        `categories.${category}: address rules need a list with names of the category; known are ` +
+        categories.join(', ')
+      throw new OperationalError('ERR_CONFIG', message)
+    }
+    for (const prefix of prefixes) all.push({ prefix, value: 1 << bit })
+  }
+  return all.length === 0 ? null : buildAddressTable(all, 0, (around, own) => around | own)
+>>>>>>> main
 }
 
 /** The state directory is read only where there is one that counts: starts stay short. */
@@ -98,8 +151,14 @@ export function policyOf(
       value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
     ),
   )
+  hash.update(filter.privateZones)
+  for (const words of Object.values(filter.addresses ?? {})) {
+    hash.update('\n').update(Buffer.from(words.buffer))
+  }
   return {
     image: filter.image,
+    addresses: filter.addresses,
+    privateZones: filter.privateZones,
     essentialNames: new Uint8Array(essentialNames),
     stamp: hash.digest('hex'),
   }

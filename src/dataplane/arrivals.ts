@@ -68,7 +68,13 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#counters = counters
     this.#cache = cache
     this.#waiting = waiting
-    this.#settlement = new Settlement(counters, replies, waiting, policy)
+    this.#settlement = new Settlement(
+      counters,
+      replies,
+      waiting,
+      policy,
+      settings.limits.lateRepliesPerClientMax,
+    )
     this.#system = system
     this.forwarder = createForwarder(settings, counters, this, system)
   }
@@ -79,6 +85,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     this.#settings = settings
     this.#policy = policy
     this.#settlement.policy = policy
+    this.#settlement.lateRepliesPerClientMax = settings.limits.lateRepliesPerClientMax
     if (forwardsAlike(before, settings)) return
     this.forwarder.retire()
     clearUpstreams(this.#counters)

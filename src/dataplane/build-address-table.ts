@@ -36,20 +36,26 @@ export function buildAddressTable(
 ): AddressRanges {
   const ipv4 = rangesOf(spansOf(rules, false), 32n, outside, combine)
   const ipv6 = rangesOf(spansOf(rules, true), 128n, outside, combine)
-  const ipv4Starts = new Uint32Array(ipv4.length)
-  const ipv6Starts = new Uint32Array(ipv6.length * 4)
-  for (const [index, { start }] of ipv4.entries()) ipv4Starts[index] = Number(start)
-  for (const [index, { start }] of ipv6.entries()) {
+  const ipv4Starts = new Uint32Array(sharedWords(ipv4.length))
+  const ipv6Starts = new Uint32Array(sharedWords(ipv6.length * 4))
+  const ipv4Values = new Int32Array(sharedWords(ipv4.length))
+  const ipv6Values = new Int32Array(sharedWords(ipv6.length))
+  for (const [index, { start, value }] of ipv4.entries()) {
+    ipv4Starts[index] = Number(start)
+    ipv4Values[index] = value
+  }
+  for (const [index, { start, value }] of ipv6.entries()) {
+    ipv6Values[index] = value
     for (let word = 0; word < 4; word++) {
       ipv6Starts[index * 4 + word] = Number((start >> BigInt(32 * (3 - word))) & 0xffff_ffffn)
     }
   }
-  return {
-    ipv4Starts,
-    ipv4Values: Int32Array.from(ipv4, ({ value }) => value),
-    ipv6Starts,
-    ipv6Values: Int32Array.from(ipv6, ({ value }) => value),
-  }
+  return { ipv4Starts, ipv4Values, ipv6Starts, ipv6Values }
+}
+
+/** One copy for all workers that the ranges are posted to. */
+function sharedWords(words: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(words * Uint32Array.BYTES_PER_ELEMENT)
 }
 
 /** Prefixes of one family: by their start, the wider before the narrower. */

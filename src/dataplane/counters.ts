@@ -65,6 +65,8 @@ export const DROP_GONE = 4
 export const DROP_STOPPED = 5
 /** It claims to come from an address and port that we listen on. */
 export const DROP_LOOP = 6
+/** A client had waited long, and more answers than its share were ready at once. */
+export const DROP_LATE = 7
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -73,6 +75,7 @@ export const DROP_REASONS = [
   'client_gone',
   'stopped',
   'loop',
+  'late',
 ] as const
 
 /** Questions open in one worker. */
@@ -160,7 +163,9 @@ export const DURATION_SUM_MS = DURATION_BUCKETS + OUTCOME_COUNT * DURATION_SLOTS
 export const DROPPED = DURATION_SUM_MS + OUTCOME_COUNT
 export const DECISIONS = DROPPED + DROP_REASONS.length
 export const DECISIONS_PASSED = DECISIONS + DECISION_ACTIONS.length * CATEGORY_SLOTS
-export const CACHE_LOOKUPS = DECISIONS_PASSED + 1
+/** Answers withheld because they led into a private network. */
+export const DECISIONS_PRIVATE = DECISIONS_PASSED + 1
+export const CACHE_LOOKUPS = DECISIONS_PRIVATE + 1
 export const CACHE_ENTRIES = CACHE_LOOKUPS + CACHE_RESULTS.length
 export const CACHE_OCTETS = CACHE_ENTRIES + 1
 export const CACHE_EVICTIONS = CACHE_OCTETS + 1

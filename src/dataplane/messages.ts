@@ -1,4 +1,5 @@
 /** What the supervisor and a worker say to each other. All values can be posted between threads. */
+import type { AddressRanges } from './address-table.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
 import type { DataplaneSettings, Endpoint, ListenSettings } from './settings.ts'
@@ -9,7 +10,11 @@ export interface PolicyMessage {
   readonly image: SharedArrayBuffer
   /** Wire names, lower case, one after another. */
   readonly essentialNames: Uint8Array
-  /** Digest of image, essential names and policy configuration. */
+  /** Rules on the addresses of answers: bits of categories, and private networks; null: none. */
+  readonly addresses: AddressRanges | null
+  /** Wire names like the essential ones: their answers may lead into private networks. */
+  readonly privateZones: Uint8Array
+  /** Digest of image, essential names, addresses and policy configuration. */
   readonly stamp: string
 }
 

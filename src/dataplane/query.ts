@@ -116,6 +116,8 @@ export class Waiter {
   site = SITE_DEFAULT
   siteName = ''
   clientKey = 0
+  /** One of `PROTO_*`. */
+  proto = 0
   receivedMs = 0
   /** The next waiter for the same question. */
   next: Waiter | null = null
@@ -125,5 +127,6 @@ export class Waiter {
     this.site = client.site
     this.siteName = client.siteName
     this.clientKey = client.key
+    this.proto = client.proto
   }
 }

@@ -2,8 +2,14 @@
  * Writes the replies of one pipeline and says how each has to be counted: outcome and rcode. Knows
  * nothing of the order of the steps, only what each result looks like to a client.
  */
-import { RCODE_NOERROR, RCODE_NXDOMAIN, RCODE_REFUSED, RCODE_SERVFAIL } from '../wire/codes.ts'
-import { FLAG_TC, OFFSET_FLAGS, headerRcode, readU16 } from '../wire/header.ts'
+import {
+  EDE_BLOCKED,
+  RCODE_NOERROR,
+  RCODE_NXDOMAIN,
+  RCODE_REFUSED,
+  RCODE_SERVFAIL,
+} from '../wire/codes.ts'
+import { FLAG_TC, HEADER_OCTETS, OFFSET_FLAGS, headerRcode, readU16 } from '../wire/header.ts'
 import {
   PARSE_COOKIE_ONLY,
   PARSE_RESPONSE,
@@ -12,10 +18,17 @@ import {
   type ParsedQuery,
 } from '../wire/query.ts'
 import { REPLY_COOKIE, NO_EXTENDED_ERROR, type ExtendedError } from '../wire/opt.ts'
-import { writeHinfo, writeRcode, writeStored, type StoredAnswer } from '../wire/reply.ts'
+import {
+  writeHinfo,
+  writeNegative,
+  writeRcode,
+  writeStored,
+  type StoredAnswer,
+} from '../wire/reply.ts'
 import { SITE_DEFAULT } from './client.ts'
 import {
   DECISIONS_PASSED,
+  DECISIONS_PRIVATE,
   DECISION_BLOCK,
   DROPPED,
   DROP_RESPONSE,
@@ -34,7 +47,7 @@ import {
 } from './counters.ts'
 import { FAILED_BEFORE, STALE, STALE_NXDOMAIN } from './failures.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
-import { NO_BAR } from './policy/judge-answer.ts'
+import { LEADS_TO_PRIVATE, NO_BAR } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { asksDesignation, writeDesignations } from './policy/designation.ts'
 import { SPECIAL_NODATA } from './policy/special-names.ts'
@@ -44,6 +57,12 @@ import type { DataplaneSettings } from './settings.ts'
 export const DROPPED_QUERY = 0
 /** TTL of the small ANY answer (RFC 8482 4.2 suggests a long one: it is a constant). */
 const ANY_TTL_SECONDS = 3600
+
+/** Why a private address is withheld (RFC 8914 4.16). */
+const PRIVATE_ERROR: ExtendedError = {
+  code: EDE_BLOCKED,
+  text: Buffer.from('private address', 'utf8'),
+}
 
 /** An answer that is kept, with its verdict. */
 export interface JudgedAnswer extends StoredAnswer {
@@ -127,6 +146,7 @@ export class Replies {
       const category = this.policy.categoryOf(entry.matched, this.site)
       if (category !== NOT_BLOCKED) return this.blocked(query, category, 0, false)
     }
+    if (entry.bar === LEADS_TO_PRIVATE) return this.#private(query)
     if (entry.bar !== NO_BAR) return this.special(query, SPECIAL_NODATA, RCODE_NOERROR, 0)
     count(this.#counters, DECISIONS_PASSED)
     const octetsMax = this.settings.udpOctetsMax
@@ -141,6 +161,26 @@ export class Replies {
     }
     if ((readU16(this.out, OFFSET_FLAGS) & FLAG_TC) !== 0) count(this.#counters, TRUNCATED)
     return this.#finish(end, outcome, headerRcode(this.out))
+  }
+
+  /** A public name that leads into a private network has no data here. */
+  #private(query: ParsedQuery): number {
+    count(this.#counters, DECISIONS_PRIVATE)
+    count(this.#counters, SITE_BLOCKED + this.site)
+    const { blockTtlSeconds, udpOctetsMax } = this.settings
+    const error = PRIVATE_ERROR
+    const out = this.out
+    const owner = HEADER_OCTETS
+    const end = writeNegative(
+      out,
+      query,
+      RCODE_NOERROR,
+      owner,
+      blockTtlSeconds,
+      error,
+      udpOctetsMax,
+    )
+    return this.#finish(end, OUTCOME_BLOCKED, RCODE_NOERROR)
   }
 
   /** SERVFAIL, and why. */

@@ -76,6 +76,8 @@ export interface LimitSettings {
   readonly waitersPerQuestionMax: number
   /** Queries of one client that may wait for an upstream; past it they are answered SERVFAIL. */
   readonly pendingPerClientMax: number
+  /** Datagrams to one client in a tenth of a second, of those it has waited long for. */
+  readonly lateRepliesPerClientMax: number
 }
 
 export interface ForwardSettings {

@@ -5,8 +5,17 @@
 import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
 import type { ParsedQuery } from '../wire/query.ts'
 import { REPLY_SLACK_OCTETS } from '../wire/reply.ts'
-import { DROPPED, DROP_GONE, count, countReply, type Counters } from './counters.ts'
+import {
+  DROPPED,
+  DROP_GONE,
+  DROP_LATE,
+  PROTO_UDP,
+  count,
+  countReply,
+  type Counters,
+} from './counters.ts'
 import { UNREACHABLE } from './failures.ts'
+import { LateReplies } from './late-replies.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { AskedName, type Waiter } from './query.ts'
 import type { JudgedAnswer, Replies } from './replies.ts'
@@ -24,13 +33,22 @@ export class Settlement {
   readonly #counters: Counters
   readonly #replies: Replies
   readonly #pool: WaiterPool
+  readonly #late = new LateReplies()
   policy: Policy
+  lateRepliesPerClientMax: number
 
-  constructor(counters: Counters, replies: Replies, pool: WaiterPool, policy: Policy) {
+  constructor(
+    counters: Counters,
+    replies: Replies,
+    pool: WaiterPool,
+    policy: Policy,
+    lateMax: number,
+  ) {
     this.#counters = counters
     this.#replies = replies
     this.#pool = pool
     this.policy = policy
+    this.lateRepliesPerClientMax = lateMax
   }
 
   /**
@@ -63,6 +81,13 @@ export class Settlement {
     nowMs: number,
   ): void {
     const query = waiter.query
+    const waitedMs = nowMs - waiter.receivedMs
+    const burstMax = this.lateRepliesPerClientMax
+    const isDatagram = waiter.proto === PROTO_UDP
+    if (isDatagram && !this.#late.maySend(waiter.clientKey, waitedMs, burstMax, nowMs)) {
+      count(this.#counters, DROPPED + DROP_LATE)
+      return
+    }
     const replies = this.#replies
     replies.out = this.reply
     if (policyChanged) waiter.site = this.policy.siteNumber(waiter.siteName)
@@ -77,7 +102,7 @@ export class Settlement {
     // A TCP sink may read on and answer its next queries before `send` returns.
     const code = replies.code
     const sent = waiter.sink?.send(this.reply, octets, waiter) ?? false
-    if (sent) countReply(this.#counters, code, nowMs - waiter.receivedMs)
+    if (sent) countReply(this.#counters, code, waitedMs)
     else count(this.#counters, DROPPED + DROP_GONE)
   }
 

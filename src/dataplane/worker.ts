@@ -25,7 +25,7 @@ const DRAIN_POLL_MS = 10
 export function createPolicy(message: PolicyMessage, settings: PolicySettings): Policy {
   const trie = openTrie(message.image)
   const essential = new EssentialNames(message.essentialNames)
-  return new Policy(new Matcher(trie), trie.categories, essential, settings, message.stamp)
+  return new Policy(new Matcher(trie), trie.categories, essential, settings, message)
 }
 
 /** One worker's pipeline and listeners. */

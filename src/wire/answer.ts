@@ -220,10 +220,22 @@ function noteAnswer(
       return noteName(message, octets, rdata, end, facts)
     case TYPE_SVCB:
     case TYPE_HTTPS:
-      return end - rdata >= 3 && noteName(message, octets, rdata + 2, end, facts)
+      if (end - rdata < 3 || !areParamsWhole(message, rdata + 2, end)) return false
+      return noteName(message, octets, rdata + 2, end, facts)
     default:
       return true
   }
+}
+
+/**
+ * True when the service parameters behind the target at `at` fill the RDATA to its end (RFC 9460
+ * 2.2): what one reader skips as broken, another might still use.
+ */
+function areParamsWhole(message: Uint8Array, at: number, end: number): boolean {
+  let param = checkName(message, at, end)
+  if (param === MALFORMED) return false
+  while (param + 4 <= end) param += 4 + readU16(message, param + 2)
+  return param === end
 }
 
 /** Keeps a target name; the root (`.` in SVCB: "the owner itself") needs no verdict of its own. */

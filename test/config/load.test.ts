@@ -198,6 +198,15 @@ describe('lists and image', () => {
   })
 })
 
+test('random letters go to the upstreams that are named for them', () => {
+  const text = `
+upstreams: [192.0.2.1, udp://192.0.2.2, tcp://192.0.2.3]
+forward: {caseRandomisation: ['192.0.2.2:53'], strategy: fastest}`
+  const { forward } = load(text).dataplane
+  expect(forward.mixesCase).toEqual([false, true, false])
+  expect(forward.strategy).toBe('fastest')
+})
+
 describe('AD of upstreams is believed', () => {
   test('from loopback, over TLS and HTTPS, and from those that are named', () => {
     const text = `

@@ -138,6 +138,16 @@ describe('problems', () => {
     ],
     ['a subnet of one', 'edns: {clientSubnet: 192.0.2.1/32}', /too much: at most 24 bits/],
     ['no subnet', 'edns: {clientSubnet: on}', /"?on"? is not/],
+    [
+      'random letters for nobody',
+      'upstreams: [192.0.2.1]\nforward: {caseRandomisation: [192.0.2.2]}',
+      /^n.yaml:2:31: forward.caseRandomisation\[0\]: "192.0.2.2" is none of upstreams/,
+    ],
+    [
+      'random letters over TCP',
+      'upstreams: ["tcp://192.0.2.1"]\nforward: {caseRandomisation: ["tcp://192.0.2.1"]}',
+      /"tcp:\/\/192.0.2.1" is asked over tcp \(name upstreams asked over UDP\)/,
+    ],
     ['timeouts crossed', 'forward: {tryTimeoutMs: 5000}', /more than forward.totalTimeoutMs, 4500/],
     ['limits crossed', 'limits: {tcpConnectionsMax: 9}', /more than limits.tcpConnectionsMax, 9/],
     [

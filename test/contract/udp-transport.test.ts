@@ -23,6 +23,7 @@ import { Gate } from '../support/gate.ts'
 import { grantedReceiveOctets, sendRaw, udpSocketsAt } from '../support/kernel-sockets.ts'
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const RULES = { adult: ['blocked.example'] }
 /** The kernel's own account of one small datagram is below this. */
@@ -106,6 +107,7 @@ describe.each(['batched', 'plain'] as const)('the %s UDP transport', (transport)
   })
 
   test('answers from the address and port that were asked, at once and later', async () => {
+    conforms('same-address')
     const gate = new Gate()
     const upstream = await startScriptedUpstream(async (query) => {
       await gate.opened

@@ -17,6 +17,7 @@ import { decodeMessage, encodeQuery, encodeResponse } from '../support/messages.
 import { runToEnd } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
 import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const NAME = 'dns.example'
 const PADDING = 12
@@ -145,6 +146,7 @@ describe('DNS over TLS', () => {
   })
 
   test('pads what was padded, in blocks of 468 octets, and nothing else', async () => {
+    conforms('padding')
     const server = await start({ rules: { vpn: ['vpn.example'] } })
     const client = new TcpClient(await openTls(server))
     const sizes = []
@@ -227,6 +229,7 @@ describe('designation of our encrypted listeners', () => {
   const QUESTION = ['_dns.resolver.arpa', 'SVCB'] as const
 
   test('leads clients to both, with the name of the certificate, over every way', async () => {
+    conforms('ddr')
     const server = await start()
     for (const way of Object.keys(WAYS) as Way[]) {
       const answer = await kdig(server, way, ...QUESTION, '+generic')
@@ -260,6 +263,7 @@ describe('designation of our encrypted listeners', () => {
   })
 
   test('is NODATA without such listeners, and without a name', async () => {
+    conforms('ddr')
     const upstream = await startScriptedUpstream()
     const inClear = await startDataplane({ upstreams: [upstream], serverName: NAME })
     const unnamed = await startDataplane({ upstreams: [upstream], tls: identity })

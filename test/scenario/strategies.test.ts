@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
+  DROPPED,
+  DROP_LATE,
   FAILURE_TIMEOUT,
   LIMITED,
   LIMIT_CLIENT,
@@ -10,7 +12,7 @@ import {
 import { conforms } from '../conformance/conforms.ts'
 import { advanceClock } from '../support/clock.ts'
 import { startDataplane } from '../support/dataplane.ts'
-import { askUdp, openUdp } from '../support/dns-client.ts'
+import { askTcp, askUdp, openUdp } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import { freePort } from '../support/ports.ts'
@@ -240,6 +242,34 @@ describe('what waits is bounded', () => {
     }
     expect(slow.queries).toHaveLength(16)
     expect(server.count(LIMITED + LIMIT_UPSTREAM)).toBe(24)
+    await client.close()
+  })
+
+  test('and what was long in coming does not leave in one burst; TCP clients wait for theirs', async () => {
+    conforms('dnsbomb')
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(async (query) => {
+      await gate.opened
+      return answerAddresses(query)
+    })
+    const limits = { lateRepliesPerClientMax: 10 }
+    const forward = { tryTimeoutMs: 20_000, totalTimeoutMs: 20_000 }
+    const server = await startDataplane({ upstreams: [upstream], limits, forward })
+    const client = await openUdp(server)
+    for (let index = 0; index < 60; index++) await client.send(encodeQuery('slow.example'))
+    const patient = askTcp(server, 'slow.example')
+    await server.until(() => server.balance().inFlight === 61, 'all wait')
+    advanceClock(2000)
+    gate.open()
+    expect((await patient).answers).toHaveLength(1)
+    const { received, answered, dropped } = await server.idle()
+    expect({ received, answered, dropped }).toEqual({ received: 61, answered: 11, dropped: 50 })
+    expect(server.count(DROPPED + DROP_LATE)).toBe(50)
+    for (let index = 0; index < 10; index++) await client.next()
+    expect(client.unread).toBe(0)
+    // Who asks again has the answer from the cache.
+    await client.send(encodeQuery('slow.example'))
+    expect(decodeMessage(await client.next()).answers).toHaveLength(1)
     await client.close()
   })
 

@@ -16,6 +16,8 @@ test('a reload that meets a defect is logged with its own name, not with a code'
     image,
     essential: EssentialNames.none(),
     reports: [],
+    addresses: null,
+    privateZones: new Uint8Array(0),
     loadedAtSeconds: 0,
   }
   const lines: string[] = []

@@ -42,6 +42,8 @@ import type {
   TlsIdentity,
   SiteSettings,
 } from '../../src/dataplane/settings.ts'
+import { addressRangesOf } from '../../src/controlplane/filter.ts'
+import { openTrie } from '../../src/trie/open.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import type { Listeners } from '../../src/dataplane/listeners.ts'
@@ -54,6 +56,10 @@ export type Rules = Readonly<Record<string, readonly string[]>>
 export interface PolicyOptions {
   readonly rules?: Rules
   readonly essential?: readonly string[]
+  /** CIDR prefixes by category. */
+  readonly addressRules?: Readonly<Record<string, readonly string[]>>
+  /** Given: private addresses are withheld, but for these zones. */
+  readonly privateZones?: readonly string[]
   /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked; true: blocked. */
   readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | boolean>>
 }
@@ -113,6 +119,7 @@ const LIMITS: LimitSettings = {
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
   pendingPerClientMax: 1000,
+  lateRepliesPerClientMax: 256,
 }
 /** No rate, as for clients of this machine. */
 const RATE: RateSettings = {
@@ -169,9 +176,21 @@ export function makePolicy(options: PolicyOptions): PolicyMessage {
     rules: names.map(ruleOf),
   }))
   const essential = (options.essential ?? []).map((name) => wireOf(name.split('.')))
+  const { image } = buildFrom(lists)
   return {
-    image: buildFrom(lists).image,
+    image,
     essentialNames: Buffer.concat(essential),
+    addresses: addressRangesOf(
+      Object.entries(options.addressRules ?? {}).map(([category, prefixes]) => ({
+        category,
+        prefixes,
+      })),
+      openTrie(image).categories,
+      options.privateZones !== undefined,
+    ),
+    privateZones: Buffer.concat(
+      (options.privateZones ?? []).map((name) => wireOf(name.split('.'))),
+    ),
     stamp: `policy ${policies++}`,
   }
 }

@@ -13,6 +13,7 @@ import {
   COALESCED,
   DECISIONS,
   DECISIONS_PASSED,
+  DECISIONS_PRIVATE,
   DECISION_ACTIONS,
   DROPPED,
   DROP_REASONS,
@@ -64,6 +65,8 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
 ]
+/** Stands where a category would: no operator may name one so. */
+const PRIVATE_CATEGORY = 'private-address'
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
 
@@ -193,6 +196,8 @@ function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
       samples.push({ labels: { action, category }, value })
     }
   }
+  const withheld = { action: 'block', category: PRIVATE_CATEGORY }
+  samples.push({ labels: withheld, value: slots[DECISIONS_PRIVATE]! })
   samples.push({ labels: { action: 'pass', category: 'none' }, value: slots[DECISIONS_PASSED]! })
   return samples
 }

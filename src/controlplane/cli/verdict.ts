@@ -57,7 +57,11 @@ export class Judge {
     this.#matcher = new Matcher(trie)
     this.#essential = essential
     const served = new ServedEssentialNames(new Uint8Array(Buffer.concat(essential.names)))
-    this.#policy = new Policy(new Matcher(trie), trie.categories, served, settings, 'check')
+    this.#policy = new Policy(new Matcher(trie), trie.categories, served, settings, {
+      addresses: null,
+      privateZones: new Uint8Array(0),
+      stamp: 'check',
+    })
   }
 
   /**

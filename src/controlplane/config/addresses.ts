@@ -34,6 +34,14 @@ export const PRIVATE_PREFIXES: readonly string[] = [
   'fe80::/10', // link-local, RFC 4291
 ]
 
+/** Where no public name leads to: private networks, this host, the link. */
+export const NEVER_PUBLIC_PREFIXES: readonly string[] = [
+  ...PRIVATE_PREFIXES,
+  '0.0.0.0/8', // this host, RFC 1122
+  '::/128', // unspecified, RFC 4291
+  'fec0::/10', // site-local, RFC 3879
+]
+
 /** This machine itself. */
 export const LOOPBACK_PREFIXES: readonly string[] = ['127.0.0.0/8', '::1/128']
 

@@ -6,6 +6,7 @@ import { formatUpstream, isFault, parseEndpoint, parseListen, parseUpstream } fr
 import { readAuthorities, readIdentity } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
+import { isGroup } from './plain.ts'
 import type { Layered } from './layers.ts'
 import type { Problem } from './problems.ts'
 import { checkSiteCategories, checkSites } from './site-relations.ts'
@@ -44,6 +45,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['listen', 'metrics'], checkMetrics],
   [['cache'], checkCache],
   [['forward'], checkForward],
+  [['forward', 'upstreams'], checkCase],
   [['limits'], checkLimits],
   [['categories'], checkResponses],
   [['categories', 'lists', 'image'], checkCategories],
@@ -165,6 +167,22 @@ function checkForward({ values, report }: Subject): void {
   report(['forward', 'tryTimeoutMs'], `forward.tryTimeoutMs: ${excess}`)
 }
 
+/** Random letters are for upstreams that are asked over UDP, and for no others. */
+function checkCase({ values, report }: Subject): void {
+  if (values.upstreams === undefined) return
+  const known = new Set(
+    values.upstreams.map((text) => formatUpstream(accepted(parseUpstream(text)))),
+  )
+  for (const [index, text] of values.forward.caseRandomisation.entries()) {
+    const upstream = accepted(parseUpstream(text))
+    const isKnown = known.has(formatUpstream(upstream))
+    if (isKnown && upstream.protocol === 'udp') continue
+    const why = isKnown ? `is asked over ${upstream.protocol}` : 'is none of upstreams'
+    const message = `forward.caseRandomisation[${index}]: "${text}" ${why}`
+    report(['forward', 'caseRandomisation', index], message, 'name upstreams asked over UDP')
+  }
+}
+
 function checkLimits({ values, report }: Subject): void {
   const { tcpConnectionsPerClientMax, tcpConnectionsMax } = values.limits
   if (tcpConnectionsPerClientMax <= tcpConnectionsMax) return
@@ -231,7 +249,11 @@ function checkFiles({ layered, surroundings, report }: Subject): void {
   const lists = elementsAt(layered, ['lists']).map((path) => path.concat('file'))
   const redis = REDIS_FILES.map((key) => ['redis', key])
   const others = [['image'], ...TLS_FILES, ...redis]
-  const more = elementsAt(layered, ['essential', 'files'])
+  const categories = valueAt(layered.tree, ['categories'])
+  const addresses = Object.keys(isGroup(categories) ? categories : {}).flatMap((category) =>
+    elementsAt(layered, ['categories', category, 'addressFiles']),
+  )
+  const more = [...elementsAt(layered, ['essential', 'files']), ...addresses]
   for (const path of [...lists, ...others, ...more]) {
     const file = valueAt(layered.tree, path)
     if (typeof file !== 'string' || file === '') continue

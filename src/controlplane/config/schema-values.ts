@@ -16,6 +16,7 @@ const RESERVED_CATEGORIES: ReadonlySet<string> = new Set([
   'none',
   'operator',
   'other',
+  'private-address',
   'special',
 ])
 /** Names of categories, lists and sites. */

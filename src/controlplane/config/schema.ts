@@ -8,8 +8,8 @@
 
 import { z } from 'zod'
 import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
-import { PRIVATE_PREFIXES, parseClientSubnet, parseEndpoint, parseListen } from './addresses.ts'
-import { parsePrefix, parseUpstream } from './addresses.ts'
+import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
+import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
@@ -21,6 +21,7 @@ import {
   ipText,
   octets,
   parsedText,
+  prefixes,
   whole,
 } from './schema-values.ts'
 import { TlsConfig } from './tls-schema.ts'
@@ -55,6 +56,44 @@ export const CategoryConfig = z.strictObject({
   ipv6: ipText(6).optional().meta({
     description: 'For `response: address`: what AAAA questions get; without it they get NODATA.',
   }),
+  addresses: prefixes()
+    .default([])
+    .meta({
+      description:
+        'Addresses and CIDR prefixes: an answer that holds one of them, in A, AAAA or the hints of ' +
+        'HTTPS and SVCB, is blocked like a name of the category. Mind hosts of many sites.',
+    }),
+  addressFiles: z
+    .array(z.string().min(1))
+    .max(LISTS_MAX)
+    .default([])
+    .meta({
+      description:
+        'Files of such addresses, one a line, relative to this file; `#` starts a comment, gzip is ' +
+        'read directly.',
+    }),
+})
+
+const PrivateAnswersConfig = z.strictObject({
+  blocked: z
+    .boolean()
+    .default(true)
+    .meta({
+      description:
+        'True: an answer, or a hint in HTTPS and SVCB, with an address of a private network, of this ' +
+        'host or of the link is withheld (NODATA, EDE 15): a web page could otherwise reach devices ' +
+        'of the house by a name of its own. IPv6 addresses that carry an IPv4 address count by that ' +
+        'one. As Unbound (`private-address`) and dnsmasq (`stop-dns-rebind`), which leave it off.',
+    }),
+  exceptZones: z
+    .array(parsedText(parseHostName))
+    .max(LISTS_MAX)
+    .default(['dns.msftncsi.com', 'plex.direct'])
+    .meta({
+      description:
+        'Names that may lead there, with all below them: zones of your own networks, block lists of ' +
+        'mail servers. By default the network test of Windows and the home servers of Plex.',
+    }),
 })
 
 const SuffixConfig = z.strictObject({
@@ -240,6 +279,12 @@ const LimitsConfig = z.strictObject({
       'SERVFAIL. It bounds what can be collected and set free at once against a forged address ' +
       '(DNSBomb); the default is the `wait-limit` of Unbound.',
   }),
+  lateRepliesPerClientMax: whole(1, 65_535, 256).meta({
+    description:
+      'Answers over UDP that one client has waited for longer than 1.9 s and that may leave within ' +
+      'a tenth of a second; the others are dropped and counted, for the client to ask again and find ' +
+      'them in the cache. It keeps answers that were collected on purpose from leaving as one burst.',
+  }),
 })
 
 const LogConfig = z.strictObject({
@@ -328,6 +373,9 @@ export const ConfigSchema = z.strictObject({
         'How each category is treated. `darkweb`, `adult` and `vpn` always exist; others are those ' +
         'that a list or the image uses.',
     }),
+  privateAnswers: PrivateAnswersConfig.prefault({}).meta({
+    description: 'Public names that lead into private networks (DNS rebinding).',
+  }),
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),

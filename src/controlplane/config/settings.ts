@@ -9,6 +9,7 @@ import type {
   ListenSettings,
   UpstreamSettings,
 } from '../../dataplane/settings.ts'
+import type { AddressSource } from '../blocklist/address-rules.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
 import type { ListSource, SuffixPolicy } from '../blocklist/list-source.ts'
 import {
@@ -80,6 +81,10 @@ export interface ControlSettings {
   readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
+  /** Address rules by category. */
+  readonly addressSources: readonly AddressSource[]
+  /** Private networks in answers: undefined when they are let through, else the names that may. */
+  readonly privateZones: readonly string[] | undefined
   /** Sites that are known by DNS names, and how often these are looked up. */
   readonly siteNames: readonly SiteNames[]
   readonly siteRefreshSeconds: number
@@ -217,6 +222,10 @@ export function controlSettings(
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    addressSources: addressSourcesOf(values, locate),
+    privateZones: values.privateAnswers.blocked
+      ? values.privateAnswers.exceptZones.map((text) => accepted(parseHostName(text)))
+      : undefined,
     siteNames: siteNamesOf(values),
     siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
@@ -267,6 +276,20 @@ function cookiesOf(
   if (!edns.cookies) return undefined
   const file = edns.cookieSecretFile
   return { secretFile: file && locate(file, ['edns', 'cookieSecretFile']) }
+}
+
+function addressSourcesOf(
+  values: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): readonly AddressSource[] {
+  return Object.entries(values.categories).flatMap(([category, { addresses, addressFiles }]) => {
+    if (addresses.length === 0 && addressFiles.length === 0) return []
+    const prefixes = addresses.map((text) => accepted(parsePrefix(text)))
+    const files = addressFiles.map((file, index) =>
+      locate(file, ['categories', category, 'addressFiles', index]),
+    )
+    return [{ category, prefixes, files }]
+  })
 }
 
 function listsOf(

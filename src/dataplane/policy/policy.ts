@@ -9,15 +9,25 @@
 import { EDE_BLOCKED } from '../../wire/codes.ts'
 import type { ExtendedError } from '../../wire/opt.ts'
 import type { Matcher } from '../../trie/lookup.ts'
+import type { AddressRanges } from '../address-table.ts'
 import { SITE_DEFAULT } from '../client.ts'
 import type { AskedName } from '../query.ts'
 import type { BlockResponseSettings, CategorySettings, PolicySettings } from '../settings.ts'
-import type { EssentialNames } from './essential-names.ts'
+import { AnswerAddresses } from './answer-addresses.ts'
+import { EssentialNames } from './essential-names.ts'
 
 /** The name passes. */
 export const NOT_BLOCKED = -1
 
 const CATEGORIES_MAX = 31
+
+/** What is told about the addresses of answers. */
+interface AddressPolicy {
+  /** Bits of categories, and private networks; null: no rules. */
+  readonly addresses: AddressRanges | null
+  /** Wire names, one after another, whose answers may lead into private networks. */
+  readonly privateZones: Uint8Array
+}
 
 /** How one category answers, ready for the hot path. */
 export interface BlockAnswer {
@@ -32,6 +42,10 @@ type BlockAnswers = readonly BlockAnswer[]
 export class Policy {
   /** Digest of image, essential names and policy configuration: verdicts hold under it only. */
   readonly stamp: string
+  /** The rules on addresses; null without any. */
+  readonly addresses: AnswerAddresses | null
+  /** Names whose answers may lead into private networks. */
+  readonly #privateZones: EssentialNames
   readonly #matcher: Matcher
   readonly #essential: EssentialNames
   readonly #siteNumbers = new Map<string, number>()
@@ -43,6 +57,7 @@ export class Policy {
 
   /** After `match`: where the rule's name begins within the asked name's octets. */
   ruleStart = 0
+  #list = -1
   /** After `match`: everything below the asked name is covered too. */
   whole = false
   /** After `match`: the categories that an essential name was exempted from. */
@@ -53,11 +68,13 @@ export class Policy {
     imageCategories: readonly string[],
     essential: EssentialNames,
     settings: PolicySettings,
-    stamp: string,
+    rules: AddressPolicy & { readonly stamp: string },
   ) {
     this.#matcher = matcher
     this.#essential = essential
-    this.stamp = stamp
+    this.stamp = rules.stamp
+    this.addresses = rules.addresses === null ? null : new AnswerAddresses(rules.addresses)
+    this.#privateZones = new EssentialNames(rules.privateZones)
     const names = imageCategories.slice(0, CATEGORIES_MAX)
     const all = [settings.categories, ...settings.sites.map(({ categories }) => categories)]
     for (const [index, { name }] of settings.sites.entries()) {
@@ -70,7 +87,7 @@ export class Policy {
 
   /** After `match`: the list that decided, by its place in the image. */
   get list(): number {
-    return this.#matcher.list
+    return this.#list
   }
 
   /** True when no list may block the asked name. */
@@ -93,8 +110,24 @@ export class Policy {
       return 0
     }
     this.ruleStart = this.#matcher.ruleStart
+    this.#list = this.#matcher.list
     this.whole = this.#matcher.whole && !this.#essential.liesAbove(asked)
     return bits
+  }
+
+  /** True when answers for the asked name may lead into private networks. */
+  mayBePrivate(asked: AskedName): boolean {
+    return this.#privateZones.covers(asked)
+  }
+
+  /**
+   * Returns the categories, of those found at the addresses of an answer, that anybody blocks; from
+   * then on `ruleStart` says that no name of the asked one's is to blame.
+   */
+  matchAddresses(found: number, asked: AskedName): number {
+    this.ruleStart = asked.length
+    this.#list = -1
+    return found & this.#anyMask
   }
 
   /** Returns the bit of the category that blocks for this site, of a set, or `NOT_BLOCKED`. */
