@@ -111,7 +111,6 @@ export function addressRangesOf(
     for (const prefix of prefixes) all.push({ prefix, value: 1 << bit })
   }
   return all.length === 0 ? null : buildAddressTable(all, 0, (around, own) => around | own)
->>>>>>> main
 }
 
 /** The state directory is read only where there is one that counts: starts stay short. */
