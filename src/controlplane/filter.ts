@@ -69,10 +69,7 @@ export async function loadFilter(control: ControlSettings): Promise<LoadedFilter
   }
 }
 
-type LoadedNames = Pick<
-  LoadedFilter,
-  'image' | 'trie' | 'reports' | 'generation' | 'passedOver'
->
+type LoadedNames = Pick<LoadedFilter, 'image' | 'trie' | 'reports' | 'generation' | 'passedOver'>
 
 async function loadNames(control: ControlSettings): Promise<LoadedNames> {
   const { passedOver, served } = await searchGenerations(control)

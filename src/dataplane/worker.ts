@@ -5,7 +5,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
+import { DescriptorLedger } from '../sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
+import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
@@ -34,18 +36,21 @@ export class DataplaneWorker {
   readonly #listeners: Listeners
   readonly #encrypted: EncryptedWays
 
+  readonly #loop: SocketLoop | undefined
   #serverName: string | undefined
 
   constructor(
     pipeline: Pipeline,
     listeners: Listeners,
     encrypted: EncryptedWays,
+    loop: SocketLoop | undefined,
     serverName: string | undefined,
   ) {
     this.#serverName = serverName
     this.#pipeline = pipeline
     this.#encrypted = encrypted
     this.#listeners = listeners
+    this.#loop = loop
   }
 
   /** Loads what the next settings need, so that `reload` is one step between two queries. */
@@ -85,6 +90,7 @@ export class DataplaneWorker {
     this.#listeners.closeUdp()
     this.#pipeline.close()
     this.#listeners.closeTcp()
+    this.#loop?.close()
   }
 }
 
@@ -96,10 +102,13 @@ export async function startWorker(
   const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const loop =
+    libc === undefined ? undefined : await openSocketLoop(libc, new DescriptorLedger(start.ledger))
   const encrypted = new EncryptedWays()
   await encrypted.open(settings.upstreams)
   const pipeline = new Pipeline(settings, policy, counters, {
     libc,
+    loop,
     upstreamPortsMax: start.upstreamPortsMax,
     encrypted,
   })
@@ -108,9 +117,9 @@ export async function startWorker(
     const { RedisCache } = await import('./cache/redis-cache.ts')
     pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
   }
-  const context = { handler: pipeline, counters, libc, shared: start.shared }
+  const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
-  const worker = new DataplaneWorker(pipeline, listeners, encrypted, settings.serverName)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, settings.serverName)
   try {
     const endpoints = await listeners.open(settings.listen, start.descriptors)
     worker.designate()

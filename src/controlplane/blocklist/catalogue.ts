@@ -10,7 +10,7 @@ import { z } from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
 import { PACKAGE_DIRECTORY } from '../config/files.ts'
-import { LIST_NAME } from '../config/schema.ts'
+import { LIST_NAME } from '../config/schema-lists.ts'
 import { categoryName } from '../config/schema-values.ts'
 
 export const CATALOGUE_FILE = join(PACKAGE_DIRECTORY, 'blocklists', 'sources.yaml')

@@ -2,7 +2,46 @@
 
 import { z } from 'zod'
 import { DAY_S, GiB, KiB } from '../../base/units.ts'
-import { octets, whole } from './schema-values.ts'
+import { NAME_CHARS_MAX, categoryName, octets, whole } from './schema-values.ts'
+
+/** What a list may be called. */
+export const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
+
+const SuffixConfig = z.strictObject({
+  icann: z.enum(['refuse', 'keep']).optional(),
+  private: z.enum(['refuse', 'keep']).optional(),
+})
+
+export const ListConfig = z.strictObject({
+  name: z
+    .string()
+    .max(NAME_CHARS_MAX)
+    .regex(LIST_NAME)
+    .optional()
+    .meta({
+      description:
+        'Name in metrics, reports and `check`: lower-case letters, digits, dots, hyphens. Default: ' +
+        'the file name without its endings.',
+    }),
+  category: categoryName.meta({
+    description: 'The category whose names the list holds: a shipped one or one of your own.',
+  }),
+  file: z.string().min(1).meta({
+    description:
+      'Path of the list, relative to this file; any supported format, gzip read directly.',
+  }),
+  publicSuffixes: SuffixConfig.optional().meta({
+    description:
+      'Whether rules that are public suffixes are kept, where the default does not fit: group of ' +
+      '`icann` (registries: `com.cn`; default `refuse`) and `private` (hosts of many: `ngrok.io`; ' +
+      'default `keep` for `darkweb` and `vpn`, else `refuse`), each `refuse` or `keep`.',
+  }),
+  licence: z.string().optional().meta({ description: 'Licence of the list, kept in the image.' }),
+  attribution: z
+    .string()
+    .optional()
+    .meta({ description: 'Credit that the licence asks for, kept in the image.' }),
+})
 
 /** A share of names, 1 being all of them. */
 function share(max: number, defaultValue: number) {
@@ -58,3 +97,4 @@ export const SafetyConfig = z.strictObject({
 
 export type UpdatesValues = z.output<typeof UpdatesConfig>
 export type SafetyValues = z.output<typeof SafetyConfig>
+export type ListValues = z.output<typeof ListConfig>

@@ -34,16 +34,10 @@ import {
   type SiteNames,
 } from './site-settings.ts'
 import type { Layered } from './layers.ts'
-import type { SafetyValues, UpdatesValues } from './schema-lists.ts'
+import type { ListValues, SafetyValues, UpdatesValues } from './schema-lists.ts'
 import type { RedisConfiguration } from '../redis/load-redis.ts'
 import { parseRedisUrl } from './redis-url.ts'
-import {
-  CategoryConfig,
-  SHIPPED_CATEGORIES,
-  WORKERS_MAX,
-  type ConfigValues,
-  type ListValues,
-} from './schema.ts'
+import { CategoryConfig, SHIPPED_CATEGORIES, WORKERS_MAX, type ConfigValues } from './schema.ts'
 
 /** Absolute paths of what the encrypted listeners prove themselves with. */
 export interface CertificateFiles {

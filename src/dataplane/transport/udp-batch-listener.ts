@@ -1,10 +1,12 @@
 /**
- * UDP in batches: libuv wakes us for the first datagram, recvmmsg reads the rest of the burst, each
- * is answered where it stands, and one sendmmsg sends all answers. One socket per listen address.
+ * UDP in batches: recvmmsg reads a burst, each query is answered where it stands, and one sendmmsg
+ * sends all answers. One socket per listen address. An idle worker is woken by Node, which brings
+ * the first datagram; a busy one waits in its `SocketLoop`.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { ADDRESS_STRIDE, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
+import { NODE_TURN_END, type ReadableSocket, type SocketLoop } from '../../sys/socket-loop.ts'
 import { writeSocketAddress } from '../../sys/socket-address.ts'
 import { Client } from '../client.ts'
 import {
@@ -36,7 +38,7 @@ const SLOT_OCTETS = 4096
 const CALLS_PER_TURN = 16
 
 /** One bound socket with its batches; the sink of every answer that its clients wait for. */
-export class UdpBatchListener implements ReplySink {
+export class UdpBatchListener implements ReplySink, ReadableSocket {
   readonly #socket: Socket
   readonly #fd: number
   readonly #handler: QueryHandler
@@ -53,6 +55,8 @@ export class UdpBatchListener implements ReplySink {
   /** The slot of the query that is being handled. */
   #slot = 0
   #closing = false
+  /** Null where the worker has no loop of its own: then Node brings the start of every burst. */
+  #loop: SocketLoop | null = null
   access: ClientAccess
 
   constructor(
@@ -87,6 +91,11 @@ export class UdpBatchListener implements ReplySink {
     return { address, port }
   }
 
+  /** From now on bursts are read by the worker's own loop. */
+  join(loop: SocketLoop): void {
+    if (loop.addListener(this.#fd, this)) this.#loop = loop
+  }
+
   hold(waiter: Waiter): void {
     const start = this.#slot * ADDRESS_STRIDE
     const octets = this.#batch.addressOctets(this.#slot)
@@ -109,7 +118,7 @@ export class UdpBatchListener implements ReplySink {
     late.queue(slot, octets, peerOctets)
     if (!this.#flushScheduled) {
       this.#flushScheduled = true
-      process.nextTick(this.#flushLate)
+      ;(this.#loop ?? NODE_TURN_END).atTurnEnd(this.#flushLate)
     }
     return true
   }
@@ -118,6 +127,7 @@ export class UdpBatchListener implements ReplySink {
     if (this.#closing) return
     this.#sendLate()
     this.#closing = true
+    this.#loop?.remove(this.#fd)
     this.#socket.close()
   }
 
@@ -133,18 +143,29 @@ export class UdpBatchListener implements ReplySink {
       return
     }
     batch.place(0, octets, addressOctets)
-    let start = 1
+    this.#drain(1, performance.now())
+    this.#loop?.wake()
+  }
+
+  readable(nowMs: number): void {
+    this.#drain(0, nowMs)
+  }
+
+  /** Answers what waits in the socket; slots below `start` are filled already. */
+  #drain(start: number, receivedMs: number): void {
+    const batch = this.#batch
+    let from = start
     for (let calls = 0; calls < CALLS_PER_TURN; calls++) {
-      const received = batch.receive(this.#fd, start)
-      const end = start + Math.max(0, received)
-      this.#answer(end)
+      const received = batch.receive(this.#fd, from)
+      const end = from + Math.max(0, received)
+      this.#answer(end, receivedMs)
       if (end < BATCH_SLOTS) return
-      start = 0
+      from = 0
     }
   }
 
   /** Handles the slots below `end` and sends their answers in one call. */
-  #answer(end: number): void {
+  #answer(end: number, receivedMs: number): void {
     if (end === 0) return
     const batch = this.#batch
     const handler = this.#handler
@@ -152,7 +173,6 @@ export class UdpBatchListener implements ReplySink {
     const codes = this.#codes
     const read = UDP_READ + client.family
     this.#counters[read] = this.#counters[read]! + end
-    const receivedMs = performance.now()
     for (let slot = 0; slot < end; slot++) {
       const refusal = this.access.admit(batch.addresses, slot * ADDRESS_STRIDE, client)
       if (refusal !== ADMITTED) {
