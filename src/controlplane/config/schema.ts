@@ -15,7 +15,6 @@ import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
 import {
-  NAME_CHARS_MAX,
   PREFIXES_MAX,
   categoryName,
   ipText,
