@@ -1,4 +1,4 @@
-/** How many workers can answer on the same ports, on this machine with this Node.js. */
+/** How many workers this machine can let share a port. */
 import type { Logger } from 'pino'
 import { isLibc, openLibc } from '../../sys/libc.ts'
 
