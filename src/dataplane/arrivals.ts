@@ -157,7 +157,9 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
 
   /** Redis takes long: the upstream is asked besides, and the first answer wins. */
   sharedLate(pending: Pending): void {
-    this.forwarder.ask(pending, performance.now())
+    const nowMs = performance.now()
+    // Late is better than never.
+    if (!this.forwarder.isGone(nowMs)) this.forwarder.ask(pending, nowMs)
   }
 
   /** An answer that was hot before the start: into memory, unless it is there already. */

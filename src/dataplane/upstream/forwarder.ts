@@ -115,6 +115,7 @@ export class Forwarder implements UpstreamEvents {
   /** Starts the first try, or several at once. The events may fire before this returns. */
   ask(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
+    pending.isAsked = true
     this.#open++
     if (pending.waitMs !== NO_WAIT) this.#waits.add(pending, nowMs, pending.waitMs)
     this.#begin(pending, nowMs)
@@ -123,6 +124,7 @@ export class Forwarder implements UpstreamEvents {
   /** As `ask`, but not before the end of this turn: the query of the moment is answered first. */
   askLater(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
+    pending.isAsked = true
     this.#open++
     if (this.#later.length === 0) process.nextTick(this.#onTick)
     this.#later.push(pending)
@@ -183,6 +185,13 @@ export class Forwarder implements UpstreamEvents {
     if (!pending.isProbe) this.#tryNext(pending, nowMs)
   }
 
+  /** True when no upstream is worth asking: all a question would get is its failure. */
+  isGone(nowMs: number): boolean {
+    if (this.#down < this.#upstreams.length) return false
+    for (const { health } of this.#upstreams) if (!health.isGone(nowMs)) return false
+    return true
+  }
+
   mismatched(upstream: Upstream): void {
     count(this.#counters, failureSlot(upstream.index, FAILURE_MISMATCH))
   }
@@ -209,7 +218,7 @@ export class Forwarder implements UpstreamEvents {
     // What failed at once may have closed the question, and its record may be another's by now.
     while (more-- > 0 && pending.open && pending.serial === serial) {
       const upstream = this.#selection.next(pending, nowMs, this.#counters)
-      if (upstream === null || pending.isAsked(upstream.index)) return
+      if (upstream === null || pending.hasTryAt(upstream.index)) return
       this.#try(upstream, pending, nowMs)
     }
   }
