@@ -159,7 +159,8 @@ export async function answerParts(corpus: Corpus): Promise<{ parts: Part[]; clos
   await once(upstream, 'listening')
   const settings = settingsFor(upstream.address().port)
   const policy = createPolicy(policyMessage(openTrie(corpus.image), corpus, settings), settings)
-  const system = { libc: undefined, upstreamPortsMax: 64, encrypted: new EncryptedWays() }
+  const encrypted = new EncryptedWays()
+  const system = { libc: undefined, loop: undefined, upstreamPortsMax: 64, encrypted }
   const pipeline = new Pipeline(settings, policy, createCounters(), system)
   const blocked = corpus.listed.map(questionOf)
   const cached = corpus.unlisted.map(questionOf)

@@ -92,6 +92,17 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     this.forwarder = createForwarder(settings, this.#counters, this, this.#system)
   }
 
+  /** Begins to answer a question: Redis is read first, where there is one, then an upstream. */
+  ask(pending: Pending, nowMs: number): void {
+    const { shared } = this
+    if (shared !== null) {
+      // Its commands leave when Node gets its turn.
+      this.#system.loop?.yieldSoon()
+      if (shared.read(pending)) return
+    }
+    this.forwarder.ask(pending, nowMs)
+  }
+
   /** An upstream's reply is walked once: false when any octet is out of place. */
   readable(pending: Pending, message: Uint8Array, octets: number): boolean {
     const facts = this.#facts

@@ -3,6 +3,7 @@
  * each encrypted one. Addresses may come and go while it runs.
  */
 import type { Libc } from '../sys/libc.ts'
+import type { SocketLoop } from '../sys/socket-loop.ts'
 import type { Counters } from './counters.ts'
 import type { Descriptors } from './messages.ts'
 import type { Endpoint, LimitSettings, ListenSettings, TlsIdentity } from './settings.ts'
@@ -35,6 +36,8 @@ export interface ListenerContext {
   readonly counters: Counters
   /** Undefined: datagrams are read one by one. */
   readonly libc: Libc | undefined
+  /** The worker's own loop, which reads the batches; undefined: Node brings their start. */
+  readonly loop: SocketLoop | undefined
   /** Binds with SO_REUSEPORT where no descriptors are given. */
   readonly shared: boolean
 }
@@ -176,12 +179,13 @@ export class Listeners {
     descriptors: Descriptors,
     index: number,
   ): Promise<ListenerPair> {
-    const { handler, counters } = this.#context
+    const { handler, counters, loop } = this.#context
     const fd = takeOver(descriptors, index, 0)
     const udp = await openUdpBatchListener(libc, fd, endpoint, handler, this.#access, counters)
     try {
       const source = { endpoint, fd: takeOver(descriptors, index, 1), shared: false }
       const tcp = await this.#openTcp(source, IN_CLEAR)
+      if (loop !== undefined) udp.join(loop)
       return { endpoint, udp, tcp, encrypted: undefined }
     } catch (error) {
       udp.close()

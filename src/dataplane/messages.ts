@@ -29,6 +29,8 @@ export interface WorkerStart {
   readonly tls: TlsIdentity | undefined
   /** Sockets that the worker may keep open towards all its upstreams. */
   readonly upstreamPortsMax: number
+  /** Where the worker notes the descriptors that it opens besides Node: see `DescriptorLedger`. */
+  readonly ledger: Int32Array
   /** Bound by the supervisor; undefined: the worker binds by itself. */
   readonly descriptors: Descriptors | undefined
   /** Undefined: no shared cache. */

@@ -327,9 +327,7 @@ export class Pipeline {
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
       pending.waitMs = expired ? settings.cache.staleWaitMs : NO_WAIT
-      const { shared } = this.arrivals
-      const isReading = shared !== null && shared.read(pending)
-      if (!isReading) this.arrivals.forwarder.ask(pending, receivedMs)
+      this.arrivals.ask(pending, receivedMs)
     }
     return PENDING
   }

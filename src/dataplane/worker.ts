@@ -5,7 +5,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
+import { DescriptorLedger } from '../sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
+import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
@@ -13,7 +15,7 @@ import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
 import { Policy } from './policy/policy.ts'
-import type { DataplaneSettings, PolicySettings } from './settings.ts'
+import type { DataplaneSettings, ListenSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
 import { EncryptedWays } from './upstream/encrypted-ways.ts'
@@ -34,18 +36,21 @@ export class DataplaneWorker {
   readonly #listeners: Listeners
   readonly #encrypted: EncryptedWays
 
+  readonly #loop: SocketLoop | undefined
   #serverName: string | undefined
 
   constructor(
     pipeline: Pipeline,
     listeners: Listeners,
     encrypted: EncryptedWays,
+    loop: SocketLoop | undefined,
     serverName: string | undefined,
   ) {
     this.#serverName = serverName
     this.#pipeline = pipeline
     this.#encrypted = encrypted
     this.#listeners = listeners
+    this.#loop = loop
   }
 
   /** Loads what the next settings need, so that `reload` is one step between two queries. */
@@ -54,8 +59,8 @@ export class DataplaneWorker {
   }
 
   /** Designates the encrypted listeners that there are at this moment (RFC 9462). */
-  designate(): void {
-    this.#pipeline.designate(createDesignations(this.#listeners.endpoints, this.#serverName))
+  designate(listen: readonly ListenSettings[] = this.#listeners.endpoints): void {
+    this.#pipeline.designate(createDesignations(listen, this.#serverName))
   }
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
@@ -85,6 +90,7 @@ export class DataplaneWorker {
     this.#listeners.closeUdp()
     this.#pipeline.close()
     this.#listeners.closeTcp()
+    this.#loop?.close()
   }
 }
 
@@ -96,10 +102,13 @@ export async function startWorker(
   const policy = createPolicy(start.policy, settings)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
+  const loop =
+    libc === undefined ? undefined : await openSocketLoop(libc, new DescriptorLedger(start.ledger))
   const encrypted = new EncryptedWays()
   await encrypted.open(settings.upstreams)
   const pipeline = new Pipeline(settings, policy, counters, {
     libc,
+    loop,
     upstreamPortsMax: start.upstreamPortsMax,
     encrypted,
   })
@@ -108,10 +117,12 @@ export async function startWorker(
     const { RedisCache } = await import('./cache/redis-cache.ts')
     pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
   }
-  const context = { handler: pipeline, counters, libc, shared: start.shared }
+  const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
-  const worker = new DataplaneWorker(pipeline, listeners, encrypted, settings.serverName)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, settings.serverName)
   try {
+    // Before the first datagram: a client would keep a denial for hours.
+    worker.designate(settings.listen)
     const endpoints = await listeners.open(settings.listen, start.descriptors)
     worker.designate()
     return { worker, listeners, ready: { kind: 'ready', endpoints } }

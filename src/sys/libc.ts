@@ -18,6 +18,9 @@ export interface Libc {
   /** `vector` is an array of `mmsghdr`; a null timeout. */
   recvmmsg(fd: number, vector: Uint8Array, count: number, flags: number, timeout: null): number
   sendmmsg(fd: number, vector: Uint8Array, count: number, flags: number): number
+  epoll_create1(flags: number): number
+  epoll_ctl(epollFd: number, operation: number, fd: number, event: Uint8Array): number
+  epoll_wait(epollFd: number, events: Uint8Array, count: number, milliseconds: number): number
   errno(): number
   /** Address of a buffer's first octet in this process. */
   addressOf(buffer: ArrayBuffer): bigint
@@ -47,6 +50,9 @@ export async function openLibc(): Promise<Libc | NoLibc> {
       duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0),
       recvmmsg: library.func('int recvmmsg(int, void *, unsigned int, int, void *)'),
       sendmmsg: library.func('int sendmmsg(int, void *, unsigned int, int)'),
+      epoll_create1: library.func('int epoll_create1(int)'),
+      epoll_ctl: library.func('int epoll_ctl(int, int, int, void *)'),
+      epoll_wait: library.func('int epoll_wait(int, void *, int, int)'),
       errno: () => koffi.errno(),
       addressOf: (buffer) => koffi.address(buffer),
     }

@@ -6,6 +6,7 @@ import { runToEnd } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
 import { startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { readOpenMetrics, type Family } from './openmetrics.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const OPENMETRICS = 'application/openmetrics-text; version=1.0.0'
 
@@ -108,6 +109,7 @@ describe.each(['after the start', 'after load'])('%s, /metrics', (when) => {
   })
 
   test('holds no queried name and no client address, in labels or elsewhere', async () => {
+    conforms('metric-labels', 'privacy')
     const text = await server.metrics()
     expect(text).not.toContain(SECRET)
     expect(text).not.toContain('blocked.example')
@@ -159,6 +161,7 @@ test('the buckets of the histogram add up, and their count is that of the respon
 })
 
 test('the number of series does not grow with the names that are asked', async () => {
+  conforms('metric-labels')
   await load()
   const before = await series()
   for (let index = 0; index < 50; index++) await askUdp(server, `"},\\n{${index}.example`)
@@ -177,6 +180,7 @@ describe('the admin pages', () => {
   })
 
   test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])('%s is refused', async (method) => {
+    conforms('admin-endpoint')
     const url = `http://127.0.0.1:${server.metricsPort}/metrics`
     const response = await fetch(url, { method })
     expect(response.status).toBe(405)
@@ -201,12 +205,14 @@ describe('the admin pages', () => {
   })
 
   test('no other origin may read them, and no server version is told', async () => {
+    conforms('admin-endpoint', 'version-disclosure')
     const { headers } = await server.get('/metrics')
     expect(headers.get('access-control-allow-origin')).toBeNull()
     expect(headers.get('server')).toBeNull()
   })
 
   test('a header of a megabyte is refused, and the pages go on', async () => {
+    conforms('admin-endpoint')
     const status = await new Promise<string>((resolve) => {
       const socket = connect(server.metricsPort, '127.0.0.1')
       let text = ''

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 
 import type { ListFormat } from '../../src/controlplane/blocklist/detect-format.ts'
 import { readText, reasons } from './reading.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 /** Lines that make a file of the format, so that the line in question stands among its kind. */
 const COMPANY: Record<ListFormat, string> = {
@@ -31,6 +32,7 @@ async function outcomes(format: ListFormat, line: string): Promise<string[]> {
 function table(format: ListFormat, rows: readonly Row[]): void {
   describe(`${format} lists`, () => {
     test.each(rows)('%s -> %j: %s', async (line, outcome) => {
+      conforms('redos')
       expect(await outcomes(format, line)).toEqual(outcome)
     })
   })

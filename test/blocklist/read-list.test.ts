@@ -10,6 +10,7 @@ import { EssentialNames } from '../../src/controlplane/blocklist/essential.ts'
 import { LINE_OCTETS_MAX } from '../../src/controlplane/blocklist/line-blocks.ts'
 import { readList } from '../../src/controlplane/blocklist/read-list.ts'
 import { collector, readFile, readText, reasons } from './reading.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const ABC = ['block a.example', 'block b.example', 'block c.example']
 
@@ -133,11 +134,13 @@ describe('the file of a list', () => {
   })
 
   test('is refused when it unpacks to a hundred times its size', async () => {
+    conforms('bombs')
     const bomb = gzipSync('a.example\n'.repeat(4_000_000))
     await expect(readText(bomb)).rejects.toMatchObject({ code: 'ERR_LIST_TOO_LARGE' })
   })
 
   test('is refused past the limit, packed or not', async () => {
+    conforms('bombs')
     const text = 'a.example\n'.repeat(20)
     for (const content of [text, gzipSync(text)]) {
       await expect(readText(content, { octetsMax: 199 })).rejects.toMatchObject({
@@ -165,6 +168,7 @@ describe('the file of a list', () => {
     ['{"list": ["a.example"]}', 'a JSON document'],
     ['a.example\u0000\n', 'a binary file'],
   ])('is refused when it looks like something else: %s', async (content, kind) => {
+    conforms('list-compromise')
     for (const packed of [content, gzipSync(content)]) {
       await expect(readText(packed)).rejects.toMatchObject({
         code: 'ERR_LIST',

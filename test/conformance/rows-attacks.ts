@@ -141,6 +141,7 @@ export const ATTACK_ROWS = {
   ssrf: {
     source: 'list URLs',
     says: 'List URLs and redirects reach no private place.',
+    doesNotApply: 'lists are local files: nothing here fetches a URL that a list or a user names',
   },
   bombs: {
     source: 'archives',

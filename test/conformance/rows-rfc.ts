@@ -169,5 +169,6 @@ export const RFC_ROWS = {
   words: {
     source: 'RFC 9499',
     says: 'Documents and metrics use the words of the DNS terminology.',
+    doesNotApply: 'a matter of wording, which readers judge and no test can show',
   },
 } as const satisfies Readonly<Record<string, Row>>

@@ -21,6 +21,7 @@ import {
   startScriptedUpstream,
   type ScriptedUpstream,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 let server: RedisServer
 let upstream: ScriptedUpstream
@@ -120,6 +121,7 @@ describe('a value sealed under the right secret', () => {
   })
 
   test('is not even looked at for a name that is blocked here', async () => {
+    conforms('redis-untrusted')
     const box = await startWith({}, { rules: { adult: ['www.example'] } })
     expect((await askUdp(box, 'www.example')).rcode).toBe('NXDOMAIN')
     for (let result = 0; result < 6; result++)
@@ -127,6 +129,7 @@ describe('a value sealed under the right secret', () => {
   })
 
   test('of another policy is judged by ours: its pass becomes a block, without asking upstream', async () => {
+    conforms('redis-untrusted')
     const forged = { answers: LEADS_ASTRAY, names: TRACKER, ttlOffsets: ASTRAY_OFFSETS }
     const box = await startWith(forged, { rules: { adult: ['tracker.example'] } })
     const asked = upstream.queries.length
@@ -186,6 +189,7 @@ describe('a value sealed under the right secret', () => {
       reason: 'answer',
     },
   ])('and with $what is a counted miss', async ({ forged, reason }) => {
+    conforms('redis-poison', 'redis-untrusted')
     const box = await startWith(forged)
     const asked = upstream.queries.length
     const answer = await askUdp(box, 'www.example')

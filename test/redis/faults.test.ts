@@ -12,6 +12,7 @@ import type { RedisServer } from '../support/redis.ts'
 import { startProxy, type SlowProxy } from '../support/slow-proxy.ts'
 import { startLoad, type KindReport, type LoadKind } from '../support/steady-load.ts'
 import { startScriptedUpstream, type ScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const PER_SECOND = 300
 const BEFORE_MS = 300
@@ -216,6 +217,7 @@ describe('Redis may', () => {
       async () => {
         expect(await box.metric('niveau3_redis_up')).toBe(0)
         expect(await errors('connection')).toBeGreaterThan(0)
+        await box.process.line(/"event":"redis_down"/)
         return `up 0, ${await lookups('unavailable')} look-ups left out`
       },
     )
@@ -334,6 +336,7 @@ describe('Redis may', () => {
       reason: 'seal',
     },
   ])('hold $what', async ({ what, value, reason }) => {
+    conforms('redis-poison')
     const before = await rejected(reason)
     await withClient(async (client) => {
       for (const name of nextFresh(300)) {

@@ -11,7 +11,11 @@ afterEach(() => {
 
 function join(settings: RedisSettings): { events: FleetEvents; heard: PolicyAnnouncement[] } {
   const heard: PolicyAnnouncement[] = []
-  const events = new FleetEvents(settings, (announcement) => heard.push(announcement))
+  const events = new FleetEvents(settings, {
+    policy: (announcement) => heard.push(announcement),
+    up: () => {},
+    down: () => {},
+  })
   open.push(events)
   return { events, heard }
 }

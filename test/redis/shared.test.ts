@@ -41,3 +41,18 @@ test('a box whose upstreams are gone waits for what Redis has, however late', as
   // Probes aside, the dead one was left alone.
   expect(dead.queries.length - asked).toBeLessThanOrEqual(2)
 })
+
+test('a worker that stops with look-ups open asks no upstream for them any more', async () => {
+  const server = await startRedis()
+  const upstream = await startScriptedUpstream()
+  const box = await startDataplane({ upstreams: [upstream], redis: redisSettings(server) })
+  await box.until(() => box.count(REDIS + REDIS_UP) === 1)
+  server.process.signal('SIGSTOP')
+  const asked = askUdp(box, 'www.example', 'A', { timeoutMs: 500 })
+  await box.until(() => box.balance().inFlight === 1)
+  await box.stop()
+  expect(box.balance()).toMatchObject({ received: 1, answered: 0, dropped: 1, inFlight: 0 })
+  server.process.signal('SIGCONT')
+  await expect(asked).rejects.toThrow('500 ms')
+  expect(upstream.queries).toHaveLength(0)
+})

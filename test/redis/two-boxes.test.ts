@@ -15,6 +15,7 @@ import {
   type RedisServer,
 } from '../support/redis.ts'
 import { startScriptedUpstream, type ScriptedUpstream } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const NAMES = Array.from({ length: 200 }, (_, index) => `lettre${index}.bibliotheque.example`)
 /** The commands that deploy/redis.md allows one server's user. */
@@ -93,6 +94,7 @@ describe('box B answers from what box A has learned', () => {
 })
 
 test('MONITOR shows the documented commands only, and no name in clear', async () => {
+  conforms('redis-untrusted', 'privacy')
   const watching = await monitor()
   const a = await startBox('watched:', 'hotNames: 100')
   await askAll(a)

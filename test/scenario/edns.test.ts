@@ -3,7 +3,7 @@ import { conforms } from '../conformance/conforms.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { askTcp, askUdp, exchangeUdp } from '../support/dns-client.ts'
 import { decodeMessage } from '../support/messages.ts'
-import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import { answerAddresses, reply, startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 const KEEPALIVE = { code: 11, data: Buffer.alloc(0) }
 const PADDING = { code: 12, data: Buffer.alloc(100) }
@@ -188,4 +188,39 @@ describe('client subnets', () => {
       expect(sent.udpOctets).toBe(1232)
     },
   )
+})
+
+test('1232 octets are asked for, and are the most that is sent over UDP: more is TC', async () => {
+  conforms('fragments', 'udp-truncation')
+  const strings = Array.from({ length: 12 }, () => 'x'.repeat(200))
+  const upstream = await startScriptedUpstream((query) =>
+    query.transport === 'udp'
+      ? reply(query, { truncated: true })
+      : reply(query, { answers: [{ name: query.name, type: 'TXT', ttl: 60, data: strings }] }),
+  )
+  const server = await startDataplane({ upstreams: [upstream] })
+  for (const udpOctets of [4096, 65_535]) {
+    const cut = await askUdp(server, 'large.example', 'TXT', { edns: { udpOctets } })
+    expect([cut.truncated, cut.answers, cut.edns?.udpOctets]).toEqual([true, [], 1232])
+    expect(cut.octets.length).toBeLessThanOrEqual(1232)
+  }
+  expect(upstream.queries.map(({ message }) => message.edns?.udpOctets)).toEqual([1232, 1232])
+  const whole = await askTcp(server, 'large.example', 'TXT', { edns: {} })
+  expect([whole.truncated, whole.answers.length]).toEqual([false, 1])
+})
+
+test('names of object properties are names like any other', async () => {
+  conforms('prototype-keys')
+  const upstream = await startScriptedUpstream(answerAddresses)
+  const rules = { adult: ['__proto__', 'valueof.example'] }
+  const server = await startDataplane({ upstreams: [upstream], rules })
+  for (let time = 0; time < 2; time++) {
+    for (const name of ['constructor', 'tostring.example', '__proto__.example', 'hasownproperty']) {
+      expect((await askUdp(server, name)).answers).toHaveLength(1)
+    }
+    for (const name of ['__proto__', 'www.__proto__', 'valueof.example']) {
+      expect((await askUdp(server, name)).rcode).toBe('NXDOMAIN')
+    }
+  }
+  expect(upstream.queries).toHaveLength(4)
 })

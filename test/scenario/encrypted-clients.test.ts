@@ -9,6 +9,7 @@ import {
   TLS_HANDSHAKES_FAILED,
   querySlot,
 } from '../../src/dataplane/counters.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { TcpClient, openTcp } from '../support/dns-client.ts'
@@ -145,6 +146,7 @@ describe('DNS over TLS', () => {
   })
 
   test('pads what was padded, in blocks of 468 octets, and nothing else', async () => {
+    conforms('padding')
     const server = await start({ rules: { vpn: ['vpn.example'] } })
     const client = new TcpClient(await openTls(server))
     const sizes = []
@@ -227,6 +229,7 @@ describe('designation of our encrypted listeners', () => {
   const QUESTION = ['_dns.resolver.arpa', 'SVCB'] as const
 
   test('leads clients to both, with the name of the certificate, over every way', async () => {
+    conforms('ddr')
     const server = await start()
     for (const way of Object.keys(WAYS) as Way[]) {
       const answer = await kdig(server, way, ...QUESTION, '+generic')
@@ -260,6 +263,7 @@ describe('designation of our encrypted listeners', () => {
   })
 
   test('is NODATA without such listeners, and without a name', async () => {
+    conforms('ddr')
     const upstream = await startScriptedUpstream()
     const inClear = await startDataplane({ upstreams: [upstream], serverName: NAME })
     const unnamed = await startDataplane({ upstreams: [upstream], tls: identity })

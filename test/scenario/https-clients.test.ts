@@ -7,6 +7,7 @@ import {
   TCP_CONNECTIONS,
   querySlot,
 } from '../../src/dataplane/counters.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { Gate } from '../support/gate.ts'
@@ -60,6 +61,7 @@ async function open(server: Dataplane, version: string): Promise<{ ask: Ask; clo
 
 describe.each(['HTTP/2', 'HTTP/1.1'])('%s', (version) => {
   test('POST and GET carry the same message both ways', async () => {
+    conforms('encryption')
     const upstream = await startScriptedUpstream()
     const server = await start({ upstreams: [upstream] })
     const { ask, close } = await open(server, version)
@@ -101,6 +103,7 @@ describe.each(['HTTP/2', 'HTTP/1.1'])('%s', (version) => {
   })
 
   test('a body longer than a message may be is 413, announced or not', async () => {
+    conforms('encryption')
     const server = await start()
     const { ask, close } = await open(server, version)
     const long = Buffer.alloc(65_536, 1)
@@ -125,6 +128,7 @@ describe.each(['HTTP/2', 'HTTP/1.1'])('%s', (version) => {
   })
 
   test('an upstream that fails is SERVFAIL with 200, and no cache keeps it', async () => {
+    conforms('encryption')
     const server = await start()
     const { ask, close } = await open(server, version)
     const { status, headers, body } = await ask(
@@ -153,6 +157,7 @@ async function get(server: Dataplane, name: string): Promise<HttpResponse> {
 
 describe('a response', () => {
   test('is fresh for as long as its lowest TTL, blocks and denials too', async () => {
+    conforms('encryption')
     const upstream = await startScriptedUpstream((query) => {
       if (query.name === 'nothing.example') return nameError(query, 77)
       const answers = [300, 20].map((ttl) => ({

@@ -20,6 +20,7 @@ import {
   type Script,
   type ScriptedUpstream,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 const QUICK = { tryTimeoutMs: 200, totalTimeoutMs: 700, triesMax: 3 }
 const NAME = 'dns.example'
@@ -62,6 +63,7 @@ describe.each(['tls', 'https'] as const)('an upstream that is asked over %s', (p
   })
 
   test('gets queries that are padded to whole blocks of 128 octets', async () => {
+    conforms('padding')
     const upstream = await start(answerAddresses)
     const server = await resolverFor(upstream)
     const long = `${'x'.repeat(60)}.${'y'.repeat(60)}.example`
@@ -141,6 +143,7 @@ describe.each(['tls', 'https'] as const)('an upstream that is asked over %s', (p
   })
 
   test('that stops gets SERVFAIL for an answer, and not one query in clear', async () => {
+    conforms('encryption', 'fallback-leaks')
     const upstream = await start(answerAddresses)
     const server = await resolverFor(upstream, { forward: QUICK })
     await askUdp(server, 'a.example')

@@ -12,6 +12,7 @@ import {
   startScriptedUpstream,
   type ScriptedUpstream,
 } from '../support/scripted-upstream.ts'
+import { conforms } from '../conformance/conforms.ts'
 
 let folder = ''
 let list = ''
@@ -116,6 +117,7 @@ describe('SIGTERM', () => {
 
 describe('SIGHUP', () => {
   test('under load loses no query and never lets a blocked name through', async () => {
+    conforms('event-loop')
     const upstream = await startScriptedUpstream(answerAddresses)
     const server = await start(upstream, ['blocked.example'], { args: ['--workers', '2'] })
     const ended = new Gate()
@@ -164,6 +166,7 @@ describe('SIGHUP', () => {
   })
 
   test('with a list that cannot be taken keeps the running filter', async () => {
+    conforms('list-compromise')
     const upstream = await startScriptedUpstream(answerAddresses)
     const server = await start(upstream, ['blocked.example'])
     const bad = [

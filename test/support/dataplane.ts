@@ -45,6 +45,7 @@ import type {
 import { addressRangesOf } from '../../src/controlplane/filter.ts'
 import { openTrie } from '../../src/trie/open.ts'
 import { bindPair, createDescriptors } from '../../src/controlplane/threads/listen-sockets.ts'
+import { createLedgerWords } from '../../src/sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import type { Listeners } from '../../src/dataplane/listeners.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
@@ -364,6 +365,7 @@ export async function startDataplane(options: DataplaneOptions = {}): Promise<Da
     counters,
     shared: false,
     upstreamPortsMax: 4096,
+    ledger: createLedgerWords(65_536),
     descriptors: bound?.descriptors,
     tls: identityOf(options.tls),
     redis: options.redis,

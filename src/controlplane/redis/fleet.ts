@@ -28,12 +28,19 @@ export class Fleet {
   async join(redis: RedisSettings | undefined): Promise<void> {
     if (redis === undefined) return
     const module = await import('../../dataplane/cache/redis-events.ts')
-    this.#events = new module.FleetEvents(redis, ({ box, stamp, generation }) => {
-      const same = stamp === this.#stamp
-      this.#log.info(
-        { event: 'fleet_policy', box, stamp, generation, same },
-        same ? 'another box decides as this one' : 'another box decides by another policy',
-      )
+    const log = this.#log
+    this.#events = new module.FleetEvents(redis, {
+      policy: ({ box, stamp, generation }) => {
+        const same = stamp === this.#stamp
+        log.info(
+          { event: 'fleet_policy', box, stamp, generation, same },
+          same ? 'another box decides as this one' : 'another box decides by another policy',
+        )
+      },
+      up: () => log.info({ event: 'redis_up' }, 'the shared cache answers'),
+      down: () => {
+        log.warn({ event: 'redis_down' }, 'the shared cache is gone; everything goes on without it')
+      },
     })
   }
 

@@ -23,6 +23,7 @@ import type {
 } from '../../dataplane/settings.ts'
 import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
+import { DescriptorLedger, createLedgerWords } from '../../sys/descriptor-ledger.ts'
 import { descriptorsMax } from './descriptors.ts'
 import { countLost } from './lost-queries.ts'
 import { ListenSockets, type AddressChanges } from './listen-sockets.ts'
@@ -68,6 +69,8 @@ export interface Secrets {
 interface Slot {
   readonly index: number
   readonly counters: Counters
+  /** What its thread has opened besides Node: closed after it. */
+  readonly ledger: DescriptorLedger
   thread: Worker | null
   /** The thread has bound its addresses and answers. */
   ready: boolean
@@ -205,6 +208,7 @@ export class Supervisor {
       counters: slot.counters,
       shared: this.#shared,
       upstreamPortsMax: this.#upstreamPortsMax,
+      ledger: slot.ledger.words,
       descriptors: lent,
       tls: this.#tls,
       redis: this.#redis,
@@ -244,6 +248,7 @@ export class Supervisor {
     slot.thread = null
     slot.ready = false
     countLost(slot.counters)
+    if (isLibc(this.#libc)) slot.ledger.closeAll(this.#libc)
     for (const lent of slot.lent.splice(0)) this.#sockets?.takeBack(lent)
     for (const answer of slot.answers.splice(0)) {
       answer({ kind: 'failed', code: 'ERR_WORKER', message: `a worker died: ${reason}` })
@@ -357,7 +362,8 @@ export class Supervisor {
 
 function createSlot(index: number): Slot {
   const counters = createCounters()
-  return { index, counters, thread: null, ready: false, lent: [], answers: [] }
+  const ledger = new DescriptorLedger(createLedgerWords(descriptorsMax()))
+  return { index, counters, ledger, thread: null, ready: false, lent: [], answers: [] }
 }
 
 /** As `ListenSockets` does with the system calls: finds a second server on the same port. */

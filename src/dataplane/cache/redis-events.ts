@@ -33,12 +33,22 @@ const MESSAGE_OCTETS_MAX = 4096
 /** Boxes whose last message is remembered; past it the table starts over. */
 const BOXES_MAX = 1000
 
+/** What a box hears. */
+export interface FleetListener {
+  /** Another box has announced a policy; each announcement comes once. */
+  policy(announcement: PolicyAnnouncement): void
+  /** Redis answers the control plane; the workers have connections of their own. */
+  up(): void
+  /** Redis is gone, after it was there. */
+  down(): void
+}
+
 /** One box's part in the fleet; lives in the control plane. */
 export class FleetEvents {
   readonly box = randomBytes(BOX_OCTETS).toString('hex')
   sent = 0
   received = 0
-  readonly #onPolicy: (announcement: PolicyAnnouncement) => void
+  readonly #hears: FleetListener
   readonly #seal: Seal
   readonly #channel: string
   readonly #latestId: string
@@ -51,16 +61,21 @@ export class FleetEvents {
   #own: PolicyAnnouncement | undefined
   #isOwnSent = false
 
-  /** @param onPolicy another box has announced a policy; each announcement comes once. */
-  constructor(settings: RedisSettings, onPolicy: (announcement: PolicyAnnouncement) => void) {
-    this.#onPolicy = onPolicy
+  constructor(settings: RedisSettings, hears: FleetListener) {
+    this.#hears = hears
     this.#seal = new Seal(settings.secret, 'niveau3 fleet')
     const keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
     this.#channel = `${settings.prefix}fleet`
     this.#latestId = keys.id(LATEST_QUESTION)
     this.#latestKey = keys.keyOf(this.#latestId)
     const counters = createCounters()
-    this.#speaker = new RedisLink(settings, counters, { up: () => this.#speak(), down: () => {} })
+    this.#speaker = new RedisLink(settings, counters, {
+      up: () => {
+        hears.up()
+        this.#speak()
+      },
+      down: () => hears.down(),
+    })
     this.#wire = createWire(this.#speaker, settings.deployment === 'cluster')
     this.#listener = new RedisLink(settings, counters, { up: () => this.#listen(), down: () => {} })
     this.#listener.client.on('messageBuffer', (_channel: Buffer, message: Buffer) => {
@@ -138,7 +153,7 @@ export class FleetEvents {
     if (this.#heard.size >= BOXES_MAX) this.#heard.clear()
     this.#heard.set(announcement.box, announcement.atMs)
     this.received++
-    this.#onPolicy(announcement)
+    this.#hears.policy(announcement)
   }
 }
 

@@ -1,10 +1,12 @@
 /**
- * UDP in batches: libuv wakes us for the first datagram, recvmmsg reads the rest of the burst, each
- * is answered where it stands, and one sendmmsg sends all answers. One socket per listen address.
+ * UDP in batches: recvmmsg reads a burst, each query is answered where it stands, and one sendmmsg
+ * sends all answers. One socket per listen address. An idle worker is woken by Node, which brings
+ * the first datagram; a busy one waits in its `SocketLoop`.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { ADDRESS_STRIDE, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
+import { NODE_TURN_END, type ReadableSocket, type SocketLoop } from '../../sys/socket-loop.ts'
 import { writeSocketAddress } from '../../sys/socket-address.ts'
 import { Client } from '../client.ts'
 import {
@@ -36,7 +38,7 @@ const SLOT_OCTETS = 4096
 const CALLS_PER_TURN = 16
 
 /** One bound socket with its batches; the sink of every answer that its clients wait for. */
-export class UdpBatchListener implements ReplySink {
+export class UdpBatchListener implements ReplySink, ReadableSocket {
   readonly #socket: Socket
   readonly #fd: number
   readonly #handler: QueryHandler
@@ -50,9 +52,14 @@ export class UdpBatchListener implements ReplySink {
   readonly #flushLate: () => void
   #lateCount = 0
   #flushScheduled = false
+  /** This turn of Node's loop has read all that it may. */
+  #isTurnSpent = false
+  readonly #renewTurn: () => void
   /** The slot of the query that is being handled. */
   #slot = 0
   #closing = false
+  /** Null where the worker has no loop of its own: then Node brings the start of every burst. */
+  #loop: SocketLoop | null = null
   access: ClientAccess
 
   constructor(
@@ -76,6 +83,9 @@ export class UdpBatchListener implements ReplySink {
       this.#flushScheduled = false
       this.#sendLate()
     }
+    this.#renewTurn = () => {
+      this.#isTurnSpent = false
+    }
     socket.on('message', (message, remote) => this.#woken(message, remote))
     // An ICMP report concerns one datagram; the listener goes on.
     socket.on('error', () => count(counters, UDP_SEND_ERRORS))
@@ -85,6 +95,11 @@ export class UdpBatchListener implements ReplySink {
   get endpoint(): Endpoint {
     const { address, port } = this.#socket.address()
     return { address, port }
+  }
+
+  /** From now on bursts are read by the worker's own loop. */
+  join(loop: SocketLoop): void {
+    if (loop.addListener(this.#fd, this)) this.#loop = loop
   }
 
   hold(waiter: Waiter): void {
@@ -109,7 +124,7 @@ export class UdpBatchListener implements ReplySink {
     late.queue(slot, octets, peerOctets)
     if (!this.#flushScheduled) {
       this.#flushScheduled = true
-      process.nextTick(this.#flushLate)
+      ;(this.#loop ?? NODE_TURN_END).atTurnEnd(this.#flushLate)
     }
     return true
   }
@@ -118,6 +133,7 @@ export class UdpBatchListener implements ReplySink {
     if (this.#closing) return
     this.#sendLate()
     this.#closing = true
+    this.#loop?.remove(this.#fd)
     this.#socket.close()
   }
 
@@ -133,18 +149,41 @@ export class UdpBatchListener implements ReplySink {
       return
     }
     batch.place(0, octets, addressOctets)
-    let start = 1
+    // Node hands over many datagrams in one turn, each by a call of this function: once the turn
+    // has had its share, what waits in the socket waits for the next one.
+    if (this.#isTurnSpent) this.#answer(1, performance.now())
+    else if (!this.#drain(1, performance.now())) this.#spendTurn()
+    this.#loop?.wake()
+  }
+
+  readable(nowMs: number): void {
+    this.#drain(0, nowMs)
+  }
+
+  #spendTurn(): void {
+    this.#isTurnSpent = true
+    setImmediate(this.#renewTurn)
+  }
+
+  /**
+   * Answers what waits in the socket; slots below `start` are filled already. False when there is
+   * more than one turn may take.
+   */
+  #drain(start: number, receivedMs: number): boolean {
+    const batch = this.#batch
+    let from = start
     for (let calls = 0; calls < CALLS_PER_TURN; calls++) {
-      const received = batch.receive(this.#fd, start)
-      const end = start + Math.max(0, received)
-      this.#answer(end)
-      if (end < BATCH_SLOTS) return
-      start = 0
+      const received = batch.receive(this.#fd, from)
+      const end = from + Math.max(0, received)
+      this.#answer(end, receivedMs)
+      if (end < BATCH_SLOTS) return true
+      from = 0
     }
+    return false
   }
 
   /** Handles the slots below `end` and sends their answers in one call. */
-  #answer(end: number): void {
+  #answer(end: number, receivedMs: number): void {
     if (end === 0) return
     const batch = this.#batch
     const handler = this.#handler
@@ -152,7 +191,6 @@ export class UdpBatchListener implements ReplySink {
     const codes = this.#codes
     const read = UDP_READ + client.family
     this.#counters[read] = this.#counters[read]! + end
-    const receivedMs = performance.now()
     for (let slot = 0; slot < end; slot++) {
       const refusal = this.access.admit(batch.addresses, slot * ADDRESS_STRIDE, client)
       if (refusal !== ADMITTED) {

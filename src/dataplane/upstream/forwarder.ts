@@ -3,6 +3,7 @@
  * may have several tries under way; the first good reply to any of them closes it. One timer serves
  * all waits.
  */
+import { NODE_TURN_END, type SocketLoop } from '../../sys/socket-loop.ts'
 import { RCODE_FORMERR, RCODE_NOTIMP } from '../../wire/codes.ts'
 import {
   FLAG_AD,
@@ -36,7 +37,7 @@ import { FailureCache, isFailure } from './failure-cache.ts'
 import { NO_WAIT, Pending } from './pending.ts'
 import { Selection } from './selection.ts'
 import { NEVER, type Timed } from './timer-wheel.ts'
-import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
+import { Upstream, usesStreams, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 import { Waits } from './waits.ts'
 
 /** Time between two questions that only measure. */
@@ -73,6 +74,9 @@ export class Forwarder implements UpstreamEvents {
   readonly #later: Pending[] = []
   readonly #onTick: () => void
   readonly #sweepTimer: NodeJS.Timeout
+  readonly #loop: SocketLoop | undefined
+  /** Some upstream is asked by streams, which work when Node gets its turn. */
+  readonly #needsNode: boolean
   readonly #selection: Selection
   readonly #parallel: number
   /** Whether questions go to the upstream that answers soonest. */
@@ -101,6 +105,8 @@ export class Forwarder implements UpstreamEvents {
       this.#upstreams.push(new Upstream(upstream, index, this, share, upstreamAuthorities, forward))
       counters[UPSTREAM_UP + index] = 1
     }
+    this.#loop = system.loop
+    this.#needsNode = usesStreams(upstreams)
     this.#selection = new Selection(this.#upstreams, forward)
     this.#parallel = forward.strategy === 'parallel' ? forward.parallelMax : 1
     this.#isFastest = forward.strategy === 'fastest'
@@ -117,6 +123,7 @@ export class Forwarder implements UpstreamEvents {
     pending.startedMs = nowMs
     pending.isAsked = true
     this.#open++
+    if (this.#needsNode) this.#loop?.yieldSoon()
     if (pending.waitMs !== NO_WAIT) this.#waits.add(pending, nowMs, pending.waitMs)
     this.#begin(pending, nowMs)
   }
@@ -126,7 +133,7 @@ export class Forwarder implements UpstreamEvents {
     pending.startedMs = nowMs
     pending.isAsked = true
     this.#open++
-    if (this.#later.length === 0) process.nextTick(this.#onTick)
+    if (this.#later.length === 0) (this.#loop ?? NODE_TURN_END).atTurnEnd(this.#onTick)
     this.#later.push(pending)
   }
 

@@ -1,13 +1,13 @@
 /**
  * UDP to one upstream in batches: all questions of one burst leave by one sendmmsg from one port,
- * drawn for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg.
- * The sockets are connected, so the system itself drops what comes from elsewhere and reports a
- * dead upstream.
+ * drawn for that burst from a CSPRNG among thousands of open ones; replies are read by recvmmsg
+ * when the worker's own loop says that they are there. The sockets are connected, so the system
+ * itself drops what comes from elsewhere and reports a dead upstream.
  */
-import { createSocket, type Socket } from 'node:dgram'
-import { NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
+import { FAILED, NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
-import { openConnectedSocket } from '../../sys/socket.ts'
+import type { ReadableSocket, SocketLoop } from '../../sys/socket-loop.ts'
+import { closeDescriptor, openConnectedSocket } from '../../sys/socket.ts'
 import { HEADER_OCTETS, OFFSET_ID, readU16 } from '../../wire/header.ts'
 import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
@@ -28,18 +28,22 @@ const SLOT_OCTETS = 4096
 const CALLS_PER_TURN = 16
 
 /** One open port. */
-class Port {
+class Port implements ReadableSocket {
   readonly fd: number
-  readonly socket: Socket
   readonly inFlight = new Map<number, Attempt>()
   readonly openedMs: number
+  readonly #exchange: UdpBatchExchange
   retired = false
   uses = 0
 
-  constructor(fd: number, socket: Socket, nowMs: number) {
+  constructor(fd: number, exchange: UdpBatchExchange, nowMs: number) {
     this.fd = fd
-    this.socket = socket
+    this.#exchange = exchange
     this.openedMs = nowMs
+  }
+
+  readable(nowMs: number): void {
+    this.#exchange.readReplies(this, nowMs)
   }
 }
 
@@ -48,6 +52,7 @@ export class UdpBatchExchange implements Exchange {
   readonly #endpoint: Endpoint
   readonly #events: ExchangeEvents
   readonly #libc: Libc
+  readonly #loop: SocketLoop
   readonly #ports: Port[] = []
   /** Retired ports that still wait for replies. */
   readonly #retired = new Set<Port>()
@@ -61,8 +66,15 @@ export class UdpBatchExchange implements Exchange {
   #noFreshUntilMs = 0
   #closed = false
 
-  constructor(endpoint: Endpoint, events: ExchangeEvents, libc: Libc, portsMax: number) {
+  constructor(
+    endpoint: Endpoint,
+    events: ExchangeEvents,
+    libc: Libc,
+    loop: SocketLoop,
+    portsMax: number,
+  ) {
     this.#portsMax = portsMax
+    this.#loop = loop
     this.#endpoint = endpoint
     this.#events = events
     this.#libc = libc
@@ -81,7 +93,7 @@ export class UdpBatchExchange implements Exchange {
         return
       }
       this.#burst = port
-      process.nextTick(this.#flush)
+      this.#loop.atTurnEnd(this.#flush)
     }
     const id = drawId(port.inFlight)
     if (id === NO_ID) {
@@ -91,6 +103,7 @@ export class UdpBatchExchange implements Exchange {
     attempt.setId(id)
     attempt.port = port
     port.inFlight.set(id, attempt)
+    this.#loop.awaited++
     port.uses++
     const slot = this.#out.queued
     const message = this.#out.messages[slot]!
@@ -102,7 +115,7 @@ export class UdpBatchExchange implements Exchange {
   cancel(attempt: Attempt): void {
     const port = attempt.port
     if (!(port instanceof Port) || port.inFlight.get(attempt.id) !== attempt) return
-    port.inFlight.delete(attempt.id)
+    this.#forget(port, attempt)
     this.#closeIfDone(port)
   }
 
@@ -118,8 +131,8 @@ export class UdpBatchExchange implements Exchange {
 
   close(): void {
     this.#closed = true
-    for (const port of this.#ports) port.socket.close()
-    for (const port of this.#retired) port.socket.close()
+    for (const port of this.#ports) this.#closePort(port)
+    for (const port of this.#retired) this.#closePort(port)
     this.#ports.length = 0
     this.#retired.clear()
   }
@@ -142,12 +155,12 @@ export class UdpBatchExchange implements Exchange {
       const local = randomPort()
       const fd = openConnectedSocket(libc, this.#endpoint, local)
       if (fd < 0) continue
-      const socket = createSocket(this.#endpoint.address.includes(':') ? 'udp6' : 'udp4')
-      const port = new Port(fd, socket, performance.now())
-      socket.on('error', () => this.#closeBroken(port))
-      socket.on('message', (message) => this.#woken(port, message))
-      socket.bind({ fd })
-      socket.unref()
+      const port = new Port(fd, this, performance.now())
+      if (!this.#loop.ledger.note(fd) || !this.#loop.add(fd, port)) {
+        this.#loop.ledger.forget(fd)
+        closeDescriptor(libc, fd)
+        return null
+      }
       this.#ports.push(port)
       return port
     }
@@ -162,15 +175,20 @@ export class UdpBatchExchange implements Exchange {
     if (refused > 0) this.#closeBroken(port)
     else if (port.uses >= USES_MAX) this.#retire(port)
     else this.#closeIfDone(port)
+    // Nobody else hears of the replies.
+    if (this.#loop.awaited > 0) this.#loop.wake()
   }
 
-  #woken(port: Port, first: Uint8Array): void {
-    const nowMs = performance.now()
-    this.#received(port, first, first.length, nowMs)
+  /** Something came in at the port: replies, or the report that the upstream refuses. */
+  readReplies(port: Port, nowMs: number): void {
     const batch = this.#in
-    for (let calls = 0; calls < CALLS_PER_TURN && !port.retired; calls++) {
+    for (let calls = 0; calls < CALLS_PER_TURN && !this.#closed; calls++) {
       const received = batch.receive(port.fd, 0)
-      if (received <= NOTHING) break
+      if (received === FAILED) {
+        this.#closeBroken(port)
+        return
+      }
+      if (received === NOTHING) break
       for (let slot = 0; slot < received; slot++) {
         if (batch.wasCut(slot)) this.#events.mismatched()
         else this.#received(port, batch.messages[slot]!, batch.lengthOf(slot), nowMs)
@@ -187,7 +205,7 @@ export class UdpBatchExchange implements Exchange {
       this.#events.mismatched()
       return
     }
-    port.inFlight.delete(attempt.id)
+    this.#forget(port, attempt)
     this.#events.replied(attempt, message, octets, nowMs)
   }
 
@@ -195,6 +213,7 @@ export class UdpBatchExchange implements Exchange {
   #closeBroken(port: Port): void {
     if (this.#closed) return
     const lost = Array.from(port.inFlight.values())
+    this.#loop.awaited -= lost.length
     port.inFlight.clear()
     this.#retire(port)
     for (const attempt of lost) {
@@ -218,6 +237,19 @@ export class UdpBatchExchange implements Exchange {
   #closeIfDone(port: Port): void {
     // What the burst has queued still needs the descriptor.
     if (!port.retired || port.inFlight.size > 0 || port === this.#burst) return
-    if (this.#retired.delete(port)) port.socket.close()
+    if (this.#retired.delete(port)) this.#closePort(port)
+  }
+
+  #forget(port: Port, attempt: Attempt): void {
+    port.inFlight.delete(attempt.id)
+    this.#loop.awaited--
+  }
+
+  #closePort(port: Port): void {
+    this.#loop.awaited -= port.inFlight.size
+    port.inFlight.clear()
+    this.#loop.remove(port.fd)
+    this.#loop.ledger.forget(port.fd)
+    closeDescriptor(this.#libc, port.fd)
   }
 }

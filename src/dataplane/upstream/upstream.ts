@@ -1,5 +1,6 @@
 /** One upstream as a worker knows it: the ways to ask it, and how it has been doing. */
 import type { Libc } from '../../sys/libc.ts'
+import type { SocketLoop } from '../../sys/socket-loop.ts'
 import type { Endpoint, ForwardSettings, UpstreamSettings } from '../settings.ts'
 import { FLAG_AD, OFFSET_FLAGS, readU16, writeU16 } from '../../wire/header.ts'
 import type { Attempt } from './attempt.ts'
@@ -21,6 +22,8 @@ const RDLENGTH_OCTETS = 2
 export interface SystemSockets {
   /** The system calls for batches of datagrams, where they are to be had. */
   readonly libc: Libc | undefined
+  /** The worker's own loop, where there is one. */
+  readonly loop: SocketLoop | undefined
   /** Sockets that one worker may keep open towards all its upstreams. */
   readonly upstreamPortsMax: number
   readonly encrypted: EncryptedWays
@@ -135,9 +138,15 @@ function createStreamExchange(
 function createUdpExchange(
   endpoint: Endpoint,
   events: ExchangeEvents,
-  { libc, upstreamPortsMax }: SystemSockets,
+  { libc, loop, upstreamPortsMax }: SystemSockets,
 ): Exchange {
   const portsMax = Math.min(PORTS_MAX, upstreamPortsMax)
-  if (libc === undefined) return new UdpExchange(endpoint, events, portsMax)
-  return new UdpBatchExchange(endpoint, events, libc, portsMax)
+  if (libc === undefined || loop === undefined) return new UdpExchange(endpoint, events, portsMax)
+  return new UdpBatchExchange(endpoint, events, libc, loop, portsMax)
+}
+
+/** True when some upstream is not asked by datagrams alone. */
+export function usesStreams(upstreams: readonly UpstreamSettings[]): boolean {
+  for (const { protocol } of upstreams) if (protocol !== 'udp') return true
+  return false
 }

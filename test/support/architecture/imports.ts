@@ -40,7 +40,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Node's own modules by the folder or file that may use them, outside the control plane. */
 const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
-  'src/sys': ['node:net', 'node:os'],
+  'src/sys': ['node:dgram', 'node:fs', 'node:net', 'node:os'],
   'src/dataplane/transport': ['node:dgram', 'node:net', 'node:tls', 'node:http2'],
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:tls', 'node:http', 'node:crypto'],
   // The seed of clients' keys, once per start.

@@ -1,0 +1,179 @@
+/**
+ * Waits for sockets without Node's own event loop for as long as there is traffic. Node wakes an
+ * idle worker; from then on the worker waits in an epoll instance of its own, which watches its
+ * datagram sockets and, as one more descriptor, Node's epoll instance. A wake-up then costs one
+ * system call instead of the way through libuv and `dgram`, and sockets towards upstreams need no
+ * handle in Node at all. When Node has work (a connection, a message, a signal), when its timers
+ * may be due, or when nothing more comes, the worker goes back to it.
+ *
+ * While the worker waits here, Node's instance does not report the listeners: it would say that
+ * Node has work with every datagram.
+ */
+import type { DescriptorLedger } from './descriptor-ledger.ts'
+import { Epoll } from './epoll.ts'
+import { NOT_FOUND, findEventLoop } from './event-loop.ts'
+import type { Libc } from './libc.ts'
+
+/** Silence after which Node's loop takes over again, unless answers are awaited. */
+const QUIET_MS = 2
+/** How long Node's loop waits for its turn: its timers are late by as much. */
+const AWAY_MS_MAX = 2
+/** Callbacks for the end of one turn: one a listener, upstream and connection that had answers. */
+const TURN_END_MAX = 4096
+
+/** A socket whose datagrams are read here. */
+export interface ReadableSocket {
+  /** Something can be read, or the socket has an error. */
+  readable(nowMs: number): void
+}
+
+/** Runs callbacks when the work of the moment is done. */
+export interface TurnEnd {
+  /** Calls back at the end of this turn; each callback asks once a turn. */
+  atTurnEnd(callback: () => void): void
+}
+
+/** Without a loop of our own a turn ends where Node ends it. */
+export const NODE_TURN_END: TurnEnd = {
+  atTurnEnd: (callback) => process.nextTick(callback),
+}
+
+/** One worker's loop. */
+export class SocketLoop implements TurnEnd {
+  readonly #epoll: Epoll
+  readonly #readables: (ReadableSocket | undefined)[] = []
+  /** Listeners that Node watches too, to be woken from idleness. */
+  readonly #wakers: number[] = []
+  readonly #turnEnd: (() => void)[] = []
+  readonly #resume: () => void
+  readonly #nodeFd: number
+  /** Where sockets are noted that Node knows nothing of. */
+  readonly ledger: DescriptorLedger
+  #isAwake = false
+  #isInside = false
+  #isClosed = false
+  #isNodeDue = false
+  /** Datagrams that upstreams owe us: as long as there are any, nobody else would wake us. */
+  awaited = 0
+
+  /** @param nodeFd Node's own epoll instance, which `epoll` watches. */
+  constructor(epoll: Epoll, nodeFd: number, ledger: DescriptorLedger) {
+    this.ledger = ledger
+    this.#epoll = epoll
+    this.#nodeFd = nodeFd
+    this.#resume = () => this.#run()
+  }
+
+  /** Watches a socket that Node knows nothing of; false when the system refuses. */
+  add(fd: number, socket: ReadableSocket): boolean {
+    if (!this.#epoll.add(fd)) return false
+    this.#readables[fd] = socket
+    return true
+  }
+
+  /** Watches a listener that Node watches too; false when the system refuses. */
+  addListener(fd: number, listener: ReadableSocket): boolean {
+    if (!this.add(fd, listener)) return false
+    this.#wakers.push(fd)
+    if (this.#isAwake) this.#epoll.listen(this.#nodeFd, fd, false)
+    return true
+  }
+
+  /** Before the socket is closed. */
+  remove(fd: number): void {
+    this.#readables[fd] = undefined
+    this.#epoll.remove(fd)
+    const index = this.#wakers.indexOf(fd)
+    if (index !== -1) this.#wakers.splice(index, 1)
+  }
+
+  /** There is traffic: this worker waits by itself from the end of Node's present turn on. */
+  wake(): void {
+    if (this.#isAwake || this.#isClosed) return
+    this.#isAwake = true
+    this.#hearListeners(false)
+    setImmediate(this.#resume)
+  }
+
+  atTurnEnd(callback: () => void): void {
+    if (!this.#isInside || this.#turnEnd.length === TURN_END_MAX) process.nextTick(callback)
+    else this.#turnEnd.push(callback)
+  }
+
+  /** Something was given to Node that it does only when it gets its turn. */
+  yieldSoon(): void {
+    this.#isNodeDue = true
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#epoll.close()
+  }
+
+  /** Waits and reads until Node has to get its turn, or there is nothing more to wait for. */
+  #run(): void {
+    if (this.#isClosed) return
+    let nowMs = performance.now()
+    const endMs = nowMs + AWAY_MS_MAX
+    this.#isNodeDue = false
+    this.#isInside = true
+    let ready = 0
+    while (!this.#isNodeDue && !this.#isClosed && nowMs < endMs) {
+      ready = this.#epoll.wait(QUIET_MS)
+      if (ready === 0) break
+      nowMs = performance.now()
+      this.#readAll(ready, nowMs)
+      this.#endTurn()
+    }
+    this.#isInside = false
+    if (this.#isClosed) return
+    if (ready > 0 || this.awaited > 0) setImmediate(this.#resume)
+    else this.#sleep()
+  }
+
+  #readAll(ready: number, nowMs: number): void {
+    for (let index = 0; index < ready; index++) {
+      const fd = this.#epoll.readyAt(index)
+      if (fd === this.#nodeFd) this.#isNodeDue = true
+      else this.#readables[fd]?.readable(nowMs)
+    }
+  }
+
+  /** Calls who asked until here; who asks again meanwhile is called when Node gets its turn. */
+  #endTurn(): void {
+    const callbacks = this.#turnEnd
+    const due = callbacks.length
+    if (due === 0) return
+    for (let index = 0; index < due; index++) callbacks[index]!()
+    for (let index = due; index < callbacks.length; index++) {
+      process.nextTick(callbacks[index]!)
+      this.#isNodeDue = true
+    }
+    callbacks.length = 0
+  }
+
+  #sleep(): void {
+    this.#isAwake = false
+    this.#hearListeners(true)
+  }
+
+  #hearListeners(isHeard: boolean): void {
+    for (let index = 0; index < this.#wakers.length; index++) {
+      this.#epoll.listen(this.#nodeFd, this.#wakers[index]!, isHeard)
+    }
+  }
+}
+
+/** Makes this thread's loop; undefined where it cannot be had. */
+export async function openSocketLoop(
+  libc: Libc,
+  ledger: DescriptorLedger,
+): Promise<SocketLoop | undefined> {
+  const nodeFd = await findEventLoop(libc)
+  if (nodeFd === NOT_FOUND) return undefined
+  const epoll = new Epoll(libc, ledger)
+  if (epoll.isOpen && epoll.add(nodeFd)) return new SocketLoop(epoll, nodeFd, ledger)
+  epoll.close()
+  return undefined
+}
