@@ -383,16 +383,6 @@ function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange)
   return new Attempt(pending, upstream, exchange)
 }
 
-/** True when both settings ask the same upstreams in the same way. */
-export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  return forwardingOf(left) === forwardingOf(right)
-}
-
-function forwardingOf(settings: DataplaneSettings): string {
-  const { upstreams, forward, upstreamAuthorities, cache } = settings
-  return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])
-}
-
 /** Makes the forwarder that the settings describe. */
 export function createForwarder(
   settings: DataplaneSettings,
