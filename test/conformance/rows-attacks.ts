@@ -137,6 +137,7 @@ export const ATTACK_ROWS = {
   'list-compromise': {
     source: 'list servers',
     says: 'A list that shrinks, explodes or turns to HTML is refused; the last good one holds.',
+    deviates: 'one that became much smaller is still taken, with its report; the rest holds',
   },
   ssrf: {
     source: 'list URLs',
