@@ -1,7 +1,8 @@
 /**
  * Every packet of clients and a million mutations of them (by default a tenth of that), slow,
- * flooding, idle and deaf TCP clients: `npm run bench:hostile`. What it asserts holds on any machine;
- * what an honest client waits is printed, beside what one waits at a server that nobody attacks.
+ * flooding, idle and deaf TCP clients: `npm run bench:hostile`. What it asserts holds on any
+ * machine; what an honest client waits is printed, beside what one waits at a server that nobody
+ * attacks.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
