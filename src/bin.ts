@@ -2,6 +2,7 @@
 /** The executable: arguments to the command line, its exit code to the shell. */
 
 import { readFileSync } from 'node:fs'
+import { EXIT } from './base/errors.ts'
 import { runCli } from './controlplane/cli/main.ts'
 import { createTerminal } from './controlplane/cli/terminal.ts'
 
@@ -12,8 +13,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 // The server stops by itself, in its own time; all else ends as a shell expects it.
-const SIGINT_EXIT_CODE = 130
-if (process.argv[2] !== 'serve') process.once('SIGINT', () => process.exit(SIGINT_EXIT_CODE))
+// A command that has to clean up listens for itself; the second Ctrl-C ends it at once.
+if (process.argv[2] !== 'serve') {
+  process.on('SIGINT', () => {
+    if (process.listenerCount('SIGINT') === 1) process.exit(EXIT.interrupted)
+  })
+}
 
 process.exitCode = await runCli(process.argv.slice(2), {
   terminal: createTerminal(process.stdout, process.stderr, process.env),

@@ -4,13 +4,15 @@
  * into README.md.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, realpath, rename } from 'node:fs/promises'
+import { rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ERROR_CODES, EXIT } from '../src/base/errors.ts'
 import { loadConfig } from '../src/controlplane/config/load.ts'
 import { run as runInProcess } from './cli/in-process.ts'
+import { createAuthority } from './support/certificates.ts'
 import { replayConsole } from './support/console-blocks.ts'
 import { type Niveau3, startNiveau3 } from './support/niveau3.ts'
 import { runToEnd } from './support/processes.ts'
@@ -187,11 +189,19 @@ describe('commands', () => {
     }
   })
 
-  test('the configurations that README shows are accepted', () => {
+  test('the configurations that README shows are accepted', async () => {
     const shown = blocks('yaml')
-    expect(shown).toHaveLength(2)
+    expect(shown).toHaveLength(3)
+    const { certificateFile, keyFile } = await (await createAuthority()).sign()
+    const folder = dirname(certificateFile)
+    await rename(certificateFile, join(folder, 'dns.pem'))
+    await rename(keyFile, join(folder, 'dns.key'))
     for (const text of shown) {
-      const config = loadConfig({ source: { name: 'README', text }, environment: {} })
+      const config = loadConfig({
+        source: { name: 'README', text },
+        environment: {},
+        workingDirectory: folder,
+      })
       expect(config.dataplane.listen[0]?.port).toBe(53)
     }
   })

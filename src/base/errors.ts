@@ -13,6 +13,7 @@ export const EXIT = {
   partial: 5,
   refused: 6,
   wouldBlock: 10,
+  interrupted: 130,
 } as const
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
@@ -26,6 +27,7 @@ export const ERROR_CODES = {
   ERR_WRITE: EXIT.error,
   ERR_WORKER: EXIT.error,
   ERR_USAGE: EXIT.usage,
+  ERR_NO_STATE: EXIT.usage,
   ERR_SERVER_UNREACHABLE: EXIT.unreachable,
   ERR_CONFIG: EXIT.invalid,
   ERR_OPEN_RESOLVER: EXIT.invalid,
@@ -37,6 +39,11 @@ export const ERROR_CODES = {
   ERR_IMAGE: EXIT.invalid,
   ERR_IMAGE_VERSION: EXIT.invalid,
   ERR_NO_LIST: EXIT.invalid,
+  ERR_STATE: EXIT.invalid,
+  ERR_DOWNLOAD: EXIT.partial,
+  ERR_SIGNATURE: EXIT.refused,
+  ERR_LIST_REFUSED: EXIT.refused,
+  ERR_IMAGE_REFUSED: EXIT.refused,
 } as const satisfies Record<string, ExitCode>
 
 export type ErrorCode = keyof typeof ERROR_CODES

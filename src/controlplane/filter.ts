@@ -3,6 +3,8 @@
  * from the configured lists off the main thread) and the essential names, under one stamp.
  */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { OperationalError } from '../base/errors.ts'
 import type { AddressRanges } from '../dataplane/address-table.ts'
 import { buildAddressTable } from '../dataplane/build-address-table.ts'
@@ -17,6 +19,7 @@ import type { ListReport } from './blocklist/list-source.ts'
 import { compileInThread } from './compiler/compile-thread.ts'
 import { readImage } from './compiler/image-file.ts'
 import type { ControlSettings } from './config/settings.ts'
+import type { ServedSearch } from './generations/served-generation.ts'
 
 /** A filter in force. */
 export interface LoadedFilter {
@@ -30,40 +33,55 @@ export interface LoadedFilter {
   /** Names whose answers may lead into private networks. */
   readonly privateZones: Uint8Array
   readonly loadedAtSeconds: number
+  /** Number of the generation of the state directory; undefined when it is none of those. */
+  readonly generation?: number | undefined
+  /** Why newer generations are not in force; empty when all is well. */
+  readonly passedOver?: readonly string[] | undefined
 }
 
 /**
- * Loads what the configuration names.
+ * Loads what the configuration names: an image, lists, or else the newest good generation of the
+ * state directory, and before there is one the curated lists. No network is waited for.
  *
  * @throws OperationalError ERR_LIST…, ERR_IMAGE…; ERR_NO_LIST when no name would be blocked:
  *   without a list there is no service.
  */
 export async function loadFilter(control: ControlSettings): Promise<LoadedFilter> {
   const essential = await EssentialNames.load(control.essentialFiles)
-  const loaded =
-    control.image === undefined
-      ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
-      : { image: await readImage(control.image), reports: [] }
-  const trie = openImage(loaded.image, control.image)
-  if (trie.names === 0) {
+  const loadedAtSeconds = Math.floor(Date.now() / 1000)
+  const loaded = await loadNames(control)
+  const { categories, names } = loaded.trie
+  if (names === 0) {
     throw new OperationalError(
       'ERR_NO_LIST',
       'the lists hold no name that can be blocked; a filter without names is refused: give lists ' +
         'with --blocklist CATEGORY=FILE, an image with --image, or the key "lists"',
     )
   }
-  const loadedAtSeconds = Math.floor(Date.now() / 1000)
   const rules = await readAddressRules(control.addressSources)
   const isGuarded = control.privateZones !== undefined
   return {
-    trie,
-    image: loaded.image,
+    ...loaded,
     essential,
-    reports: loaded.reports,
-    addresses: addressRangesOf(rules, trie.categories, isGuarded),
+    addresses: addressRangesOf(rules, categories, isGuarded),
     privateZones: Buffer.concat(EssentialNames.of(control.privateZones ?? []).names),
     loadedAtSeconds,
   }
+}
+
+type LoadedNames = Pick<LoadedFilter, 'image' | 'trie' | 'reports' | 'generation' | 'passedOver'>
+
+async function loadNames(control: ControlSettings): Promise<LoadedNames> {
+  const { passedOver, served } = await searchGenerations(control)
+  if (served !== undefined) {
+    const { image, number, trie } = served
+    return { image, trie, reports: [], generation: number, passedOver }
+  }
+  const { image, reports } =
+    control.image === undefined
+      ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
+      : { image: await readImage(control.image), reports: [] }
+  return { image, trie: openImage(image, control.image), reports, passedOver }
 }
 
 /**
@@ -91,6 +109,17 @@ export function addressRangesOf(
   }
   return all.length === 0 ? null : buildAddressTable(all, 0, (around, own) => around | own)
 }
+
+/** The state directory is read only where there is one that counts: starts stay short. */
+async function searchGenerations(control: ControlSettings): Promise<ServedSearch> {
+  const { stateDirectory, usesGenerations } = control
+  if (!usesGenerations || stateDirectory === undefined) return NO_GENERATION
+  if (!existsSync(join(stateDirectory, 'generations'))) return NO_GENERATION
+  const { findServedGeneration } = await import('./generations/served-generation.ts')
+  return findServedGeneration(stateDirectory)
+}
+
+const NO_GENERATION: ServedSearch = { served: undefined, passedOver: [] }
 
 function openImage(image: SharedArrayBuffer, file: string | undefined): Trie {
   try {

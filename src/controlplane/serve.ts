@@ -11,20 +11,23 @@ import type {
   ListenSettings,
   RedisSettings,
 } from '../dataplane/settings.ts'
-import { isLibc, openLibc } from '../sys/libc.ts'
+import { filterFacts } from './admin/filter-facts.ts'
 import { AdminServer } from './admin/http-server.ts'
 import { Metrics } from './admin/metrics.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
-import type { FilterFacts, ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
+import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
+import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
+import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
+import { workersThatCanShare } from './threads/worker-count.ts'
 import { packageVersion } from './version.ts'
 
 export interface ServeOptions {
@@ -66,7 +69,11 @@ export class Niveau3Server {
   #filter: LoadedFilter
   readonly #certificate: CertificateWatch | undefined
   #lock: StateLock | undefined
-  #generation = 1
+  #keeper: SubscriptionKeeper | undefined
+  /** Policies since the start; a generation of the state directory has its own number. */
+  #policies = 1
+  /** A reload reads the configuration as well, not only the lists. */
+  #isConfigDue = false
   #lastReloadOk = true
   #reloading: Promise<void> | null = null
   #reloadAgain = false
@@ -124,6 +131,22 @@ export class Niveau3Server {
       await this.#lock?.release()
       throw error
     }
+    await this.#keepSubscriptions()
+  }
+
+  /** Follows the generations of the state directory, and keeps them fresh. */
+  async #keepSubscriptions(): Promise<void> {
+    const { stateDirectory, usesGenerations } = this.#config.control
+    if (stateDirectory === undefined || !usesGenerations) return
+    const { SubscriptionKeeper: Keeper } = await import('./generations/subscription-keeper.ts')
+    this.#keeper = new Keeper({
+      stateDirectory,
+      configFile: this.#config.file,
+      isAutomatic: () => this.#config.control.updates.automatic,
+      log: this.#options.log,
+      onChange: () => void this.#reloadSoon(),
+    })
+    await this.#keeper.start()
   }
 
   async #bind(): Promise<void> {
@@ -140,7 +163,7 @@ export class Niveau3Server {
       }
     }
     await this.#fleet.join(this.#options.redis)
-    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation)
+    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation())
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
@@ -183,6 +206,7 @@ export class Niveau3Server {
         metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
+        generation: this.#filter.generation,
         essentialNames: this.#filter.essential.size,
         workers,
         batched: this.#supervisor.whyNotBatched === undefined,
@@ -203,6 +227,11 @@ export class Niveau3Server {
    * make one more after it.
    */
   async reload(): Promise<void> {
+    this.#isConfigDue = true
+    return this.#reloadSoon()
+  }
+
+  async #reloadSoon(): Promise<void> {
     if (this.#reloading !== null) {
       this.#reloadAgain = true
       return this.#reloading
@@ -222,6 +251,7 @@ export class Niveau3Server {
     const log = this.#options.log
     this.#certificate?.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
+    await this.#keeper?.stop()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin.close()
@@ -239,9 +269,14 @@ export class Niveau3Server {
   async #reloadOnce(): Promise<void> {
     const log = this.#options.log
     try {
-      const config = await addCookieSecrets(this.#options.reloadConfig())
+      const isConfigDue = this.#isConfigDue
+      this.#isConfigDue = false
+      const config = isConfigDue
+        ? await addCookieSecrets(this.#options.reloadConfig())
+        : this.#config
       const filter = await loadFilter(config.control)
-      if (this.#stopping) return
+      const isSame = filter.trie.digest === this.#filter.trie.digest
+      if (this.#stopping || (isSame && !isConfigDue)) return
       const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
         startCache(config.dataplane, this.#startConfig.dataplane),
@@ -254,13 +289,13 @@ export class Niveau3Server {
       if (files !== undefined) this.#certificate?.reread(files)
       this.#config = config
       this.#filter = filter
-      this.#generation++
+      this.#policies++
       this.#lastReloadOk = true
-      this.#fleet.announce(policy.stamp, this.#generation)
+      this.#fleet.announce(policy.stamp, this.#generation())
       logReports(log, filter)
       const names = filter.trie.names
       log.info(
-        { event: 'reloaded', generation: this.#generation, names, needsRestart },
+        { event: 'reloaded', generation: this.#generation(), names, needsRestart },
         needsRestart.length === 0
           ? 'reloaded'
           : `reloaded; these keys take effect at the next start: ${needsRestart.join(', ')}`,
@@ -299,26 +334,14 @@ export class Niveau3Server {
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
       lastReloadOk: this.#lastReloadOk,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
-      filter: this.#filterFacts(),
+      filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
       fleet: this.#fleet.counts,
       checks: this.#checks(),
     }
   }
 
-  #filterFacts(): FilterFacts {
-    const { trie, loadedAtSeconds } = this.#filter
-    return {
-      categories: trie.categories,
-      rules: trie.categories.map((category) => ({
-        category,
-        rules: trie.lists
-          .filter((list) => list.category === category)
-          .reduce((sum, list) => sum + list.kept, 0),
-      })),
-      lists: trie.lists.map(({ name }) => ({ list: name, loadedAtSeconds })),
-      generation: this.#generation,
-      memoryOctets: trie.octets,
-    }
+  #generation(): number {
+    return this.#filter.generation ?? this.#policies
   }
 }
 
@@ -345,44 +368,9 @@ export async function startServer(
   return server
 }
 
-/** One line a list at start and reload: what was taken and what was not, in numbers. */
-function logReports(log: Logger, filter: LoadedFilter): void {
-  for (const report of filter.reports) {
-    const { name, category, format, rules, exceptions, refusedCount, exemptedCount } = report
-    log.info(
-      {
-        event: 'list_read',
-        list: name,
-        category,
-        format,
-        rules,
-        exceptions,
-        refused: refusedCount,
-        exempted: exemptedCount,
-      },
-      `list ${name}: ${rules} rules`,
-    )
-  }
-}
-
 /** The cache keeps the size that it was made with. */
 function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
   return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
-}
-
-/** Several workers on one port need SO_REUSEPORT: from the system calls, or from Node 22.12 on. */
-async function workersThatCanShare(asked: number, log: Logger): Promise<number> {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  const nodeCan = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12)
-  if (asked === 1 || nodeCan) return asked
-  const libc = await openLibc()
-  if (isLibc(libc)) return asked
-  log.warn(
-    { event: 'one_worker', asked, why: libc.why },
-    `this Node.js (${process.versions.node}) cannot share a UDP port between workers: one is ` +
-      'started; use Node.js 22.12 or later for more',
-  )
-  return 1
 }
 
 /** As the operator writes it. */

@@ -10,6 +10,9 @@ import { OperationalError } from '../base/errors.ts'
 /** Times that a dead server's lock is taken away while others try the same. */
 const ATTEMPTS_MAX = 5
 
+/** `lock` is the server's; `update.lock` belongs to whoever changes lists or generations. */
+export type LockName = 'lock' | 'update.lock'
+
 /** Locks of this process: its id in a file that is not among them is that of a server before. */
 const held = new Set<string>()
 
@@ -30,8 +33,8 @@ export class StateLock {
    * @throws OperationalError ERR_STATE_LOCKED when a living process has it; ERR_PERMISSION when
    *   the directory cannot be made or written.
    */
-  static async take(directory: string): Promise<StateLock> {
-    const file = join(directory, 'lock')
+  static async take(directory: string, name: LockName = 'lock'): Promise<StateLock> {
+    const file = join(directory, name)
     try {
       await mkdir(directory, { recursive: true, mode: 0o750 })
       for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -53,6 +56,12 @@ export class StateLock {
       )
     }
     throw lockedBy('another server that starts', file)
+  }
+
+  /** The living process that has the lock of a file; undefined when nobody has. */
+  static ownerOf(file: string): number | undefined {
+    const owner = ownerOf(file)
+    return owner !== undefined && isAlive(owner, file) ? owner : undefined
   }
 
   /** Gives the lock back; a second call does nothing. */
@@ -120,6 +129,11 @@ async function takeAway(file: string, dead: number | undefined): Promise<void> {
 }
 
 function lockedBy(who: string, file: string): OperationalError {
+  if (file.endsWith('update.lock')) {
+    const advice = 'wait for it; if no niveau3 runs there, remove the file'
+    const message = `lists are being updated by ${who} (${file}); ${advice}`
+    return new OperationalError('ERR_STATE_LOCKED', message, { file })
+  }
   return new OperationalError(
     'ERR_STATE_LOCKED',
     `the state directory is in use by ${who} (${file}); stop that server or give another ` +

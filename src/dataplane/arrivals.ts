@@ -24,15 +24,10 @@ import type { SpecialNames } from './policy/special-names.ts'
 import { AskedName } from './query.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
-import type { DataplaneSettings } from './settings.ts'
+import { forwardsAlike, type DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
 import { isFailure } from './upstream/failure-cache.ts'
-import {
-  createForwarder,
-  forwardsAlike,
-  type ForwardEvents,
-  type Forwarder,
-} from './upstream/forwarder.ts'
+import { createForwarder, type ForwardEvents, type Forwarder } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
 import type { WaitingQueries } from './upstream/waiting-queries.ts'
@@ -171,7 +166,9 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
 
   /** Redis takes long: the upstream is asked besides, and the first answer wins. */
   sharedLate(pending: Pending): void {
-    this.forwarder.ask(pending, performance.now())
+    const nowMs = performance.now()
+    // Late is better than never.
+    if (!this.forwarder.isGone(nowMs)) this.forwarder.ask(pending, nowMs)
   }
 
   /** An answer that was hot before the start: into memory, unless it is there already. */

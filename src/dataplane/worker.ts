@@ -15,7 +15,7 @@ import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
 import { Policy } from './policy/policy.ts'
-import type { DataplaneSettings, PolicySettings } from './settings.ts'
+import type { DataplaneSettings, ListenSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
 import { EncryptedWays } from './upstream/encrypted-ways.ts'
@@ -59,8 +59,8 @@ export class DataplaneWorker {
   }
 
   /** Designates the encrypted listeners that there are at this moment (RFC 9462). */
-  designate(): void {
-    this.#pipeline.designate(createDesignations(this.#listeners.endpoints, this.#serverName))
+  designate(listen: readonly ListenSettings[] = this.#listeners.endpoints): void {
+    this.#pipeline.designate(createDesignations(listen, this.#serverName))
   }
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
@@ -121,6 +121,8 @@ export async function startWorker(
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
   const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, settings.serverName)
   try {
+    // Before the first datagram: a client would keep a denial for hours.
+    worker.designate(settings.listen)
     const endpoints = await listeners.open(settings.listen, start.descriptors)
     worker.designate()
     return { worker, listeners, ready: { kind: 'ready', endpoints } }

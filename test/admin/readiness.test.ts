@@ -18,7 +18,15 @@ const facts = (): ServerFacts => ({
   lastReloadOk: false,
   fleet: { sent: 0, received: 0 },
   certificateExpiresAtSeconds: undefined,
-  filter: { categories: [], rules: [], lists: [], generation: 1, memoryOctets: 0 },
+  filter: {
+    categories: [],
+    rules: [],
+    lists: [],
+    subscriptions: [{ list: 'ut1-adult', failures: 2 }],
+    isHeld: true,
+    generation: 1,
+    memoryOctets: 0,
+  },
   checks,
 })
 const metrics = new Metrics(facts)

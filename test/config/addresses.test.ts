@@ -6,6 +6,7 @@ import {
   isPrivate,
   ownAddresses,
   parseEndpoint,
+  parseListen,
   parsePrefix,
   parseUpstream,
 } from '../../src/controlplane/config/addresses.ts'
@@ -71,6 +72,28 @@ describe('endpoints', () => {
         }
       }),
     )
+  })
+})
+
+describe('listeners', () => {
+  test.each([
+    ['10.0.0.53:53', 'dns', '10.0.0.53', 53],
+    ['[::1]:0', 'dns', '::1', 0],
+    ['tls://10.0.0.53', 'tls', '10.0.0.53', 853],
+    ['TLS://[fd00::53]:8853/', 'tls', 'fd00::53', 8853],
+    ['https://10.0.0.53', 'https', '10.0.0.53', 443],
+    ['https://[::]:8443', 'https', '::', 8443],
+  ])('%s is %s', (text, protocol, address, port) => {
+    expect(parseListen(text)).toEqual({ protocol, address, port })
+  })
+
+  test.each([
+    ['quic://10.0.0.53', /tls:\/\/ADDR\[:853\] and https:\/\/ADDR\[:443\]; "quic:\/\/" is not/],
+    ['tls://dns.example', /names are not looked up/],
+    ['https://10.0.0.53/dns-query', /is not/],
+    ['10.0.0.53', /has no port/],
+  ])('%s is refused', (text, fault) => {
+    expect(parseListen(text)).toHaveProperty('fault', expect.stringMatching(fault))
   })
 })
 

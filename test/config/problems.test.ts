@@ -162,6 +162,26 @@ describe('problems', () => {
     ],
     ['IPv6 as ipv4', 'categories: {vpn: {response: address, ipv4: "::1"}}', /not an IPv4 address/],
     ['a missing image', 'image: img.n3', /image: file img.n3 does not exist/],
+    [
+      'an encrypted listener without a certificate',
+      'listen: ["tls://127.0.0.1"]',
+      /needs tls.certificateFile/,
+    ],
+    [
+      'a certificate without its key',
+      'listen: ["https://127.0.0.1"]\ntls: {certificateFile: image.n3}',
+      /needs tls.keyFile/,
+    ],
+    [
+      'a certificate that is none',
+      'tls: {certificateFile: image.n3, keyFile: image.n3}',
+      /image.n3 holds no PEM certificate/,
+    ],
+    [
+      'a public encrypted listener for all',
+      'listen: ["tls://9.9.9.9"]\ntls: {certificateFile: image.n3}',
+      /allowFrom is not set/,
+    ],
     ['missing authorities', 'tls: {caFile: ca.pem}', /tls.caFile: file ca.pem does not exist/],
     ['authorities that are none', 'tls: {caFile: image.n3}', /image.n3 holds no PEM certificate/],
     ['a folder as a list', 'lists: [{category: vpn, file: lists}]', /is a directory/],

@@ -141,7 +141,6 @@ export const ATTACK_ROWS = {
   ssrf: {
     source: 'list URLs',
     says: 'List URLs and redirects reach no private place.',
-    doesNotApply: 'lists are local files: nothing here fetches a URL that a list or a user names',
   },
   bombs: {
     source: 'archives',
@@ -173,7 +172,7 @@ export const ATTACK_ROWS = {
   },
   privilege: {
     source: 'least privilege',
-    says: 'The server runs as an ordinary user and starts no program.',
+    says: 'The server runs as an ordinary user and starts no program but itself.',
   },
   'supply-chain': {
     source: 'dependencies',

@@ -18,7 +18,7 @@ import { DatagramBatch } from '../../src/sys/datagram-batch.ts'
 import { isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
 import { openConnectedSocket } from '../../src/sys/socket.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
-import { askUdp, openUdp } from '../support/dns-client.ts'
+import { askUdp, openTcp, openUdp } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
 import { grantedReceiveOctets, sendRaw, udpSocketsAt } from '../support/kernel-sockets.ts'
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
@@ -30,6 +30,8 @@ const RULES = { adult: ['blocked.example'] }
 const SMALL_DATAGRAM_OCTETS_MAX = 1280
 const SMALL_DATAGRAM_OCTETS_MIN = 512
 const SEND_SLOTS = 64
+/** More than any transport answers before others get their turn. */
+const TURN_DATAGRAMS_MAX = 1024
 const RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 
 let libc: Libc
@@ -162,6 +164,19 @@ describe.each(['batched', 'plain'] as const)('the %s UDP transport', (transport)
     expect(new ReceiveDrops().total(server.endpoints)).toBe(dropped)
     expect((await askUdp(server, 'www.blocked.example')).rcode).toBe('NXDOMAIN')
     expect(server.balance().received).toBe(burst - dropped + 1)
+  })
+
+  test('lets a TCP client have its turn within a burst', async () => {
+    const server = await start()
+    const client = await openTcp(server)
+    const burst = Math.floor(grantedReceiveOctets(udpSocketsAt(server.port)[0]!) / 2048)
+    expect(burst).toBeGreaterThan(TURN_DATAGRAMS_MAX)
+    sendBurst(server, burst)
+    await client.send(encodeQuery('www.blocked.example'))
+    expect((await client.nextMessage()).rcode).toBe('NXDOMAIN')
+    expect(server.balance().answered).toBeLessThan(burst)
+    await server.until(() => server.balance().answered === burst + 1)
+    await client.close()
   })
 
   test.each([

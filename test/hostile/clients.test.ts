@@ -20,7 +20,7 @@ const CORPUS = [
 ]
 
 test('hostile clients harm nobody: not the server, not its accounts, not the honest ones', async () => {
-  conforms('tcp-exhaustion', 'pointer-loops', 'uninitialised-memory', 'option-floods')
+  conforms('tcp-exhaustion', 'random-subdomains')
   const result = await runHostile({
     corpus: CORPUS,
     seed: 20_261_124,

@@ -9,6 +9,7 @@ import {
   TLS_HANDSHAKES_FAILED,
   querySlot,
 } from '../../src/dataplane/counters.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { TcpClient, openTcp } from '../support/dns-client.ts'
@@ -17,7 +18,6 @@ import { decodeMessage, encodeQuery, encodeResponse } from '../support/messages.
 import { runToEnd } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
 import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
-import { conforms } from '../conformance/conforms.ts'
 
 const NAME = 'dns.example'
 const PADDING = 12

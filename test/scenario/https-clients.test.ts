@@ -7,6 +7,7 @@ import {
   TCP_CONNECTIONS,
   querySlot,
 } from '../../src/dataplane/counters.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { Gate } from '../support/gate.ts'
@@ -19,7 +20,6 @@ import {
   reply,
   startScriptedUpstream,
 } from '../support/scripted-upstream.ts'
-import { conforms } from '../conformance/conforms.ts'
 
 const NAME = 'dns.example'
 const PATH = '/dns-query'

@@ -17,6 +17,8 @@ import {
   type Footprint,
   type Service,
 } from './hostile.ts'
+import { frame } from './dns-client.ts'
+import { encodeQuery } from './messages.ts'
 import { Mutations } from './mutations.ts'
 import { startNiveau3, type Niveau3 } from './niveau3.ts'
 import { startUnbound } from './unbound.ts'
@@ -41,6 +43,8 @@ export interface Observation {
   readonly count: number
   readonly perSecond: number
   readonly service: Service
+  /** What an honest client of another server saw meanwhile, on the same busy machine. */
+  readonly bystander: Service
   readonly after: Footprint
 }
 
@@ -56,6 +60,9 @@ cache: {octetsMax: 4MiB}
 limits: {tcpConnectionsMax: 4096, tcpIdleMs: 60000, tcpMessageMs: 2000}
 `
 const IDLE_MS = 3000
+const NOTHING: Uint8Array = Buffer.alloc(0)
+const GREETING = frame(encodeQuery('localhost'))
+const HONEST_NAMES = ['www.example.com', 'blocked.example']
 const CONNECTIONS_PER_ADDRESS = 100
 
 /** Runs all attacks one after another; the accounts have to be even after each of them. */
@@ -68,7 +75,8 @@ export async function runHostile(run: HostileRun): Promise<HostileResult> {
     config: CONFIG,
     blocklists: { adult: ['blocked.example'] },
   })
-  const honest = new HonestClient(server, ['www.example.com', 'blocked.example'])
+  const honest = new HonestClient(server, HONEST_NAMES)
+  const bystander = await startBystander(upstream)
   const mutations = new Mutations(run.corpus, run.seed)
   const observations: Observation[] = []
   // The first ones fill caches and warm the code up: what is compared with comes after them.
@@ -78,9 +86,10 @@ export async function runHostile(run: HostileRun): Promise<HostileResult> {
   await expectEven(server)
   const idle = await honest.during(() => new Promise((resolve) => setTimeout(resolve, IDLE_MS)))
   const before = footprintOf(server, upstream.port)
-  for (const [attack, count, work] of attacksOf(server, run, mutations)) {
+  for (const [attack, count, attackIt] of attacksOf(server, run, mutations)) {
     const startMs = performance.now()
-    const service = await honest.during(work)
+    const work = once(attackIt)
+    const [service, seen] = await Promise.all([honest.during(work), bystander.during(work)])
     const perSecond = Math.round(count / ((performance.now() - startMs) / 1000))
     await expectEven(server)
     await connectionsEnded(server)
@@ -89,11 +98,27 @@ export async function runHostile(run: HostileRun): Promise<HostileResult> {
       count,
       perSecond,
       service,
+      bystander: seen,
       after: footprintOf(server, upstream.port),
     })
   }
   expect(await server.stop()).toEqual({ code: 0, signal: null })
   return { idle, before, observations }
+}
+
+/** The work, which begins when the first one asks for it and is the same for all. */
+function once(work: () => Promise<void>): () => Promise<void> {
+  let begun: Promise<void> | undefined
+  return () => (begun ??= work())
+}
+
+/** A server that nobody attacks, and its honest client. */
+async function startBystander(upstream: { readonly endpoint: string }): Promise<HonestClient> {
+  const server = await startNiveau3({
+    upstreams: [upstream],
+    blocklists: { adult: ['blocked.example'] },
+  })
+  return new HonestClient(server, HONEST_NAMES)
 }
 
 type Attack = readonly [string, number, () => Promise<void>]
@@ -102,8 +127,12 @@ function attacksOf(server: Niveau3, run: HostileRun, mutations: Mutations): read
   const perSecondMax = run.mutationsPerSecond
   const overTcp = Math.floor(run.mutations / 3)
   const overUdp = run.mutations - overTcp
-  const held = async (count: number, work: (sockets: Socket[]) => Promise<void>): Promise<void> => {
-    const sockets = await connectMany(server, count, CONNECTIONS_PER_ADDRESS)
+  const held = async (
+    count: number,
+    work: (sockets: Socket[]) => Promise<void>,
+    first = NOTHING,
+  ): Promise<void> => {
+    const sockets = await connectMany(server, count, CONNECTIONS_PER_ADDRESS, first)
     await work(sockets)
     await disconnectAll(sockets)
   }
@@ -131,7 +160,7 @@ function attacksOf(server: Niveau3, run: HostileRun, mutations: Mutations): read
     [
       'idle connections',
       run.idleConnections,
-      () => held(run.idleConnections, () => connectionsOpen(server, run.idleConnections)),
+      () => held(run.idleConnections, () => connectionsOpen(server, run.idleConnections), GREETING),
     ],
     [
       'pipelines that nobody reads',
@@ -152,9 +181,9 @@ async function expectEven(server: Niveau3): Promise<void> {
 export function describeRun({ idle, before, observations }: HostileResult): string {
   const start = `idle: p99 ${idle.p99.toFixed(2)} ms, ${before.rssMiB.toFixed(0)} MiB, ${before.descriptors} descriptors`
   const lines = observations.map(
-    ({ attack, count, perSecond, service, after }) =>
+    ({ attack, count, perSecond, service, bystander, after }) =>
       `${attack}: ${count} (${perSecond}/s), honest p99 ${service.p99.toFixed(2)} ms of ` +
-      `${service.sent}, ${service.lost} lost; then ${after.rssMiB.toFixed(0)} MiB, ` +
+      `${service.sent}, ${service.lost} lost (bystander ${bystander.p99.toFixed(2)} ms); then ${after.rssMiB.toFixed(0)} MiB, ` +
       `${after.descriptors} descriptors`,
   )
   return [start, ...lines].join('\n')

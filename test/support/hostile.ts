@@ -188,11 +188,12 @@ function isReplyTo(query: Buffer, answer: Buffer): boolean {
   )
 }
 
-/** Connections from addresses of their own, so many for each. */
+/** Connections from addresses of their own, so many for each; `first` is what each of them says. */
 export async function connectMany(
   server: Niveau3,
   count: number,
   perAddress: number,
+  first: Uint8Array,
 ): Promise<Socket[]> {
   const sockets: Socket[] = []
   for (let index = 0; index < count; index++) {
@@ -200,6 +201,9 @@ export async function connectMany(
     const socket = createConnection({ host: server.address, port: server.port, localAddress })
     socket.on('error', () => {})
     await once(socket, 'connect')
+    // Who says nothing at all is not idle, but cut off after two seconds.
+    if (first.length > 0) socket.write(first)
+    socket.resume()
     sockets.push(socket)
   }
   return sockets

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { ParsedQuery, parseQuery } from '../../src/wire/query.ts'
-import { NO_EXTENDED_ERROR, type ExtendedError } from '../../src/wire/opt.ts'
+import {
+  NO_EXTENDED_ERROR,
+  REPLY_COOKIE,
+  REPLY_KEEPALIVE,
+  REPLY_PADDING,
+  type ExtendedError,
+} from '../../src/wire/opt.ts'
 import {
   REPLY_SLACK_OCTETS,
   writeAddress,
@@ -87,6 +93,19 @@ describe('every reply', () => {
         expect(out[3]! & 0x40).toBe(0)
       }
     }
+  })
+
+  test.each(writers)('%s is the same whatever its buffer held before', (_what, write) => {
+    conforms('uninitialised-memory')
+    const asked = encodeQuery('a.example', 'A', { edns: { options: [] } })
+    const [first, second] = [0x00, 0xff].map((octet) => {
+      const query = queryOf(asked, 1232)
+      query.replyOptions = REPLY_COOKIE | REPLY_KEEPALIVE | REPLY_PADDING
+      const out = new Uint8Array(65_535 + REPLY_SLACK_OCTETS).fill(octet)
+      return Buffer.from(out.subarray(0, write(out, query)))
+    })
+    expect(first).toEqual(second)
+    expect(first!.length).toBeGreaterThan(asked.length)
   })
 
   test.each(writers)('%s carries OPT exactly when the query did, with DO', (_what, write) => {

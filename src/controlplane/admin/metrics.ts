@@ -53,9 +53,10 @@ import {
   type Sample,
   type Slots,
 } from './definition.ts'
+import { LIST_METRICS } from './list-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import { RCODE_NAMES } from './rcode-names.ts'
-import type { FilterFacts, ServerFacts } from './server-facts.ts'
+import type { ServerFacts } from './server-facts.ts'
 
 const PREFIX = 'niveau3_'
 /** Gauges whose names end in `_total`: promtool refuses them. */
@@ -141,10 +142,6 @@ function perUpstream(offset: number) {
       labels: { upstream },
       value: slots[offset + index]!,
     }))
-}
-
-function perFilter(read: (filter: FilterFacts) => number) {
-  return (_slots: Slots, facts: ServerFacts): readonly Sample[] => single(read(facts.filter))
 }
 
 function queries(slots: Slots): readonly Sample[] {
@@ -288,31 +285,7 @@ const DEFINITIONS: readonly Definition[] = [
   ),
   ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
-  define('filter_rules', 'gauge', 'Names that the loaded lists block.', (_slots, facts) =>
-    facts.filter.rules.map(({ category, rules }) => ({ labels: { category }, value: rules })),
-  ),
-  define(
-    'filter_generation',
-    'gauge',
-    'Number of the policy in force, counted from the start of the server.',
-    perFilter((filter) => filter.generation),
-  ),
-  define(
-    'filter_memory_bytes',
-    'gauge',
-    'Octets of the compiled lists, shared by all workers.',
-    perFilter((filter) => filter.memoryOctets),
-  ),
-  define(
-    'list_last_success_timestamp_seconds',
-    'gauge',
-    'When each list was last read without fault.',
-    (_slots, facts) =>
-      facts.filter.lists.map(({ list, loadedAtSeconds }) => ({
-        labels: { list },
-        value: loadedAtSeconds,
-      })),
-  ),
+  ...LIST_METRICS,
   define(
     'config_last_reload_successful',
     'gauge',

@@ -13,6 +13,10 @@ export interface FilterFacts {
   readonly categories: readonly string[]
   readonly rules: readonly { readonly category: string; readonly rules: number }[]
   readonly lists: readonly { readonly list: string; readonly loadedAtSeconds: number }[]
+  /** Subscribed lists, with failures and refusals in a row. */
+  readonly subscriptions: readonly { readonly list: string; readonly failures: number }[]
+  /** Whether a rollback holds automatic updates. */
+  readonly isHeld: boolean
   readonly generation: number
   readonly memoryOctets: number
 }

@@ -18,7 +18,7 @@ export interface Surroundings {
 
 const EXIT_CODES = `
 Exit codes: 0 ok, 1 error, 2 usage, 3 server unreachable, 4 invalid or missing configuration, list or
-image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code).
+image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code), 130 interrupted.
 `
 
 /** Runs one command line, without the program's name, and returns its exit code. */
@@ -33,7 +33,9 @@ export async function runCli(
     const program = createProgram(cli, isJson)
     if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
     // The server runs for months: it does not carry what only the other commands need.
-    if (args[0] !== 'serve') await addOtherCommands(program, cli)
+    if (args[0] !== 'serve') {
+      await addOtherCommands(program, cli, args[0] === 'lists' || args[0] === 'help')
+    }
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
   } catch (error) {
@@ -67,7 +69,7 @@ function createProgram(cli: Cli, isJson: boolean): Command {
   return program
 }
 
-async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
+async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): Promise<void> {
   const { addCheck } = await import('./check.ts')
   const { addConfigCheck } = await import('./config-check.ts')
   const { addConfigSchema } = await import('./config-schema.ts')
@@ -80,11 +82,13 @@ async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
   addQuery(program, cli)
   const lists = program
     .command('lists')
-    .description('compile, inspect and search block lists')
+    .description('subscribe to, update, compile and search block lists')
     .addHelpText(
       'after',
-      exampleText(['niveau3 lists compile --out lists.n3', 'niveau3 lists inspect lists.n3']),
+      exampleText(['niveau3 lists update', 'niveau3 lists ls', 'niveau3 lists inspect lists.n3']),
     )
+  // The others do not wait for what only these need.
+  if (isLists) await addSubscriptionCommands(lists, cli)
   addListsCompile(lists, cli)
   addListsInspect(lists, cli)
   addListsSearch(lists, cli)
@@ -95,4 +99,26 @@ async function addOtherCommands(program: Command, cli: Cli): Promise<void> {
   addConfigCheck(config, cli)
   addConfigShow(config, cli)
   addConfigSchema(config, cli)
+}
+
+/** The commands on what is subscribed to and on what was made of it. */
+async function addSubscriptionCommands(lists: Command, cli: Cli): Promise<void> {
+  const { addListsAdd } = await import('./lists-add.ts')
+  const { addListsDiff } = await import('./lists-diff.ts')
+  const { addListsLs } = await import('./lists-ls.ts')
+  const { addListsPin } = await import('./lists-pin.ts')
+  const { addListsEnable, addListsRm } = await import('./lists-rm.ts')
+  const { addListsResume, addListsRollback } = await import('./lists-rollback.ts')
+  const { addListsTest } = await import('./lists-test.ts')
+  const { addListsUpdate } = await import('./lists-update.ts')
+  addListsLs(lists, cli)
+  addListsUpdate(lists, cli)
+  addListsDiff(lists, cli)
+  addListsRollback(lists, cli)
+  addListsResume(lists, cli)
+  addListsPin(lists, cli)
+  addListsAdd(lists, cli)
+  addListsRm(lists, cli)
+  addListsEnable(lists, cli)
+  addListsTest(lists, cli)
 }

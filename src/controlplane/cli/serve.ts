@@ -36,9 +36,13 @@ interface Options extends ConfigFlags {
 export function addServe(program: Command, cli: Cli, startServer: StartServer): void {
   program
     .command('serve')
-    .description('answer DNS queries over UDP and TCP until SIGTERM; SIGHUP reloads')
+    .description('answer DNS queries until SIGTERM; SIGHUP reloads')
     .option('-c, --config <file>', 'configuration file')
-    .option('--listen <addr:port>', 'address to answer on, repeatable', collect)
+    .option(
+      '--listen <addr:port>',
+      'ADDR:PORT (UDP and TCP), tls://ADDR or https://ADDR, repeatable',
+      collect,
+    )
     .option(
       '--upstream <url>',
       'udp://ADDR, tcp://ADDR, tls://NAME@ADDR or https://NAME/dns-query#ADDR, repeatable',

@@ -13,8 +13,8 @@ import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
+import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
 import {
-  NAME_CHARS_MAX,
   PREFIXES_MAX,
   categoryName,
   ipText,
@@ -35,7 +35,6 @@ export const WORKERS_MAX = 64
 const LISTEN_MAX = 64
 const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
-const LIST_NAME = /^[a-z0-9][a-z0-9._-]*$/
 export const CategoryConfig = z.strictObject({
   blocked: z.boolean().default(true).meta({
     description: 'False: rules of the category are loaded and counted, but block nothing.',
@@ -92,42 +91,6 @@ const PrivateAnswersConfig = z.strictObject({
         'Names that may lead there, with all below them: zones of your own networks, block lists of ' +
         'mail servers. By default the network test of Windows and the home servers of Plex.',
     }),
-})
-
-const SuffixConfig = z.strictObject({
-  icann: z.enum(['refuse', 'keep']).optional(),
-  private: z.enum(['refuse', 'keep']).optional(),
-})
-
-const ListConfig = z.strictObject({
-  name: z
-    .string()
-    .max(NAME_CHARS_MAX)
-    .regex(LIST_NAME)
-    .optional()
-    .meta({
-      description:
-        'Name in metrics, reports and `check`: lower-case letters, digits, dots, hyphens. Default: ' +
-        'the file name without its endings.',
-    }),
-  category: categoryName.meta({
-    description: 'The category whose names the list holds: a shipped one or one of your own.',
-  }),
-  file: z.string().min(1).meta({
-    description:
-      'Path of the list, relative to this file; any supported format, gzip read directly.',
-  }),
-  publicSuffixes: SuffixConfig.optional().meta({
-    description:
-      'Whether rules that are public suffixes are kept, where the default does not fit: group of ' +
-      '`icann` (registries: `com.cn`; default `refuse`) and `private` (hosts of many: `ngrok.io`; ' +
-      'default `keep` for `darkweb` and `vpn`, else `refuse`), each `refuse` or `keep`.',
-  }),
-  licence: z.string().optional().meta({ description: 'Licence of the list, kept in the image.' }),
-  attribution: z
-    .string()
-    .optional()
-    .meta({ description: 'Credit that the licence asks for, kept in the image.' }),
 })
 
 const MetricsConfig = z.strictObject({
@@ -357,6 +320,11 @@ export const ConfigSchema = z.strictObject({
   image: z.string().min(1).optional().meta({
     description: 'A compiled blocklist made by `niveau3 lists compile`, instead of `lists`.',
   }),
+  updates: UpdatesConfig.prefault({}).meta({ description: 'Fetching the subscribed lists.' }),
+  safety: SafetyConfig.prefault({}).meta({
+    description:
+      'What an update may change at most; past a limit the last good version of the list stays.',
+  }),
   essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
   categories: z
     .record(categoryName, CategoryConfig)
@@ -393,4 +361,3 @@ export const ConfigSchema = z.strictObject({
 
 /** What the operator wrote, checked, with every default filled in. */
 export type ConfigValues = z.output<typeof ConfigSchema>
-export type ListValues = z.output<typeof ListConfig>

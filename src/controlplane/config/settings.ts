@@ -34,15 +34,10 @@ import {
   type SiteNames,
 } from './site-settings.ts'
 import type { Layered } from './layers.ts'
+import type { ListValues, SafetyValues, UpdatesValues } from './schema-lists.ts'
 import type { RedisConfiguration } from '../redis/load-redis.ts'
 import { parseRedisUrl } from './redis-url.ts'
-import {
-  CategoryConfig,
-  SHIPPED_CATEGORIES,
-  WORKERS_MAX,
-  type ConfigValues,
-  type ListValues,
-} from './schema.ts'
+import { CategoryConfig, SHIPPED_CATEGORIES, WORKERS_MAX, type ConfigValues } from './schema.ts'
 
 /** Absolute paths of what the encrypted listeners prove themselves with. */
 export interface CertificateFiles {
@@ -59,6 +54,13 @@ export interface ControlSettings {
   readonly lists: readonly ListSource[]
   /** Absolute path of a compiled image. */
   readonly image: string | undefined
+  /**
+   * True when neither lists nor an image are configured: the newest generation of the state
+   * directory is served, or the curated lists (`lists`) until there is one.
+   */
+  readonly usesGenerations: boolean
+  readonly updates: UpdatesValues
+  readonly safety: SafetyValues
   /** Absolute paths; the file that ships is always the first. */
   readonly essentialFiles: readonly string[]
   /** Undefined when server cookies are off. */
@@ -86,7 +88,7 @@ export interface ControlSettings {
 const BUILT_IN_DIRECTORY = join(PACKAGE_DIRECTORY, 'blocklists')
 
 /** The lists that are loaded when neither `lists` nor `image` is given. */
-const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((category) => ({
+export const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((category) => ({
   name: category,
   category,
   file: join(BUILT_IN_DIRECTORY, `${category}.txt`),
@@ -203,6 +205,9 @@ export function controlSettings(
     workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],
     image: image === undefined ? undefined : locate(image, ['image']),
+    usesGenerations: image === undefined && values.lists === undefined,
+    updates: values.updates,
+    safety: values.safety,
     essentialFiles: [...new Set([BUILT_IN_ESSENTIAL_FILE, ...more])],
     stateDirectory:
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),

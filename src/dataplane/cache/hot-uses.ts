@@ -32,18 +32,25 @@ export class HotUses {
 
   add(key: string, uses: number): void {
     const known = this.#uses.get(key)
-    if (known === undefined && this.#uses.size >= this.#questionsMax) this.halve()
+    if (known === undefined && this.#uses.size >= this.#questionsMax) {
+      this.#fade()
+      if (this.#uses.size >= this.#questionsMax) return
+    }
     this.#uses.set(key, (known ?? 0) + uses)
   }
 
   /** Begins a new interval: old uses count half, and those that were few are forgotten. */
   halve(): void {
+    this.#fade()
+    this.#step = 1
+    this.#notes = 0
+  }
+
+  #fade(): void {
     for (const [key, uses] of this.#uses) {
       if (uses >= 2) this.#uses.set(key, uses / 2)
       else this.#uses.delete(key)
     }
-    this.#step = 1
-    this.#notes = 0
   }
 
   /** Returns the questions, most used first. */

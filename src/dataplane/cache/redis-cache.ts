@@ -105,6 +105,7 @@ export class RedisCache<Question extends SharedQuestion> {
   #inFlight: ReadBatch<Question>[] = []
   #number = 0
   #isFlushDue = false
+  #closed = false
   #timer: NodeJS.Timeout | null = null
   readonly #onFlush: () => void
   readonly #onTimer: () => void
@@ -218,10 +219,12 @@ export class RedisCache<Question extends SharedQuestion> {
     question.sharedId = ''
   }
 
+  /** Writes what is to be shared, then closes; nobody hears of open look-ups any more. */
   close(): void {
+    this.#closed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.warm?.close()
-    this.#flush()
+    this.writes.send()
     this.link.close()
   }
 
@@ -238,7 +241,7 @@ export class RedisCache<Question extends SharedQuestion> {
 
   #flush(): void {
     this.#isFlushDue = false
-    this.#sendReads()
+    if (!this.#closed) this.#sendReads()
     this.writes.send()
   }
 
@@ -258,7 +261,7 @@ export class RedisCache<Question extends SharedQuestion> {
     error: unknown,
     values: readonly (Buffer | null)[] | undefined,
   ): void {
-    if (batch.done) return
+    if (batch.done || this.#closed) return
     const nowMs = performance.now()
     this.#finish(batch)
     if (values === undefined || error !== null) {
@@ -279,7 +282,7 @@ export class RedisCache<Question extends SharedQuestion> {
       question.sharedRead = 0
       const result = this.#take(question, values[index] ?? null, nowMs, wallMs)
       count(this.#counters, REDIS + REDIS_LOOKUPS + result)
-      if (result !== REDIS_HIT && !batch.hedged) this.#events.sharedMissed(question)
+      if (result !== REDIS_HIT && !question.isAsked) this.#events.sharedMissed(question)
     }
   }
 
@@ -298,6 +301,7 @@ export class RedisCache<Question extends SharedQuestion> {
 
   /** The connection went: nothing of what is on its way will be answered. */
   #lost(): void {
+    if (this.#closed) return
     const batches = this.#inFlight.slice()
     for (const batch of batches) {
       this.#finish(batch)
@@ -312,7 +316,7 @@ export class RedisCache<Question extends SharedQuestion> {
       if (question.sharedRead !== batch.numbers[index]) continue
       question.sharedRead = 0
       count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_UNAVAILABLE)
-      if (!batch.hedged) this.#events.sharedMissed(question)
+      if (!question.isAsked) this.#events.sharedMissed(question)
     }
   }
 
@@ -326,6 +330,7 @@ export class RedisCache<Question extends SharedQuestion> {
   /** Starts the upstream queries that are due, and gives up reads that have taken too long. */
   #expire(): void {
     this.#timer = null
+    if (this.#closed) return
     const nowMs = performance.now()
     // What the events do may send further batches: they are not due yet.
     for (const batch of this.#inFlight.slice()) {
@@ -357,7 +362,7 @@ export class RedisCache<Question extends SharedQuestion> {
       if (question.sharedRead !== batch.numbers[index]) continue
       question.sharedRead = 0
       count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_TIMEOUT)
-      if (!batch.hedged) this.#events.sharedMissed(question)
+      if (!question.isAsked) this.#events.sharedMissed(question)
     }
   }
 

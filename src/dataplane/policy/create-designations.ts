@@ -1,5 +1,10 @@
 /** Writes the SVCB records that lead clients to our encrypted listeners (RFC 9460, 9461, 9462). */
-import ipaddr from 'ipaddr.js'
+import {
+  IPV4_AT,
+  IPV6_AT,
+  SOCKADDR_IN6_OCTETS,
+  writeSocketAddress,
+} from '../../sys/socket-address.ts'
 import type { ListenSettings } from '../settings.ts'
 
 /** Addresses named in one record: the answer has to fit into any datagram. */
@@ -57,7 +62,10 @@ function hintsOf(addresses: readonly string[], key: number): number[] {
 }
 
 function addressOctets(address: string): number[] {
-  return ipaddr.parse(address).toByteArray()
+  const written = new Uint8Array(SOCKADDR_IN6_OCTETS)
+  writeSocketAddress(written, address, 0)
+  const isIpv6 = address.includes(':')
+  return [...written.subarray(isIpv6 ? IPV6_AT : IPV4_AT).subarray(0, isIpv6 ? 16 : 4)]
 }
 
 function wireName(name: string): number[] {

@@ -52,6 +52,9 @@ export class UdpBatchListener implements ReplySink, ReadableSocket {
   readonly #flushLate: () => void
   #lateCount = 0
   #flushScheduled = false
+  /** This turn of Node's loop has read all that it may. */
+  #isTurnSpent = false
+  readonly #renewTurn: () => void
   /** The slot of the query that is being handled. */
   #slot = 0
   #closing = false
@@ -79,6 +82,9 @@ export class UdpBatchListener implements ReplySink, ReadableSocket {
     this.#flushLate = () => {
       this.#flushScheduled = false
       this.#sendLate()
+    }
+    this.#renewTurn = () => {
+      this.#isTurnSpent = false
     }
     socket.on('message', (message, remote) => this.#woken(message, remote))
     // An ICMP report concerns one datagram; the listener goes on.
@@ -143,7 +149,10 @@ export class UdpBatchListener implements ReplySink, ReadableSocket {
       return
     }
     batch.place(0, octets, addressOctets)
-    this.#drain(1, performance.now())
+    // Node hands over many datagrams in one turn, each by a call of this function: once the turn
+    // has had its share, what waits in the socket waits for the next one.
+    if (this.#isTurnSpent) this.#answer(1, performance.now())
+    else if (!this.#drain(1, performance.now())) this.#spendTurn()
     this.#loop?.wake()
   }
 
@@ -151,17 +160,26 @@ export class UdpBatchListener implements ReplySink, ReadableSocket {
     this.#drain(0, nowMs)
   }
 
-  /** Answers what waits in the socket; slots below `start` are filled already. */
-  #drain(start: number, receivedMs: number): void {
+  #spendTurn(): void {
+    this.#isTurnSpent = true
+    setImmediate(this.#renewTurn)
+  }
+
+  /**
+   * Answers what waits in the socket; slots below `start` are filled already. False when there is
+   * more than one turn may take.
+   */
+  #drain(start: number, receivedMs: number): boolean {
     const batch = this.#batch
     let from = start
     for (let calls = 0; calls < CALLS_PER_TURN; calls++) {
       const received = batch.receive(this.#fd, from)
       const end = from + Math.max(0, received)
       this.#answer(end, receivedMs)
-      if (end < BATCH_SLOTS) return
+      if (end < BATCH_SLOTS) return true
       from = 0
     }
+    return false
   }
 
   /** Handles the slots below `end` and sends their answers in one call. */

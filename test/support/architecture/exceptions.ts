@@ -99,7 +99,7 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     reason: 'a wrong tag is an exception of node:crypto, and nothing else tells of it',
   },
   {
-    path: 'src/dataplane/upstream/forwarder.ts',
+    path: 'src/dataplane/settings.ts',
     within: 'forwardingOf',
     rules: ['literal'],
     reason: 'compares settings, once per reload',

@@ -58,6 +58,8 @@ const CLI_SHARED: readonly string[] = [
   'dns-exchange.ts',
   'dns-text.ts',
   'filter-image.ts',
+  'list-bars.ts',
+  'lists-state.ts',
   'names-and-types.ts',
   'progress.ts',
   'rule-search.ts',

@@ -1,0 +1,33 @@
+/** What the admin pages tell of the filter in force and of the lists that it is made of. */
+import type { LoadedFilter } from '../filter.ts'
+import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
+import type { FilterFacts } from './server-facts.ts'
+
+/**
+ * Puts the facts together.
+ *
+ * @param keeper undefined where nothing is subscribed to: lists are as old as the filter.
+ */
+export function filterFacts(
+  { trie, loadedAtSeconds }: LoadedFilter,
+  generation: number,
+  keeper: SubscriptionKeeper | undefined,
+): FilterFacts {
+  return {
+    categories: trie.categories,
+    rules: trie.categories.map((category) => ({
+      category,
+      rules: trie.lists
+        .filter((list) => list.category === category)
+        .reduce((sum, list) => sum + list.kept, 0),
+    })),
+    lists: trie.lists.map(({ name }) => ({
+      list: name,
+      loadedAtSeconds: keeper?.succeededAtSeconds(name) ?? loadedAtSeconds,
+    })),
+    subscriptions: keeper?.facts ?? [],
+    isHeld: keeper?.isHeld ?? false,
+    generation,
+    memoryOctets: trie.octets,
+  }
+}

@@ -1,0 +1,48 @@
+/** The audit log: one JSON line for each change, who made it and why, only ever appended to. */
+
+import { mkdir, open } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+
+import { unwritable } from './state-file.ts'
+
+/** Who changes something. */
+export interface Actor {
+  readonly uid: number
+  readonly user: string
+  /** `schedule` when the server updates by itself. */
+  readonly by: 'command' | 'schedule'
+}
+
+/** The user of this process. */
+export function currentActor(by: Actor['by']): Actor {
+  const { uid, username } = userInfo()
+  return { uid, user: username, by }
+}
+
+/**
+ * Appends a line; one write, so that lines of two processes do not mix.
+ *
+ * @throws OperationalError ERR_WRITE.
+ */
+export async function audit(
+  stateDirectory: string,
+  actor: Actor,
+  what: string,
+  facts: object,
+): Promise<void> {
+  const file = join(stateDirectory, 'audit.ndjson')
+  const line = JSON.stringify({ time: new Date().toISOString(), ...actor, what, ...facts })
+  try {
+    await mkdir(stateDirectory, { recursive: true, mode: 0o750 })
+    const handle = await open(file, 'a', 0o640)
+    try {
+      await handle.appendFile(`${line}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (cause) {
+    throw unwritable(file, cause)
+  }
+}

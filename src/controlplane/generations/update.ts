@@ -1,0 +1,302 @@
+/**
+ * An update of the subscribed lists: fetch, check, build, test, put in force. At every moment
+ * before its last step the generation in force is the old one; whatever fails leaves it there.
+ */
+
+import { createHash } from 'node:crypto'
+import { OperationalError } from '../../base/errors.ts'
+import type { DataplaneSettings } from '../../dataplane/settings.ts'
+import { FORMAT_VERSION } from '../../trie/layout.ts'
+import { fileDigest } from '../blocklist/download/file-digest.ts'
+import type { ListSource } from '../blocklist/list-source.ts'
+import type { ImageComparison } from '../blocklist/safety/compare-images.ts'
+import { loadPopularNames } from '../blocklist/safety/control-names.ts'
+import type { GateFault } from '../blocklist/safety/list-contract.ts'
+import type { CompileProgress } from '../compiler/compile.ts'
+import { BUILT_IN_LISTS, type ControlSettings } from '../config/settings.ts'
+import { StateLock } from '../state-lock.ts'
+import { audit, type Actor } from './audit.ts'
+import { buildGeneration, type BuiltGeneration } from './build-generation.ts'
+import { listSourceOf, type CheckSurroundings, type Compile } from './check-list.ts'
+import { GenerationStore, type Generation } from './generation-store.ts'
+import { ListVersions } from './list-versions.ts'
+import { loadSubscriptions, type Subscription } from './subscriptions.ts'
+import {
+  fetchList,
+  judgeFetched,
+  saveOutcome,
+  type FetchedList,
+  type ListOutcome,
+  type UpdatedList,
+} from './update-list.ts'
+
+/** Lists fetched at once: enough for the slowest not to hold up the others. */
+const FETCHES_MAX = 4
+
+/** How far an update is. */
+export type UpdateProgress =
+  | { readonly phase: 'fetch'; readonly list: string; readonly octets: number; readonly of: number }
+  | { readonly phase: 'check'; readonly list: string; readonly compile: CompileProgress }
+  | { readonly phase: 'build'; readonly compile: CompileProgress }
+  | { readonly phase: 'done'; readonly outcome: ListOutcome }
+
+export interface UpdateOptions {
+  readonly stateDirectory: string
+  readonly control: ControlSettings
+  readonly settings: DataplaneSettings
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly compile: Compile
+  readonly actor: Actor
+  /** Lists to ask for; undefined: all that are enabled and not pinned. */
+  readonly lists?: readonly string[] | undefined
+  /** Lists whose gates are overruled. */
+  readonly force: readonly string[]
+  /** Finds out everything and changes nothing. */
+  readonly plan: boolean
+  /** Builds from what is there, without asking any server. */
+  readonly offline?: boolean | undefined
+  readonly reason?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress: (progress: UpdateProgress) => void
+}
+
+export interface UpdateResult {
+  readonly outcomes: readonly ListOutcome[]
+  /** `unchanged`: the generation in force is made of the same lists. */
+  readonly kind: 'built' | 'unchanged' | 'refused' | 'planned'
+  /** The generation in force afterwards; of a plan, the one in force now. */
+  readonly generation: Generation | undefined
+  readonly comparison: ImageComparison | undefined
+  readonly probes: number
+  /** Gates that all lists together did not pass. */
+  readonly faults: readonly GateFault[]
+}
+
+/**
+ * Updates lists.
+ *
+ * @throws OperationalError ERR_STATE_LOCKED while another update runs, ERR_WRITE, ERR_NO_LIST when
+ *   there is nothing to build; the signal's reason when it is aborted.
+ */
+export async function updateLists(options: UpdateOptions): Promise<UpdateResult> {
+  const lock = await StateLock.take(options.stateDirectory, 'update.lock')
+  try {
+    return await updateLocked(options)
+  } finally {
+    await lock.release()
+  }
+}
+
+async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
+  const { plan, stateDirectory } = options
+  const subscriptions = await loadSubscriptions(stateDirectory)
+  const enabled = (subscriptions ?? []).filter((subscription) => subscription.enabled)
+  const popular = await loadPopularNames()
+  const lists: UpdatedList[] = []
+  try {
+    lists.push(...(await updateEach(enabled, popular, options)))
+    const result = await build(lists, popular, options)
+    const asked = lists.filter(({ subscription }) => isAsked(subscription, options))
+    if (!plan) await keepOutcomes(asked, result, options)
+    return { ...result, outcomes: asked.map(({ outcome }) => outcome) }
+  } finally {
+    await sweep(enabled, stateDirectory)
+  }
+}
+
+/** Leftovers of this update and of those that were cut off. */
+async function sweep(enabled: readonly Subscription[], stateDirectory: string): Promise<void> {
+  for (const { name } of enabled) {
+    const versions = new ListVersions(stateDirectory, name)
+    const current = await versions.current().catch(() => undefined)
+    await versions.sweep(current?.sha256).catch(() => undefined)
+  }
+}
+
+/** Fetches several lists at once, then compiles and judges one after the other. */
+async function updateEach(
+  enabled: readonly Subscription[],
+  popular: CheckSurroundings['popular'],
+  options: UpdateOptions,
+): Promise<readonly UpdatedList[]> {
+  const { control, environment, force, onProgress, signal, stateDirectory } = options
+  const places = await Promise.all(
+    enabled.map(async (subscription) => {
+      const versions = new ListVersions(stateDirectory, subscription.name)
+      return { subscription, versions, before: await versions.current() }
+    }),
+  )
+  const fetched = await inParallel(places, async ({ subscription, versions, before }) => {
+    if (!isAsked(subscription, options)) return { kind: 'unchanged' } as const
+    return fetchList(subscription, versions, before, {
+      updates: control.updates,
+      environment,
+      signal,
+      onProgress: (octets, of) => {
+        onProgress({ phase: 'fetch', list: subscription.name, octets, of })
+      },
+    })
+  })
+  const lists: UpdatedList[] = []
+  for (const [index, { subscription, versions, before }] of places.entries()) {
+    signal?.throwIfAborted()
+    const list = subscription.name
+    const isForced = force.includes(list)
+    const result: FetchedList = fetched[index] ?? { kind: 'unchanged' }
+    const updated = await judgeFetched(subscription, versions, before, result, isForced, {
+      ...surroundingsOf(options, popular),
+      onProgress: (compile) => onProgress({ phase: 'check', list, compile }),
+    })
+    lists.push(updated)
+    if (isAsked(subscription, options)) onProgress({ phase: 'done', outcome: updated.outcome })
+  }
+  return lists
+}
+
+function isAsked({ name, pinned }: Subscription, { lists, offline }: UpdateOptions): boolean {
+  if (offline === true) return false
+  return lists === undefined ? !pinned : lists.includes(name)
+}
+
+function surroundingsOf(options: UpdateOptions, popular: CheckSurroundings['popular']) {
+  const { compile, control, signal } = options
+  return { compile, safety: control.safety, popular, signal }
+}
+
+async function build(
+  lists: readonly UpdatedList[],
+  popular: CheckSurroundings['popular'],
+  options: UpdateOptions,
+): Promise<UpdateResult> {
+  const { control, onProgress, plan, settings, stateDirectory } = options
+  const store = new GenerationStore(stateDirectory)
+  const current = await store.current()
+  const outcomes = lists.map(({ outcome }) => outcome)
+  const nothing = { outcomes, comparison: undefined, probes: 0, faults: [] }
+  const sources = sourcesOf(lists)
+  const inputs = await inputsDigest(sources, lists, control)
+  if (current?.report.inputs === inputs) {
+    return { ...nothing, kind: 'unchanged', generation: current }
+  }
+  const built = await buildGeneration({
+    ...surroundingsOf(options, popular),
+    control,
+    settings,
+    store,
+    sources,
+    expected: new Map(
+      lists.map(({ subscription, version }) => [subscription.name, version?.sha256 ?? '']),
+    ),
+    inputs,
+    forced: options.force,
+    onProgress: (compile) => onProgress({ phase: 'build', compile }),
+  })
+  const { comparison, faults, probes } = built
+  const facts = { outcomes, comparison, probes, faults }
+  if (plan || faults.length > 0 || options.signal?.aborted === true) {
+    await store.discard(built.draft)
+    options.signal?.throwIfAborted()
+    return { ...facts, kind: plan ? 'planned' : 'refused', generation: current }
+  }
+  const generation = await putInForce(built, lists, store, options)
+  return { ...facts, kind: 'built', generation }
+}
+
+/** From here on the new generation is served; an interruption leaves it whole. */
+async function putInForce(
+  { draft }: BuiltGeneration,
+  lists: readonly UpdatedList[],
+  store: GenerationStore,
+  { control }: UpdateOptions,
+): Promise<Generation> {
+  const hold = (await store.state())?.hold ?? null
+  const generation = await store.publish(draft)
+  await store.setCurrent(generation.number, hold)
+  for (const { before, version, versions } of lists) {
+    if (version !== undefined && version !== before) await versions.replace(version)
+  }
+  await store.prune(control.updates.generationsKept)
+  return generation
+}
+
+function sourcesOf(lists: readonly UpdatedList[]): readonly ListSource[] {
+  const subscribed = lists.flatMap(({ subscription, version, versions }) => {
+    if (version === undefined) return []
+    return [listSourceOf(subscription, versions.listFile(version.sha256))]
+  })
+  return [...BUILT_IN_LISTS, ...subscribed]
+}
+
+async function inputsDigest(
+  sources: readonly ListSource[],
+  lists: readonly UpdatedList[],
+  { essentialFiles }: ControlSettings,
+): Promise<string> {
+  const hash = createHash('sha256')
+  hash.update(`format ${FORMAT_VERSION}\n`)
+  for (const file of essentialFiles) hash.update(`essential ${await digestOf(file)}\n`)
+  const versions = new Map(lists.map(({ subscription, version }) => [subscription.name, version]))
+  for (const { name, category, file, publicSuffixes } of sources) {
+    const digest = versions.get(name)?.sha256 ?? (await digestOf(file))
+    hash.update(`${name} ${category} ${digest} ${JSON.stringify(publicSuffixes ?? {})}\n`)
+  }
+  return hash.digest('hex')
+}
+
+async function digestOf(file: string): Promise<string> {
+  return (await fileDigest(file)).toString('hex')
+}
+
+/** Statuses and the audit line of the lists that were asked for. */
+async function keepOutcomes(
+  lists: readonly UpdatedList[],
+  result: UpdateResult,
+  options: UpdateOptions,
+): Promise<void> {
+  for (const list of lists) await saveOutcome(result.kind === 'refused' ? untaken(list) : list)
+  const changed = lists.filter(({ outcome }) => outcome.outcome !== 'unchanged')
+  if (result.kind === 'unchanged' && changed.length === 0) return
+  const { actor, reason, stateDirectory } = options
+  await audit(stateDirectory, actor, 'lists-update', {
+    result: result.kind,
+    generation: result.generation?.number,
+    digest: result.generation?.report.digest,
+    lists: changed.map(({ outcome }) => {
+      const { list, outcome: became, why, forced } = outcome
+      return { list, outcome: became, ...(why && { why }), ...(forced && { forced }) }
+    }),
+    ...(result.faults.length > 0 && { faults: result.faults }),
+    ...(reason !== undefined && { reason }),
+  })
+}
+
+/** A good list of a build that was refused: its last good version stays as well. */
+function untaken(list: UpdatedList): UpdatedList {
+  if (list.outcome.outcome !== 'updated') return list
+  const why = 'all lists together did not pass the safety contract'
+  return {
+    ...list,
+    outcome: { ...list.outcome, outcome: 'refused', code: 'ERR_IMAGE_REFUSED', why },
+  }
+}
+
+async function inParallel<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<readonly Result[]> {
+  const results: Result[] = []
+  let next = 0
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < items.length; index = next++) {
+      results[index] = await work(items[index]!)
+    }
+  }
+  const workers = Array.from({ length: Math.min(FETCHES_MAX, items.length) }, worker)
+  const outcomes = await Promise.allSettled(workers)
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw asError(outcome.reason)
+  return results
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new OperationalError('ERR_DOWNLOAD', String(reason))
+}

@@ -1,0 +1,256 @@
+/** A running server and the commands: what they change is served, and nothing else is. */
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { EXIT } from '../../src/base/errors.ts'
+import { findServedGeneration } from '../../src/controlplane/generations/served-generation.ts'
+import { startListServer, type ListServer } from '../blocklist/download/list-server.ts'
+import { askUdp } from '../support/dns-client.ts'
+import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
+import { run } from '../cli/in-process.ts'
+import { runToEnd, startProcess } from '../support/processes.ts'
+import { program } from '../support/programs.ts'
+import { makeInstallation, manyNames } from './installation.ts'
+
+const REPOSITORY = join(import.meta.dirname, '../..')
+const PROGRAM = join(REPOSITORY, 'dist/bin.js')
+
+let lists: ListServer
+beforeAll(async () => {
+  lists = await startListServer()
+})
+afterAll(() => lists[Symbol.asyncDispose]())
+
+/** Many programs run one after another here, on a machine that may be busy. */
+const LONG_MS = 240_000
+
+/** Runs a command: those that compile as the built program, the others in this process. */
+function listsCommand(stateDirectory: string, ...args: readonly string[]) {
+  const line = ['lists', ...args, '--state-dir', stateDirectory]
+  return args[0] === 'update' || args[0] === 'test' ? runNiveau3(line) : run(line)
+}
+
+/** Waits until the server answers a name with a rcode: it has taken another generation. */
+async function becomes(server: Niveau3, name: string, rcode: string): Promise<void> {
+  for (let looks = 0; looks < 200; looks += 1) {
+    if ((await askUdp(server, name)).rcode === rcode) return
+    await sleep(25)
+  }
+  expect.unreachable(`${name} is not ${rcode}`)
+}
+
+describe('a running server', { timeout: LONG_MS }, () => {
+  test('takes a new generation, rolls back at once, and holds updates until they go on', async () => {
+    const server = await startNiveau3({ upstreams: ['127.0.0.1:9'] })
+    const state = join(server.folder, 'state')
+    expect((await askUdp(server, 'n5.bad.example')).rcode).toBe('SERVFAIL')
+    lists.serve('/adult', manyNames(100))
+    const add = ['add', 'mine', '--url', `${lists.origin}/adult`, '--category', 'adult', '--only']
+    expect(await listsCommand(state, ...add)).toMatchObject({ code: EXIT.ok })
+    const first = await listsCommand(state, 'update')
+    expect(first).toMatchObject({ code: EXIT.ok })
+    expect(first.stdout).toContain('updated mine: 100 names\n')
+    expect(first.stdout).toMatch(/generation 1: .* self-test [\d,]+ questions/)
+    expect(first.stdout).toContain('takes it within a second')
+    await becomes(server, 'n5.bad.example', 'NXDOMAIN')
+    expect(await server.metric('niveau3_filter_generation')).toBe(1)
+
+    lists.serve('/adult', manyNames(100, 20))
+    expect(await listsCommand(state, 'update')).toMatchObject({ code: EXIT.ok })
+    await becomes(server, 'n5.bad.example', 'SERVFAIL')
+    await becomes(server, 'n110.bad.example', 'NXDOMAIN')
+    const diff = await listsCommand(state, 'diff')
+    expect(diff.stdout).toMatch(/^generation 1 -> 2: .*\+20 -20 moved 0\n/)
+
+    const back = await listsCommand(state, 'rollback', '--reason', 'a complaint')
+    expect(back.stdout).toContain('generation 2 -> 1')
+    await becomes(server, 'n5.bad.example', 'NXDOMAIN')
+    expect((await listsCommand(state, 'ls')).stdout).toContain('held since')
+    const due = await listsCommand(state, 'update', '--due')
+    expect(due.stdout).not.toContain('updated')
+    await becomes(server, 'n5.bad.example', 'NXDOMAIN')
+    expect(await server.metric('niveau3_list_updates_held')).toBe(1)
+    expect(await listsCommand(state, 'resume')).toMatchObject({ code: EXIT.ok })
+    expect(await server.stop()).toMatchObject({ code: 0 })
+  })
+
+  test('fetches what is due by itself, and tells which list failed', async () => {
+    const house = await makeInstallation()
+    lists.serve('/good', manyNames(50, 0, 'good.example'))
+    await house.subscribe(
+      { name: 'good', url: `${lists.origin}/good` },
+      { name: 'gone', url: `${lists.origin}/gone` },
+    )
+    const server = await startNiveau3({
+      upstreams: ['127.0.0.1:9'],
+      args: ['--state-dir', house.folder],
+    })
+    await server.process.line(/"event":"list_failed","list":"gone".*answers 404/)
+    await server.process.line(/"event":"update_incomplete","exit":5/)
+    await becomes(server, 'n7.good.example', 'NXDOMAIN')
+    expect(await server.metric('niveau3_list_update_failures', { list: 'gone' })).toBe(1)
+    expect(await server.metric('niveau3_list_update_failures', { list: 'good' })).toBe(0)
+    const labels = { list: 'good' }
+    const seconds = await server.metric('niveau3_list_last_success_timestamp_seconds', labels)
+    expect(Math.abs(Date.now() / 1000 - seconds)).toBeLessThan(60)
+    expect((await house.audit()).at(-1)).toMatchObject({ by: 'schedule', result: 'built' })
+    await server.stop()
+    await house.remove()
+  })
+
+  test('starts from the newest good generation without a network, and from none with curated lists', async () => {
+    const house = await makeInstallation()
+    lists.serve('/once', manyNames(50, 0, 'once.example'))
+    await house.subscribe({ name: 'once', url: `${lists.origin}/once` })
+    await house.update()
+    await house.subscribe({ name: 'once', url: 'http://127.0.0.1:9/once' })
+    const options = { upstreams: ['127.0.0.1:9'], args: ['--state-dir', house.folder] }
+    const server = await startNiveau3(options)
+    expect(server.ready).toMatchObject({ generation: 1 })
+    expect((await askUdp(server, 'n7.once.example')).rcode).toBe('NXDOMAIN')
+    await server.stop()
+    for (const name of await readdir(join(house.folder, 'generations'))) {
+      await writeFile(join(house.folder, 'generations', name, 'image.n3'), 'damaged')
+    }
+    const curated = await startNiveau3(options)
+    await curated.process.line(/"event":"generation_passed_over"/)
+    expect((await askUdp(curated, 'pornhub.com')).rcode).toBe('NXDOMAIN')
+    await curated.stop()
+    await house.remove()
+  })
+})
+
+describe('an update that is cut off', { timeout: LONG_MS }, () => {
+  test('by SIGKILL at any moment leaves a good generation, and the next one goes through', async () => {
+    const house = await makeInstallation()
+    lists.serve('/kill', manyNames(5000))
+    await house.subscribe({ name: 'kill', url: `${lists.origin}/kill` })
+    await house.update()
+    const args = [PROGRAM, 'lists', 'update', '--state-dir', house.folder]
+    for (let kills = 0; kills < 8; kills += 1) {
+      lists.serve('/kill', manyNames(5000, kills + 1))
+      const child = await startProcess(process.execPath, args)
+      await sleep(150 + kills * 150)
+      child.signal('SIGKILL')
+      await child.exited
+      const { passedOver, served } = await findServedGeneration(house.folder)
+      expect(passedOver).toEqual([])
+      expect(served?.trie.names).toBeGreaterThan(5000)
+    }
+    lists.serve('/kill', manyNames(5000, 100))
+    expect(await listsCommand(house.folder, 'update')).toMatchObject({ code: EXIT.ok })
+    expect(await house.blocks('n5050.bad.example')).toBe(true)
+    const drafts = await readdir(join(house.folder, 'generations'))
+    expect(drafts.filter((name) => name.startsWith('.'))).toEqual([])
+    await house.remove()
+  })
+
+  test('by Ctrl-C ends with 130 and changes nothing', async () => {
+    const house = await makeInstallation()
+    lists.serve('/hangs', (_request, response) => {
+      response.writeHead(200).write('a.example\n')
+    })
+    await house.subscribe({ name: 'hangs', url: `${lists.origin}/hangs` })
+    const args = [PROGRAM, 'lists', 'update', '--state-dir', house.folder]
+    const before = lists.requests.length
+    const child = await startProcess(process.execPath, args)
+    while (lists.requests.length === before) await sleep(10)
+    child.signal('SIGINT')
+    expect(await child.exited).toMatchObject({ code: EXIT.interrupted })
+    expect(child.stderr()).toContain('are what they were')
+    expect(await house.served()).toBe('none')
+    expect(await readdir(join(house.folder, 'lists', 'hangs'))).toEqual([])
+    await house.remove()
+  })
+
+  test('by a full disk says so, and the generation in force stays whole', async () => {
+    const house = await makeInstallation()
+    lists.serve('/full', manyNames(100))
+    await house.subscribe({ name: 'full', url: `${lists.origin}/full` })
+    await house.update()
+    lists.serve('/full', manyNames(40_000, 0, 'a-rather-long-name-that-fills-a-disk.example'))
+    const script = [
+      'set -e; mount -t tmpfs -o size=600k niveau3 "$1/mnt"; cp -a "$1/state/." "$1/mnt/"',
+      'code=0; "$2" "$3" lists update --force full --state-dir "$1/mnt" || code=$?',
+      'echo "code $code"; cat "$1/mnt/current.json"; ls "$1/mnt/generations"',
+    ].join('\n')
+    const place = await makeInstallation()
+    await runToEnd('sh', [
+      '-c',
+      'mkdir "$1/mnt"; cp -a "$2" "$1/state"',
+      '-',
+      place.folder,
+      house.folder,
+    ])
+    const namespace =
+      process.getuid?.() === 0 ? ['--mount'] : ['--user', '--map-root-user', '--mount']
+    const { stdout, stderr } = await runToEnd(await program('unshare'), [
+      ...namespace,
+      'sh',
+      '-c',
+      script,
+      '-',
+      place.folder,
+      process.execPath,
+      PROGRAM,
+    ])
+    expect(stderr).toMatch(/no space is left|ENOSPC/)
+    expect(stdout).toContain('code 1\n')
+    expect(stdout).toContain('"generation": 1')
+    expect(stdout).toMatch(/000001-[0-9a-f]{12}\n$/)
+    await house.remove()
+    await place.remove()
+  })
+})
+
+test('the commands say what they need: a state directory, a list, a generation', async () => {
+  const house = await makeInstallation()
+  const none = await run(['lists', 'ls'])
+  expect(none).toMatchObject({ code: EXIT.usage })
+  expect(none.stderr).toContain('--state-dir')
+  const empty = await listsCommand(house.folder, 'ls')
+  expect(empty.stdout).toContain('nothing is subscribed to')
+  for (const args of [['rollback'], ['diff'], ['pin', '7'], ['pin', 'x'], ['enable', 'x']]) {
+    expect(await listsCommand(house.folder, ...args), args.join(' ')).toMatchObject({
+      code: EXIT.usage,
+    })
+  }
+  expect(await listsCommand(house.folder, 'rm', 'x')).toMatchObject({ code: EXIT.usage })
+  const catalogue = await listsCommand(house.folder, 'ls', '--catalogue')
+  expect(catalogue.stdout).toMatch(/^ut1-adult +adult +default/m)
+  const added = await listsCommand(house.folder, 'add', 'v2fly-torproject', '--only', '--json')
+  expect(JSON.parse(added.stdout)).toMatchObject({
+    schema: 'niveau3.lists-add/1',
+    list: { name: 'v2fly-torproject', category: 'darkweb', licence: 'MIT' },
+  })
+  for (const [verb, word] of [
+    ['disable', 'off'],
+    ['enable', 'new'],
+  ] as const) {
+    expect(await listsCommand(house.folder, verb, 'v2fly-torproject')).toMatchObject({ code: 0 })
+    expect((await listsCommand(house.folder, 'ls')).stdout).toMatch(
+      new RegExp(`^v2fly-torproject +darkweb +${word} `, 'm'),
+    )
+  }
+  await listsCommand(house.folder, 'rm', 'v2fly-torproject', '--yes', '--reason', 'a test')
+  const audit = await readFile(join(house.folder, 'audit.ndjson'), 'utf8')
+  const whats = audit.split('\n').flatMap((line) => /"what":"([\w-]+)"/.exec(line)?.[1] ?? [])
+  expect(whats).toEqual(['lists-add', 'lists-disable', 'lists-enable', 'lists-rm'])
+  expect(audit).toContain('"reason":"a test"')
+  await house.remove()
+})
+
+test('a list is tried before anybody subscribes to it', { timeout: LONG_MS }, async () => {
+  const house = await makeInstallation()
+  const file = join(house.folder, 'new.txt')
+  await writeFile(file, manyNames(30))
+  const good = await listsCommand(house.folder, 'test', file)
+  expect(good).toMatchObject({ code: EXIT.ok })
+  expect(good.stdout).toContain('30 names (plain), 30 of them new here')
+  await writeFile(file, `${manyNames(30)}google.com\n`)
+  const bad = await listsCommand(house.folder, 'test', file)
+  expect(bad).toMatchObject({ code: EXIT.refused })
+  expect(bad.stdout).toMatch(/REFUSED: would newly block google.com, .* \(popular\)/)
+  await house.remove()
+})
