@@ -5,7 +5,8 @@
  */
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_SERVFAIL } from '../wire/codes.ts'
-import { CacheEntry, type AskedQuestion, type MemoryCache } from './cache/memory-cache.ts'
+import { CacheEntry, type AskedQuestion } from './cache/cache-entry.ts'
+import type { MemoryCache } from './cache/memory-cache.ts'
 import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
 import type { WarmQuestion } from './cache/redis-warm.ts'
 import type { SharedValue } from './cache/shared-value.ts'
@@ -35,6 +36,8 @@ import type { WaitingQueries } from './upstream/waiting-queries.ts'
 export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   readonly #alias = new AskedName()
   readonly #facts = new AnswerFacts()
+  /** The answer of the moment, over the buffer that it came in. */
+  readonly #fresh = new CacheEntry()
   readonly #counters: Counters
   readonly #system: SystemSockets
   readonly #special: SpecialNames
@@ -184,7 +187,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     return true
   }
 
-  /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
+  /** Makes a sound answer the entry of the moment: TTLs within our limits, judged by policy. */
   #createEntry(
     message: Uint8Array,
     facts: AnswerFacts,
@@ -194,7 +197,8 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     const limits = this.#settings.cache
     const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, asked, storedMs)
+    const entry = this.#fresh
+    entry.take(message, facts, asked, storedMs)
     this.judge(entry)
     return entry
   }
