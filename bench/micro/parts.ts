@@ -6,7 +6,8 @@ import { EssentialNames } from '../../src/controlplane/blocklist/essential.ts'
 import { loadConfig } from '../../src/controlplane/config/load.ts'
 import { policyOf } from '../../src/controlplane/filter.ts'
 import { HotTable } from '../../src/dataplane/cache/hot-table.ts'
-import { CacheEntry, createCache } from '../../src/dataplane/cache/memory-cache.ts'
+import { CacheEntry } from '../../src/dataplane/cache/cache-entry.ts'
+import { createCache } from '../../src/dataplane/cache/memory-cache.ts'
 import { Client } from '../../src/dataplane/client.ts'
 import { FAMILY_IPV4, PROTO_UDP, createCounters } from '../../src/dataplane/counters.ts'
 import { PENDING, Pipeline } from '../../src/dataplane/pipeline.ts'
@@ -140,12 +141,9 @@ function entryOf(name: string, query: ParsedQuery, asked: AskedName, nowMs: numb
   const facts = new AnswerFacts()
   const { questionEnd, type } = query
   expectThat(inspectAnswer(message, message.length, questionEnd, type, facts), `answer ${name}`)
-  return new CacheEntry(
-    message,
-    facts,
-    { message, questionEnd, type, keyFlags: asked.keyFlags(query) },
-    nowMs,
-  )
+  const entry = new CacheEntry()
+  entry.take(message, facts, { message, questionEnd, type, keyFlags: asked.keyFlags(query) }, nowMs)
+  return entry.kept()
 }
 
 /** The whole way from octets to octets: a blocked name and a cached one. */

@@ -5,7 +5,8 @@
  */
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_SERVFAIL } from '../wire/codes.ts'
-import { CacheEntry, type AskedQuestion, type MemoryCache } from './cache/memory-cache.ts'
+import { CacheEntry, type AskedQuestion } from './cache/cache-entry.ts'
+import type { MemoryCache } from './cache/memory-cache.ts'
 import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
 import type { WarmQuestion } from './cache/redis-warm.ts'
 import type { SharedValue } from './cache/shared-value.ts'
@@ -23,15 +24,10 @@ import type { SpecialNames } from './policy/special-names.ts'
 import { AskedName } from './query.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
-import type { DataplaneSettings } from './settings.ts'
+import { forwardsAlike, type DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
 import { isFailure } from './upstream/failure-cache.ts'
-import {
-  createForwarder,
-  forwardsAlike,
-  type ForwardEvents,
-  type Forwarder,
-} from './upstream/forwarder.ts'
+import { createForwarder, type ForwardEvents, type Forwarder } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
 import type { WaitingQueries } from './upstream/waiting-queries.ts'
@@ -40,6 +36,8 @@ import type { WaitingQueries } from './upstream/waiting-queries.ts'
 export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   readonly #alias = new AskedName()
   readonly #facts = new AnswerFacts()
+  /** The answer of the moment, over the buffer that it came in. */
+  readonly #fresh = new CacheEntry()
   readonly #counters: Counters
   readonly #system: SystemSockets
   readonly #special: SpecialNames
@@ -168,7 +166,9 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
 
   /** Redis takes long: the upstream is asked besides, and the first answer wins. */
   sharedLate(pending: Pending): void {
-    this.forwarder.ask(pending, performance.now())
+    const nowMs = performance.now()
+    // Late is better than never.
+    if (!this.forwarder.isGone(nowMs)) this.forwarder.ask(pending, nowMs)
   }
 
   /** An answer that was hot before the start: into memory, unless it is there already. */
@@ -187,7 +187,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     return true
   }
 
-  /** Makes an entry of a sound answer: TTLs within our limits, judged by today's policy. */
+  /** Makes a sound answer the entry of the moment: TTLs within our limits, judged by policy. */
   #createEntry(
     message: Uint8Array,
     facts: AnswerFacts,
@@ -197,7 +197,8 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     const limits = this.#settings.cache
     const secondsMax = facts.negative ? limits.negativeTtlSecondsMax : limits.ttlSecondsMax
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
-    const entry = new CacheEntry(message, facts, asked, storedMs)
+    const entry = this.#fresh
+    entry.take(message, facts, asked, storedMs)
     this.judge(entry)
     return entry
   }

@@ -26,7 +26,8 @@ import {
 } from '../wire/query.ts'
 import { Arrivals } from './arrivals.ts'
 import { HotTable } from './cache/hot-table.ts'
-import { createCache, type CacheEntry, type MemoryCache } from './cache/memory-cache.ts'
+import type { CacheEntry } from './cache/cache-entry.ts'
+import { createCache, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
 import {
   CACHE_EXPIRED,

@@ -229,3 +229,13 @@ export function sitesAlike(a: DataplaneSettings, b: DataplaneSettings): boolean 
   }
   return true
 }
+
+/** True when both settings ask the same upstreams in the same way. */
+export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
+  return forwardingOf(left) === forwardingOf(right)
+}
+
+function forwardingOf(settings: DataplaneSettings): string {
+  const { upstreams, forward, upstreamAuthorities, cache } = settings
+  return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])
+}

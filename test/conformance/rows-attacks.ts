@@ -137,12 +137,10 @@ export const ATTACK_ROWS = {
   'list-compromise': {
     source: 'list servers',
     says: 'A list that shrinks, explodes or turns to HTML is refused; the last good one holds.',
-    deviates: 'one that became much smaller is still taken, with its report; the rest holds',
   },
   ssrf: {
     source: 'list URLs',
     says: 'List URLs and redirects reach no private place.',
-    doesNotApply: 'lists are local files: nothing here fetches a URL that a list or a user names',
   },
   bombs: {
     source: 'archives',
@@ -174,7 +172,7 @@ export const ATTACK_ROWS = {
   },
   privilege: {
     source: 'least privilege',
-    says: 'The server runs as an ordinary user and starts no program.',
+    says: 'The server runs as an ordinary user and starts no program but itself.',
   },
   'supply-chain': {
     source: 'dependencies',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { HotTable } from '../../src/dataplane/cache/hot-table.ts'
-import { CacheEntry } from '../../src/dataplane/cache/memory-cache.ts'
+import { CacheEntry } from '../../src/dataplane/cache/cache-entry.ts'
 import { AskedName } from '../../src/dataplane/query.ts'
 import { AnswerFacts } from '../../src/wire/answer.ts'
 import { HEADER_OCTETS } from '../../src/wire/header.ts'
@@ -28,7 +28,9 @@ function entryFor({ asked, query }: Question): CacheEntry {
   const message = new Uint8Array(questionEnd)
   message.set(asked.octets.subarray(0, asked.length), HEADER_OCTETS)
   const keyFlags = asked.keyFlags(query)
-  return new CacheEntry(message, facts, { message, questionEnd, type: query.type, keyFlags }, 0)
+  const entry = new CacheEntry()
+  entry.take(message, facts, { message, questionEnd, type: query.type, keyFlags }, 0)
+  return entry
 }
 
 describe('the hot table', () => {

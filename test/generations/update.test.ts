@@ -243,6 +243,24 @@ describe('a generation', { timeout: 60_000 }, () => {
     await expect(store.find(2)).rejects.toMatchObject({ code: 'ERR_NO_STATE' })
   })
 
+  test('that loses too much as a whole is refused, though each of its lists is good', async () => {
+    server.serve('/adult', manyNames(5000))
+    await house.subscribe({ name: 'adult-list', url: url('/adult') })
+    await house.update()
+    server.serve('/adult', manyNames(1000))
+    await house.update({ force: ['adult-list'] })
+    const store = new GenerationStore(house.folder)
+    await store.setCurrent(1, null)
+    const before = await house.served()
+    const { faults, kind, outcomes } = await house.update()
+    expect(outcomes[0]?.outcome).toBe('unchanged')
+    expect(kind).toBe('refused')
+    expect(faults.map(({ gate }) => gate)).toEqual(['removed-share'])
+    expect(await house.served()).toBe(before)
+    expect(await store.numbers()).toEqual([2, 1])
+    expect((await house.update({ force: ['adult-list'] })).kind).toBe('built')
+  })
+
   test('that is damaged on disk is passed over for the one before it, and says so', async () => {
     await startGood()
     server.serve('/adult', manyNames(110))

@@ -5,7 +5,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { cacheKey, eventually, makeSecret, ownFolder, startRedis } from '../support/redis.ts'
 import type { RedisServer } from '../support/redis.ts'
@@ -13,6 +13,9 @@ import { startProxy, type SlowProxy } from '../support/slow-proxy.ts'
 import { startLoad, type KindReport, type LoadKind } from '../support/steady-load.ts'
 import { startScriptedUpstream, type ScriptedUpstream } from '../support/scripted-upstream.ts'
 import { conforms } from '../conformance/conforms.ts'
+
+// A busy machine takes its time to start servers; the load itself lasts two seconds.
+vi.setConfig({ testTimeout: 60_000 })
 
 const PER_SECOND = 300
 const BEFORE_MS = 300
@@ -110,6 +113,7 @@ async function survive(
     await breakIt()
     await pause(DURING_MS)
   })
+  if (!box.process.isRunning()) throw new Error(box.process.output())
   const openLookups = await box.metric('niveau3_redis_open_lookups')
   const openWrites = await box.metric('niveau3_redis_open_writes')
   let told = ''

@@ -61,6 +61,22 @@ describe('an announced policy', () => {
     expect(b.heard).toHaveLength(3)
   })
 
+  test('comes through after connections that were cut in the middle of everything', async () => {
+    const server = await startRedis()
+    const proxy = await startProxy(server.port)
+    const a = join(redisSettings(server))
+    const b = join(redisSettings(proxy))
+    a.events.announce('before', 1)
+    await heardStamp(b.heard, 'before')
+    // Whoever subscribes again and is cut off meanwhile must not leave a rejection unheard.
+    for (let times = 0; times < 40; times++) {
+      proxy.cut()
+      await new Promise((resolve) => setTimeout(resolve, times))
+    }
+    a.events.announce('after', 2)
+    await heardStamp(b.heard, 'after')
+  })
+
   test('waits for a Redis that is absent', async () => {
     const server = await startRedis()
     const b = join(redisSettings(server))

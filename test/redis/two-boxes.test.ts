@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { askUdp } from '../support/dns-client.ts'
 import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { type Process, startProcess } from '../support/processes.ts'
@@ -16,6 +16,9 @@ import {
 } from '../support/redis.ts'
 import { startScriptedUpstream, type ScriptedUpstream } from '../support/scripted-upstream.ts'
 import { conforms } from '../conformance/conforms.ts'
+
+// Each test starts servers of its own and asks them some hundred names.
+vi.setConfig({ testTimeout: 60_000 })
 
 const NAMES = Array.from({ length: 200 }, (_, index) => `lettre${index}.bibliotheque.example`)
 /** The commands that deploy/redis.md allows one server's user. */

@@ -1,7 +1,7 @@
 /**
  * The questions that are asked again and again, found by one hash instead of a string, a Map, an
- * LRU list and a walk through the compiled lists. A direct-mapped table: what collides is simply
- * not hot.
+ * LRU list and a walk through the compiled lists. Two places for each hash: what finds both taken
+ * pushes out the one that came first.
  *
  * It decides nothing by itself: an answer counts only as long as its cache entry lives, and a
  * verdict only under the policy stamp that it was made under. It takes two thirds of the JavaScript
@@ -10,10 +10,10 @@
 import type { AskedName } from '../query.ts'
 import type { ParsedQuery } from '../../wire/query.ts'
 import { HEADER_OCTETS } from '../../wire/header.ts'
-import type { CacheEntry } from './memory-cache.ts'
+import type { CacheEntry } from './cache-entry.ts'
 
 /** Slots of each table; a centre of some hundred people asks a few thousand names an hour. */
-const SLOTS = 16_384
+const SLOTS = 32_768
 const SLOT_MASK = SLOTS - 1
 /** Hits between two touches of the entry in the LRU, which has to know that it is in use. */
 const TOUCH_MASK = 31
@@ -45,10 +45,11 @@ export class HotTable {
 
   /** Returns the answer to this very question, alive or not, or null. */
   answer(asked: AskedName, query: ParsedQuery): CacheEntry | null {
-    const entry = this.#answers[answerSlot(asked, query)]!
-    if (entry === null || entry.type !== query.type) return null
-    if (entry.keyFlags !== asked.keyFlags(query)) return null
-    return sameName(asked, entry.message, HEADER_OCTETS, entry.nameOctets) ? entry : null
+    const slot = answerSlot(asked, query)
+    const first = this.#answers[slot]!
+    if (isAnswer(first, asked, query)) return first
+    const second = this.#answers[slot ^ 1]!
+    return isAnswer(second, asked, query) ? second : null
   }
 
   /** True when the entry should be touched in the LRU: now and then. */
@@ -59,6 +60,13 @@ export class HotTable {
 
   putAnswer(asked: AskedName, query: ParsedQuery, entry: CacheEntry): void {
     const slot = answerSlot(asked, query)
+    const before = this.#answers[slot]!
+    if (before !== null) {
+      const pushed = this.#answers[slot ^ 1]!
+      if (pushed !== null) pushed.hotSlot = -1
+      before.hotSlot = slot ^ 1
+      this.#answers[slot ^ 1] = before
+    }
     entry.hotSlot = slot
     this.#answers[slot] = entry
   }
@@ -68,6 +76,7 @@ export class HotTable {
     if (entry.hotSlot >= 0 && this.#answers[entry.hotSlot] === entry) {
       this.#answers[entry.hotSlot] = null
     }
+    entry.hotSlot = -1
   }
 
   /** Returns the verdict on this very name under the policy of that stamp, or null. */
@@ -92,6 +101,16 @@ export class HotTable {
     }
     this.#blocks[slot] = createBlock(asked, matched, ruleStart, whole, stamp)
   }
+}
+
+function isAnswer(
+  entry: CacheEntry | null,
+  asked: AskedName,
+  query: ParsedQuery,
+): entry is CacheEntry {
+  if (entry === null || entry.type !== query.type) return false
+  if (entry.keyFlags !== asked.keyFlags(query)) return false
+  return sameName(asked, entry.message, HEADER_OCTETS, entry.nameOctets)
 }
 
 function answerSlot(asked: AskedName, query: ParsedQuery): number {

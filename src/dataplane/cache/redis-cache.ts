@@ -282,7 +282,7 @@ export class RedisCache<Question extends SharedQuestion> {
       question.sharedRead = 0
       const result = this.#take(question, values[index] ?? null, nowMs, wallMs)
       count(this.#counters, REDIS + REDIS_LOOKUPS + result)
-      if (result !== REDIS_HIT && !batch.hedged) this.#events.sharedMissed(question)
+      if (result !== REDIS_HIT && !question.isAsked) this.#events.sharedMissed(question)
     }
   }
 
@@ -316,7 +316,7 @@ export class RedisCache<Question extends SharedQuestion> {
       if (question.sharedRead !== batch.numbers[index]) continue
       question.sharedRead = 0
       count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_UNAVAILABLE)
-      if (!batch.hedged) this.#events.sharedMissed(question)
+      if (!question.isAsked) this.#events.sharedMissed(question)
     }
   }
 
@@ -362,7 +362,7 @@ export class RedisCache<Question extends SharedQuestion> {
       if (question.sharedRead !== batch.numbers[index]) continue
       question.sharedRead = 0
       count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_TIMEOUT)
-      if (!batch.hedged) this.#events.sharedMissed(question)
+      if (!question.isAsked) this.#events.sharedMissed(question)
     }
   }
 

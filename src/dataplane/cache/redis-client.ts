@@ -66,7 +66,8 @@ function createOptions(settings: RedisSettings): RedisOptions {
     enableOfflineQueue: false,
     disableClientInfo: true,
     autoResendUnfulfilledCommands: false,
-    autoResubscribe: true,
+    // Its own subscribing again would reject with nobody to hear it when the connection goes.
+    autoResubscribe: false,
     maxRetriesPerRequest: 0,
   }
 }

@@ -19,6 +19,8 @@ export interface SharedQuestion {
   sharedId: string
   /** Number of the look-up whose result it waits for; 0: of none. */
   sharedRead: number
+  /** An upstream was asked: there is no need to say that Redis has nothing. */
+  readonly isAsked: boolean
 }
 
 /** Where the question ends in a message that answers it. */

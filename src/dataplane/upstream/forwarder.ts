@@ -121,6 +121,7 @@ export class Forwarder implements UpstreamEvents {
   /** Starts the first try, or several at once. The events may fire before this returns. */
   ask(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
+    pending.isAsked = true
     this.#open++
     if (this.#needsNode) this.#loop?.yieldSoon()
     if (pending.waitMs !== NO_WAIT) this.#waits.add(pending, nowMs, pending.waitMs)
@@ -130,6 +131,7 @@ export class Forwarder implements UpstreamEvents {
   /** As `ask`, but not before the end of this turn: the query of the moment is answered first. */
   askLater(pending: Pending, nowMs: number): void {
     pending.startedMs = nowMs
+    pending.isAsked = true
     this.#open++
     if (this.#later.length === 0) (this.#loop ?? NODE_TURN_END).atTurnEnd(this.#onTick)
     this.#later.push(pending)
@@ -190,6 +192,13 @@ export class Forwarder implements UpstreamEvents {
     if (!pending.isProbe) this.#tryNext(pending, nowMs)
   }
 
+  /** True when no upstream is worth asking: all a question would get is its failure. */
+  isGone(nowMs: number): boolean {
+    if (this.#down < this.#upstreams.length) return false
+    for (const { health } of this.#upstreams) if (!health.isGone(nowMs)) return false
+    return true
+  }
+
   mismatched(upstream: Upstream): void {
     count(this.#counters, failureSlot(upstream.index, FAILURE_MISMATCH))
   }
@@ -216,7 +225,7 @@ export class Forwarder implements UpstreamEvents {
     // What failed at once may have closed the question, and its record may be another's by now.
     while (more-- > 0 && pending.open && pending.serial === serial) {
       const upstream = this.#selection.next(pending, nowMs, this.#counters)
-      if (upstream === null || pending.isAsked(upstream.index)) return
+      if (upstream === null || pending.hasTryAt(upstream.index)) return
       this.#try(upstream, pending, nowMs)
     }
   }
@@ -372,16 +381,6 @@ export class Forwarder implements UpstreamEvents {
 
 function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange): Attempt {
   return new Attempt(pending, upstream, exchange)
-}
-
-/** True when both settings ask the same upstreams in the same way. */
-export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
-  return forwardingOf(left) === forwardingOf(right)
-}
-
-function forwardingOf(settings: DataplaneSettings): string {
-  const { upstreams, forward, upstreamAuthorities, cache } = settings
-  return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])
 }
 
 /** Makes the forwarder that the settings describe. */

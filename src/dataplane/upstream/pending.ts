@@ -42,6 +42,8 @@ export class Pending extends Timed {
   /** Its place in the shared cache, and the number of the look-up it waits for; 0: none. */
   sharedId = ''
   sharedRead = 0
+  /** It was given to the forwarder. */
+  isAsked = false
 
   /** Clients that wait, last come first. */
   waiters: Waiter | null = null
@@ -93,6 +95,7 @@ export class Pending extends Timed {
     this.waiterCount = 0
     this.sharedId = ''
     this.sharedRead = 0
+    this.isAsked = false
     this.upstream = NO_UPSTREAM
     this.tries = 0
     this.open = true
@@ -108,7 +111,7 @@ export class Pending extends Timed {
   }
 
   /** True when a try at this upstream is under way. */
-  isAsked(upstream: number): boolean {
+  hasTryAt(upstream: number): boolean {
     for (let at = this.attempts; at !== null; at = at.next) {
       if (at.upstream.index === upstream) return true
     }

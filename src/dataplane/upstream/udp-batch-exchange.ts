@@ -13,6 +13,7 @@ import { FAILURE_NETWORK } from '../counters.ts'
 import type { Endpoint } from '../settings.ts'
 import type { Attempt } from './attempt.ts'
 import { matchesQuestion, type Exchange, type ExchangeEvents } from './exchange.ts'
+import { OpenIds } from './open-ids.ts'
 import { NO_ID, drawId, randomPort, randomU16 } from './random.ts'
 
 /** Queries after which a port is given back, checked at the end of its burst. */
@@ -30,10 +31,12 @@ const CALLS_PER_TURN = 16
 /** One open port. */
 class Port implements ReadableSocket {
   readonly fd: number
-  readonly inFlight = new Map<number, Attempt>()
+  /** Tries that left from here and are not closed. */
+  inFlight = 0
   readonly openedMs: number
   readonly #exchange: UdpBatchExchange
   retired = false
+  closed = false
   uses = 0
 
   constructor(fd: number, exchange: UdpBatchExchange, nowMs: number) {
@@ -54,6 +57,7 @@ export class UdpBatchExchange implements Exchange {
   readonly #libc: Libc
   readonly #loop: SocketLoop
   readonly #ports: Port[] = []
+  readonly #ids = new OpenIds()
   /** Retired ports that still wait for replies. */
   readonly #retired = new Set<Port>()
   readonly #out: DatagramBatch
@@ -95,14 +99,15 @@ export class UdpBatchExchange implements Exchange {
       this.#burst = port
       this.#loop.atTurnEnd(this.#flush)
     }
-    const id = drawId(port.inFlight)
+    const id = drawId(this.#ids)
     if (id === NO_ID) {
       this.#events.failed(attempt, FAILURE_NETWORK)
       return
     }
     attempt.setId(id)
     attempt.port = port
-    port.inFlight.set(id, attempt)
+    this.#ids.set(id, attempt)
+    port.inFlight++
     this.#loop.awaited++
     port.uses++
     const slot = this.#out.queued
@@ -114,7 +119,7 @@ export class UdpBatchExchange implements Exchange {
 
   cancel(attempt: Attempt): void {
     const port = attempt.port
-    if (!(port instanceof Port) || port.inFlight.get(attempt.id) !== attempt) return
+    if (!(port instanceof Port) || this.#ids.get(attempt.id) !== attempt) return
     this.#forget(port, attempt)
     this.#closeIfDone(port)
   }
@@ -182,7 +187,7 @@ export class UdpBatchExchange implements Exchange {
   /** Something came in at the port: replies, or the report that the upstream refuses. */
   readReplies(port: Port, nowMs: number): void {
     const batch = this.#in
-    for (let calls = 0; calls < CALLS_PER_TURN && !this.#closed; calls++) {
+    for (let calls = 0; calls < CALLS_PER_TURN && !port.closed; calls++) {
       const received = batch.receive(port.fd, 0)
       if (received === FAILED) {
         this.#closeBroken(port)
@@ -195,13 +200,12 @@ export class UdpBatchExchange implements Exchange {
       }
       if (received < BATCH_SLOTS) break
     }
-    this.#closeIfDone(port)
+    if (!port.closed) this.#closeIfDone(port)
   }
 
   #received(port: Port, message: Uint8Array, octets: number, nowMs: number): void {
-    const attempt =
-      octets < HEADER_OCTETS ? undefined : port.inFlight.get(readU16(message, OFFSET_ID))
-    if (attempt === undefined || !matchesQuestion(message, octets, attempt)) {
+    const attempt = octets < HEADER_OCTETS ? null : this.#ids.get(readU16(message, OFFSET_ID))
+    if (attempt?.port !== port || !matchesQuestion(message, octets, attempt)) {
       this.#events.mismatched()
       return
     }
@@ -212,9 +216,8 @@ export class UdpBatchExchange implements Exchange {
   /** An ICMP error or a refused send: nothing on this port can be answered any more. */
   #closeBroken(port: Port): void {
     if (this.#closed) return
-    const lost = Array.from(port.inFlight.values())
-    this.#loop.awaited -= lost.length
-    port.inFlight.clear()
+    const lost = this.#ids.leftFrom(port)
+    for (const attempt of lost) this.#forget(port, attempt)
     this.#retire(port)
     for (const attempt of lost) {
       // One failure may close a question, and with it other tries of this list.
@@ -236,18 +239,20 @@ export class UdpBatchExchange implements Exchange {
 
   #closeIfDone(port: Port): void {
     // What the burst has queued still needs the descriptor.
-    if (!port.retired || port.inFlight.size > 0 || port === this.#burst) return
+    if (!port.retired || port.inFlight > 0 || port === this.#burst) return
     if (this.#retired.delete(port)) this.#closePort(port)
   }
 
   #forget(port: Port, attempt: Attempt): void {
-    port.inFlight.delete(attempt.id)
+    this.#ids.delete(attempt.id)
+    port.inFlight--
     this.#loop.awaited--
   }
 
   #closePort(port: Port): void {
-    this.#loop.awaited -= port.inFlight.size
-    port.inFlight.clear()
+    this.#loop.awaited -= port.inFlight
+    port.inFlight = 0
+    port.closed = true
     this.#loop.remove(port.fd)
     this.#loop.ledger.forget(port.fd)
     closeDescriptor(this.#libc, port.fd)

@@ -1,3 +1,4 @@
+import { conforms } from '../../conformance/conforms.ts'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
@@ -173,6 +174,7 @@ describe('a redirect', () => {
   })
 
   test('to another port of 127.0.0.1 is followed only when private addresses are allowed', async () => {
+    conforms('ssrf')
     await using other = await startListServer()
     other.serve('/list', 'inside.example\n')
     const location = `${other.origin}/list`

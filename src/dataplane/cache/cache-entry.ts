@@ -1,0 +1,111 @@
+/**
+ * One answer with its verdict. It keeps the names that the answer led through, so that after a
+ * change of policy the verdict is derived again locally, without asking upstream.
+ */
+import { HEADER_OCTETS } from '../../wire/header.ts'
+import { QUESTION_FIXED_OCTETS } from '../../wire/query.ts'
+import type { AnswerFacts } from '../../wire/answer.ts'
+import type { StoredAnswer } from '../../wire/reply.ts'
+
+/** Share of its life after which an answer that is still asked for is fetched again. */
+const PREFETCH_SHARE = 0.9
+/** Answers of shorter life are not worth a question before their time. */
+const PREFETCH_LIFE_MS_MIN = 10_000
+const NO_OCTETS = new Uint8Array(0)
+const NO_OFFSETS = new Uint16Array(0)
+
+/** What an entry needs to know of the question that it answers. */
+export interface AskedQuestion {
+  readonly message: Uint8Array
+  readonly questionEnd: number
+  readonly type: number
+  readonly keyFlags: number
+}
+
+/**
+ * An entry over the buffers of others right after `take`, which the next answer overwrites; one
+ * with octets of its own from `kept` or from a cache.
+ */
+export class CacheEntry implements StoredAnswer {
+  message: Uint8Array = NO_OCTETS
+  octets = 0
+  /** The first `ttlCount` count. */
+  ttlOffsets: Uint16Array = NO_OFFSETS
+  ttlCount = 0
+  /** Targets that the answer led through: wire names, lower case, one after another. */
+  names: Uint8Array = NO_OCTETS
+  storedMs = 0
+  /** Until then it is an answer; afterwards it is stale, and still kept for a while. */
+  expiresMs = 0
+  /** From then on a hit asks anew: late in its life, or some time after the last such question. */
+  refreshMs = 0
+  /** Policy stamp under which `matched` and `bar` hold. */
+  stamp = ''
+  /** Categories, as bits, that cover something that the answer leads to. */
+  matched = 0
+  /** Why nobody may have the answer, or 0. */
+  bar = 0
+  /** The question, to be told from others: octets of its name, type, DO and CD. */
+  nameOctets = 0
+  type = 0
+  keyFlags = 0
+  /** Place in the hot table, or -1; hits there since the LRU was told. */
+  hotSlot = -1
+  hotHits = 0
+
+  /**
+   * Makes it the answer in `message`, whose question gets the lower case that was asked with.
+   *
+   * @param nowMs when it came, on the monotonic clock.
+   */
+  take(message: Uint8Array, facts: AnswerFacts, asked: AskedQuestion, nowMs: number): void {
+    for (let at = HEADER_OCTETS; at < asked.questionEnd; at++) message[at] = asked.message[at]!
+    this.message = message
+    this.octets = facts.octets
+    this.ttlOffsets = facts.ttlOffsets
+    this.ttlCount = facts.ttlCount
+    this.names = facts.namesOctets === 0 ? NO_OCTETS : facts.names.subarray(0, facts.namesOctets)
+    this.nameOctets = asked.questionEnd - HEADER_OCTETS - QUESTION_FIXED_OCTETS
+    this.type = asked.type
+    this.keyFlags = asked.keyFlags
+    this.storedMs = nowMs
+    const lifeMs = facts.ttlSeconds * 1000
+    this.expiresMs = nowMs + lifeMs
+    this.refreshMs = nowMs + (lifeMs < PREFETCH_LIFE_MS_MIN ? lifeMs : lifeMs * PREFETCH_SHARE)
+  }
+
+  /** Returns a copy with octets of its own. */
+  kept(): CacheEntry {
+    const copy = createEntry()
+    // A Buffer's own `slice` would share its memory.
+    copy.message = Uint8Array.prototype.slice.call(this.message, 0, this.octets)
+    copy.octets = this.octets
+    copy.ttlOffsets = this.ttlOffsets.slice(0, this.ttlCount)
+    copy.ttlCount = this.ttlCount
+    copy.names = this.names.length === 0 ? NO_OCTETS : Uint8Array.prototype.slice.call(this.names)
+    copy.nameOctets = this.nameOctets
+    copy.type = this.type
+    copy.keyFlags = this.keyFlags
+    copy.storedMs = this.storedMs
+    copy.expiresMs = this.expiresMs
+    copy.refreshMs = this.refreshMs
+    copy.stamp = this.stamp
+    copy.matched = this.matched
+    copy.bar = this.bar
+    return copy
+  }
+
+  /**
+   * The verdict in one number, as it is shared under its policy stamp: bit of the first category
+   * that matched, -1 when none did, -2 for an answer that nobody may have.
+   */
+  get category(): number {
+    const { matched } = this
+    if (matched !== 0) return 31 - Math.clz32(matched & -matched)
+    return this.bar === 0 ? -1 : -2
+  }
+}
+
+function createEntry(): CacheEntry {
+  return new CacheEntry()
+}

@@ -1,0 +1,38 @@
+/** Cache entries of any size, for names of one label. */
+import { CacheEntry } from '../../src/dataplane/cache/cache-entry.ts'
+import { AnswerFacts } from '../../src/wire/answer.ts'
+import { HEADER_OCTETS } from '../../src/wire/header.ts'
+import { wireOf } from '../compiler/model.ts'
+
+const TYPE = 1
+const QUESTION_FIXED_OCTETS = 4
+
+/** The key of the question for the name, type A, as `AskedName.key` writes it. */
+export function keyOf(label: string): string {
+  return `${Buffer.from(wireOf([label])).toString('latin1')}\0\x01\0`
+}
+
+/** An entry over a message of that many octets, all of them `fill` behind the question. */
+export function entryFor(
+  label: string,
+  octets: number,
+  ttlSeconds: number,
+  nowMs = 0,
+  { fill = 7, ttls = [] as number[], names = new Uint8Array(0) } = {},
+): CacheEntry {
+  const name = wireOf([label])
+  const questionEnd = HEADER_OCTETS + name.length + QUESTION_FIXED_OCTETS
+  const asked = new Uint8Array(questionEnd)
+  asked.set(name, HEADER_OCTETS)
+  const facts = new AnswerFacts()
+  facts.octets = Math.max(octets, questionEnd)
+  facts.ttlSeconds = ttlSeconds
+  facts.ttlCount = ttls.length
+  facts.ttlOffsets.set(ttls)
+  facts.names.set(names)
+  facts.namesOctets = names.length
+  const entry = new CacheEntry()
+  const message = new Uint8Array(facts.octets + 100).fill(fill)
+  entry.take(message, facts, { message: asked, questionEnd, type: TYPE, keyFlags: 0 }, nowMs)
+  return entry
+}
