@@ -12,6 +12,7 @@ import { Matcher } from '../../src/trie/lookup.ts'
 import { openTrie } from '../../src/trie/open.ts'
 import { AskedName } from '../../src/dataplane/query.ts'
 import { compileFiles, listedNames, popularNames, REAL_LISTS, storedTexts } from '../trie/corpus.ts'
+import { clientParts } from './clients.ts'
 import { answerParts, batchParts, cacheParts, wireParts, type Corpus, type Part } from './parts.ts'
 import { questionOf } from './questions.ts'
 
@@ -69,7 +70,13 @@ const corpus = await loadCorpus()
 const answers = await answerParts(corpus)
 const batch = await batchParts()
 try {
-  const parts = [...wireParts(corpus), ...cacheParts(corpus), ...answers.parts, ...batch.parts]
+  const parts = [
+    ...wireParts(corpus),
+    ...cacheParts(corpus),
+    ...clientParts(),
+    ...answers.parts,
+    ...batch.parts,
+  ]
   const rows = await time(parts, timeMs)
   const machine = { node: process.version, cpu: cpus()[0]?.model ?? 'unknown' }
   printTable(`${machine.cpu}, Node ${machine.node}`, rows)

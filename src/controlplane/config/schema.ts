@@ -208,7 +208,8 @@ const ForwardConfig = z.strictObject({
 const LimitsConfig = z.strictObject({
   tcpConnectionsMax: whole(1, 65_536, 512).meta({
     description:
-      'TCP connections open at once, per worker; past it the longest idle one is closed.',
+      'TCP connections open at once, per worker; past it the longest idle one is closed (BIND ' +
+      '`tcp-clients`: 150).',
   }),
   tcpConnectionsPerClientMax: whole(1, 65_536, 128).meta({
     description:
@@ -216,23 +217,32 @@ const LimitsConfig = z.strictObject({
       'is a quarter of the table rather than the ten or so that suit one device.',
   }),
   tcpIdleMs: whole(100, 600 * SECOND_MS, 10 * SECOND_MS).meta({
-    description: 'A TCP connection with no query in flight is closed after this (RFC 7766 6.2.3).',
+    description:
+      'A TCP connection with no query in flight is closed after this: seconds, as RFC 7766 6.2.3 asks ' +
+      '(Unbound `tcp-idle-timeout` and BIND: 30 s, less when slots are few).',
   }),
   tcpMessageMs: whole(100, 60 * SECOND_MS, 5 * SECOND_MS).meta({
     description:
-      'Time from the first octet of a TCP message to its last, and from connecting to the first.',
+      'Time from the first octet of a TCP message to its last, and from connecting to the first ' +
+      '(dnsdist: 2 s; BIND `tcp-initial-timeout`: 30 s).',
   }),
   tcpInFlightMax: whole(1, 65_536, 128).meta({
-    description: 'Queries of one TCP connection that may wait for an upstream at once.',
+    description:
+      'Queries of one TCP connection that may wait for an upstream at once; past it nothing is read ' +
+      'until one is answered. dnsdist advises some fifty for one device; here it may be a house.',
   }),
   tcpUnsentOctetsMax: octets(64 * KiB, 64 * MiB, '256KiB').meta({
     description: 'Answers that a TCP client has not read yet; past it its queries are not read.',
   }),
   pendingMax: whole(1, 65_536, 8192).meta({
-    description: 'Questions waiting for an upstream, per worker; past it the answer is SERVFAIL.',
+    description:
+      'Questions waiting for an upstream, per worker; past it the answer is SERVFAIL (BIND ' +
+      '`recursive-clients`: 1000 for the whole server).',
   }),
   waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
-    description: 'Clients that may wait for one and the same question in flight.',
+    description:
+      'Clients that may wait for one and the same question in flight (BIND `clients-per-query`: 10, ' +
+      'growing to 100, which a popular name passes in a large house).',
   }),
   pendingPerClientMax: whole(1, 65_536, 1000).meta({
     description:
