@@ -24,6 +24,7 @@ import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
+import { SiteAddresses } from './site-addresses.ts'
 import { StateLock } from './state-lock.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { workersThatCanShare } from './threads/worker-count.ts'
@@ -61,6 +62,7 @@ export class Niveau3Server {
   readonly #receiveDrops = new ReceiveDrops()
   #admin: AdminServer | undefined
   readonly #fleet: Fleet
+  readonly #sites: SiteAddresses
   readonly #version = packageVersion()
   /** What the sockets, threads and caches were made of, however often it reloads. */
   readonly #startConfig: LoadedConfig
@@ -110,6 +112,7 @@ export class Niveau3Server {
       },
       gaveUp: options.onFatal,
     })
+    this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
   }
 
   get endpoints(): readonly ListenSettings[] {
@@ -144,10 +147,18 @@ export class Niveau3Server {
     await this.#keeper.start()
   }
 
+  /** A reload that is under way looks sites up by itself. */
+  async #applySites(settings: DataplaneSettings): Promise<void> {
+    if (this.#reloading !== null || this.#stopping) return
+    const policy = policyOf(this.#filter, this.#config.dataplane)
+    await this.#supervisor.reload(startCache(settings, this.#startConfig.dataplane), policy)
+  }
+
   async #bind(): Promise<void> {
     const { control } = this.#config
     const log = this.#options.log
     const workers = await workersThatCanShare(control.workers, log)
+    await this.#applySites(await this.#sites.follow(this.#config))
     await this.#supervisor.start(workers)
     if (control.metrics !== undefined) {
       try {
@@ -254,6 +265,7 @@ export class Niveau3Server {
     this.#stopping = true
     const log = this.#options.log
     this.#certificate?.stop()
+    this.#sites.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#keeper?.stop()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
@@ -283,7 +295,7 @@ export class Niveau3Server {
       if (this.#stopping || (isSame && !isConfigDue)) return
       const policy = policyOf(filter, config.dataplane)
       await this.#supervisor.reload(
-        startCache(config.dataplane, this.#startConfig.dataplane),
+        startCache(await this.#sites.follow(config), this.#startConfig.dataplane),
         policy,
       )
       const needsRestart = NEEDS_RESTART.filter(

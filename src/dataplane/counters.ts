@@ -67,6 +67,8 @@ export const DROP_STOPPED = 5
 export const DROP_LOOP = 6
 /** A client had waited long, and more answers than its share were ready at once. */
 export const DROP_LATE = 7
+/** Over the query rate of its client or prefix. */
+export const DROP_RATE = 8
 export const DROP_REASONS = [
   'acl',
   'short',
@@ -76,6 +78,7 @@ export const DROP_REASONS = [
   'stopped',
   'loop',
   'late',
+  'rate',
 ] as const
 
 /** Questions open in one worker. */
@@ -189,7 +192,8 @@ export const HTTP_REJECTED = TLS_HANDSHAKES_FAILED + 1
 /** By number of the site, the default first; they start anew with other sites. */
 export const SITE_QUERIES = HTTP_REJECTED + HTTP_STATUSES.length
 export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
-const SITE_END = SITE_BLOCKED + SITES_MAX + 1
+export const SITE_LIMITED = SITE_BLOCKED + SITES_MAX + 1
+const SITE_END = SITE_LIMITED + SITES_MAX + 1
 export const UPSTREAM_QUERIES = SITE_END
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX

@@ -17,6 +17,8 @@ import { TYPE_ANY } from '../wire/codes.ts'
 import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../wire/header.ts'
 import {
   PARSE_FORMERR,
+  PARSE_SHORT,
+  PARSE_RESPONSE,
   PARSE_OK,
   ParsedQuery,
   QUESTION_END_MAX,
@@ -51,6 +53,7 @@ import {
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { ClientRate } from './transport/client-rate.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink } from './query.ts'
@@ -76,6 +79,7 @@ export class Pipeline {
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
   readonly #replies: Replies
+  readonly #rate: ClientRate
   /** What comes back later. */
   readonly arrivals: Arrivals
   readonly #options: ReplyOptions
@@ -94,6 +98,7 @@ export class Pipeline {
     this.#counters = counters
     this.#cache = createCache(settings, counters, this.#hot)
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
+    this.#rate = new ClientRate(settings)
     this.#replies = new Replies(settings, policy, counters, this.#query.message)
     this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
@@ -144,6 +149,15 @@ export class Pipeline {
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
     if (query.askedOptions !== 0) this.#options.set(query, client)
+    // Before any name is looked at: what is too much shall cost the least (a cookie is proof).
+    if (
+      parsed !== PARSE_SHORT &&
+      parsed !== PARSE_RESPONSE &&
+      this.#isOverRate(client, receivedMs)
+    ) {
+      const isSlip = parsed === PARSE_OK && this.#rate.isSlipDue()
+      return this.#replies.limited(query, client.proto, isSlip)
+    }
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
@@ -184,6 +198,10 @@ export class Pipeline {
     return this.#lookUp(query, matched, client, sink, receivedMs)
   }
 
+  #isOverRate(client: Client, nowMs: number): boolean {
+    return !this.#query.isCookieProof && this.#rate.isOver(client, nowMs)
+  }
+
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
   countSent(code: number, milliseconds: number): void {
     countReply(this.#counters, code, milliseconds)
@@ -196,6 +214,7 @@ export class Pipeline {
 
   /** Takes new settings and a new policy between two queries: cached verdicts are derived again. */
   reload(settings: DataplaneSettings, policy: Policy): void {
+    this.#rate.reload(settings)
     if (!sitesAlike(this.#settings, settings)) clearSites(this.#counters)
     this.#settings = settings
     this.#policy = policy

@@ -23,6 +23,7 @@ import {
   writeNegative,
   writeRcode,
   writeStored,
+  writeTruncated,
   type StoredAnswer,
 } from '../wire/reply.ts'
 import { SITE_DEFAULT } from './client.ts'
@@ -31,6 +32,7 @@ import {
   DECISIONS_PRIVATE,
   DECISION_BLOCK,
   DROPPED,
+  DROP_RATE,
   DROP_RESPONSE,
   DROP_SHORT,
   OUTCOME_BLOCKED,
@@ -38,7 +40,9 @@ import {
   OUTCOME_LOCAL,
   OUTCOME_REFUSED,
   OUTCOME_STALE,
+  PROTO_UDP,
   SITE_BLOCKED,
+  SITE_LIMITED,
   TRUNCATED,
   count,
   decisionSlot,
@@ -181,6 +185,24 @@ export class Replies {
       udpOctetsMax,
     )
     return this.#finish(end, OUTCOME_BLOCKED, RCODE_NOERROR)
+  }
+
+  /**
+   * A query over its client's rate: over UDP TC, which sends honest clients to TCP and is no larger
+   * than the question, or nothing; over TCP, which proves the address, REFUSED.
+   */
+  limited(query: ParsedQuery, proto: number, isSlip: boolean): number {
+    count(this.#counters, SITE_LIMITED + this.site)
+    if (proto !== PROTO_UDP) {
+      return this.#rcode(query, RCODE_REFUSED, OUTCOME_REFUSED, NO_EXTENDED_ERROR)
+    }
+    if (!isSlip) {
+      count(this.#counters, DROPPED + DROP_RATE)
+      return DROPPED_QUERY
+    }
+    count(this.#counters, TRUNCATED)
+    const end = writeTruncated(this.out, query, this.settings.udpOctetsMax)
+    return this.#finish(end, OUTCOME_REFUSED, RCODE_NOERROR)
   }
 
   /** SERVFAIL, and why. */

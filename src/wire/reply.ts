@@ -95,6 +95,12 @@ export function writeRcode(
   return appendOpt(out, end, query, rcode, error, udpOctetsMax)
 }
 
+/** An empty reply with TC: the client shall ask again over TCP (RFC 7766 5). */
+export function writeTruncated(out: Uint8Array, query: ParsedQuery, udpOctetsMax: number): number {
+  const end = writeHead(out, query, 0, FLAG_TC)
+  return appendOpt(out, end, query, 0, NO_EXTENDED_ERROR, udpOctetsMax)
+}
+
 /**
  * NXDOMAIN or NODATA with the SOA that makes it cacheable (RFC 2308 5).
  *

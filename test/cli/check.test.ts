@@ -142,6 +142,22 @@ describe('a name that is not blocked', () => {
     expect(localhost.answer?.answers).toMatchObject([{ data: '::1' }])
   })
 
+  test('is judged by the policy of the site that the client is in', async () => {
+    const config = join(folder, 'sites.yaml')
+    writeFileSync(
+      config,
+      'sites: [{name: lyon, from: [203.0.113.0/24], categories: {adult: {blocked: false}}}]\n',
+    )
+    const args = ['check', 'adult.example', '--config', config, ...lists]
+    const there = await run([...args, '--client', '203.0.113.1', '--json'])
+    expect(there.json()).toMatchObject({ client: '203.0.113.1', site: 'lyon' })
+    expect(there.json()['results']).toMatchObject([{ verdict: 'passed', reason: 'category-off' }])
+    const elsewhere = await run([...args, '--client', '10.0.0.1', '--json'])
+    expect(elsewhere.json()).toMatchObject({ site: null, results: [{ verdict: 'blocked' }] })
+    const { stdout } = await run([...args, '--client', '203.0.113.1'])
+    expect(stdout).toMatch(/^203\.0\.113\.1 is at the site lyon\n/)
+  })
+
   test('gets no answer where the client is a stranger', async () => {
     const stranger = await check('adult.example', ['--client', '203.0.113.1'])
     expect(stranger).toMatchObject({ verdict: 'dropped', reason: 'client' })

@@ -18,7 +18,8 @@ import { conforms } from '../conformance/conforms.ts'
 const client = new Client(PROTO_UDP, FAMILY_IPV4)
 
 function accessOf(settings: Partial<AccessSettings>): ClientAccess {
-  return new ClientAccess({ allowFrom: [], sites: [], ...settings })
+  const rate = { ipv4ClientBits: 32, ipv6ClientBits: 64, exemptFrom: [] }
+  return new ClientAccess({ allowFrom: [], sites: [], rate, ...settings })
 }
 
 /** The site of the address, or undefined where it may not ask. */

@@ -48,7 +48,11 @@ async function listen(transport: 'plain' | 'batched'): Promise<Heard> {
   const counters = createCounters()
   const handled: number[] = []
   const handler = handlerInto(handled)
-  const access = new ClientAccess({ allowFrom: ['127.0.0.0/8'], sites: [] })
+  const access = new ClientAccess({
+    allowFrom: ['127.0.0.0/8'],
+    sites: [],
+    rate: { ipv4ClientBits: 32, ipv6ClientBits: 64, exemptFrom: [] },
+  })
   const socket = createSocket('udp4')
   if (transport === 'plain') {
     await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))

@@ -1,6 +1,7 @@
 /** What Prometheus sees of clients: their sites, limits and connections. */
 import {
   SITE_BLOCKED,
+  SITE_LIMITED,
   SITE_QUERIES,
   TCP_ACCEPTED,
   TCP_CLOSED_IDLE,
@@ -47,5 +48,11 @@ export const CLIENT_METRICS: readonly Definition[] = [
     'counter',
     'Blocks answered, by the site of the client.',
     perSite(SITE_BLOCKED),
+  ),
+  define(
+    'site_rate_limited_total',
+    'counter',
+    'Messages over the query rate, by the site of the client.',
+    perSite(SITE_LIMITED),
   ),
 ]

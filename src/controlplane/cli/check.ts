@@ -2,11 +2,13 @@
 
 import { access } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { pino } from 'pino'
 import { EXIT, OperationalError } from '../../base/errors.ts'
 import { Client, SITE_DEFAULT } from '../../dataplane/client.ts'
 import { FAMILY_IPV4, PROTO_UDP } from '../../dataplane/counters.ts'
 import { ClientAccess } from '../../dataplane/transport/client-access.ts'
 import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
+import { SiteAddresses } from '../site-addresses.ts'
 import type { Trie } from '../../trie/open.ts'
 import { EssentialNames } from '../blocklist/essential.ts'
 import type { ListSource } from '../blocklist/list-source.ts'
@@ -92,7 +94,7 @@ async function check(texts: readonly string[], options: Options, cli: Cli): Prom
   const { image, blocklist, config: configFile } = options
   const flags = { image, blocklist }
   const config = loadConfig({ configFile, flags, environment: cli.environment })
-  const site = options.client === undefined ? SITE_DEFAULT : siteOf(options.client, config)
+  const site = options.client === undefined ? SITE_DEFAULT : await siteOf(options.client, config)
   const findings =
     site === undefined
       ? names.map((name) => droppedFinding(name, options.client ?? ''))
@@ -110,12 +112,18 @@ async function check(texts: readonly string[], options: Options, cli: Cli): Prom
   if (isBlocked && options.exitCode) cli.endWith(EXIT.wouldBlock)
 }
 
-/** The number of the client's site; undefined when its queries get no answer. */
-function siteOf(text: string, { dataplane }: LoadedConfig): number | undefined {
+/**
+ * The number of the client's site; undefined when its queries get no answer. Sites known by names
+ * are looked up as the server does.
+ */
+async function siteOf(text: string, config: LoadedConfig): Promise<number | undefined> {
   const address = parseAddress(text)
   if (typeof address !== 'string') {
     throw new OperationalError('ERR_USAGE', `--client: ${address.fault}`)
   }
+  const sites = new SiteAddresses(pino({ level: 'silent' }), () => Promise.resolve())
+  const dataplane = await sites.follow(config)
+  sites.stop()
   const client = new Client(PROTO_UDP, FAMILY_IPV4)
   const octets = new Uint8Array(SOCKADDR_IN6_OCTETS)
   return new ClientAccess(dataplane).findText(address, octets, client) ? client.site : undefined

@@ -10,6 +10,9 @@ import type {
 import { accepted, addressOctets, isSiteName, parsePrefix, parseSiteSource } from './addresses.ts'
 import type { ConfigValues } from './schema.ts'
 
+/** Of an address behind a name of a site, this much is the subscriber's own network. */
+export const NETWORK_BITS_IPV6 = 64
+
 type SiteValues = ConfigValues['sites'][number]
 type CategoryValues = Omit<ConfigValues['categories'][string], 'addresses' | 'addressFiles'>
 

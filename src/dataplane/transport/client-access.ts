@@ -3,7 +3,6 @@
  * are no reflector's, and never ourselves. Anybody else is dropped without a word, so that nobody
  * can use us against a third party.
  */
-import { randomInt } from 'node:crypto'
 import { AF_INET6 } from '../../sys/libc.ts'
 import {
   IPV4_AT,
@@ -12,11 +11,12 @@ import {
   portOf,
   writeSocketAddress,
 } from '../../sys/socket-address.ts'
-import { AddressTable, wordAt } from '../address-table.ts'
+import { AddressTable } from '../address-table.ts'
 import { buildAddressTable, type PrefixRule } from '../build-address-table.ts'
 import type { Client } from '../client.ts'
 import { DROP_ACL, DROP_LOOP, DROP_SOURCE_PORT } from '../counters.ts'
-import type { Endpoint, SiteSettings } from '../settings.ts'
+import type { Endpoint, RateSettings, SiteSettings } from '../settings.ts'
+import { hashPrefix } from './client-key.ts'
 
 /** The client may ask. */
 export const ADMITTED = -1
@@ -31,11 +31,7 @@ const PORT_OURS = 2
 /** Numbers of the table: a site below these bits, and whether the address may ask at all. */
 const SITE_MASK = 0xffff
 const MAY_ASK = 0x10000
-
-/** Bits of an address that stand for one client: an IPv4 address, an IPv6 network. */
-const CLIENT_WORDS_IPV6 = 2
-/** Nobody outside can choose addresses whose keys fall together. */
-const KEY_SEED = randomInt(0x1_0000_0000)
+const UNLIMITED = 0x20000
 
 /** What an access list needs to know. */
 export interface AccessSettings {
@@ -43,11 +39,15 @@ export interface AccessSettings {
   readonly allowFrom: readonly string[]
   /** Their clients are answered too, each under its site's policy. */
   readonly sites: readonly Pick<SiteSettings, 'name' | 'from'>[]
+  readonly rate: Pick<RateSettings, 'ipv4ClientBits' | 'ipv6ClientBits' | 'exemptFrom'>
 }
 
 /** The access list of one worker; it changes only by `addOwn`. */
 export class ClientAccess {
   readonly #table: AddressTable
+  /** Leading bits that make one client. */
+  readonly #ipv4Bits: number
+  readonly #ipv6Bits: number
   /** By number; the default has none. */
   readonly #siteNames: readonly string[]
   readonly #ports = new Uint8Array(0x10000)
@@ -57,6 +57,8 @@ export class ClientAccess {
 
   constructor(settings: AccessSettings) {
     this.#table = createTable(settings)
+    this.#ipv4Bits = settings.rate.ipv4ClientBits
+    this.#ipv6Bits = settings.rate.ipv6ClientBits
     this.#siteNames = ['', ...settings.sites.map(({ name }) => name)]
     for (const port of REFLECTOR_PORTS) this.#ports[port] = PORT_REFLECTOR
   }
@@ -105,7 +107,8 @@ export class ClientAccess {
     client.addressOctets = isIpv6 ? 16 : 4
     client.site = found & SITE_MASK
     client.siteName = this.#siteNames[client.site]!
-    client.key = keyOf(addresses, at, isIpv6 ? CLIENT_WORDS_IPV6 : 1)
+    client.unlimited = (found & UNLIMITED) !== 0
+    client.key = hashPrefix(addresses, at, isIpv6 ? this.#ipv6Bits : this.#ipv4Bits)
     return (found & MAY_ASK) !== 0
   }
 
@@ -128,18 +131,6 @@ function isSameSource(own: Uint8Array, addresses: Uint8Array, start: number): bo
   return true
 }
 
-/** Hashes the first words of an address (the end of MurmurHash3) with a seed of this process. */
-function keyOf(octets: Uint8Array, at: number, words: number): number {
-  let hash = KEY_SEED
-  for (let word = 0; word < words; word++) {
-    hash ^= wordAt(octets, at + 4 * word)
-    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-    hash ^= hash >>> 16
-  }
-  return hash
-}
-
 /** An IPv4 client of an IPv6 socket is an IPv4 client; the zone is no part of an address. */
 function writeClient(into: Uint8Array, address: string, port: number): number {
   const zone = address.indexOf('%')
@@ -147,14 +138,15 @@ function writeClient(into: Uint8Array, address: string, port: number): number {
   return writeSocketAddress(into, zone === -1 ? bare : bare.slice(0, zone), port)
 }
 
-function createTable({ allowFrom, sites }: AccessSettings): AddressTable {
+function createTable({ allowFrom, sites, rate }: AccessSettings): AddressTable {
   const rules: PrefixRule[] = allowFrom.map((prefix) => ({ prefix, value: MAY_ASK }))
   for (const [index, { from }] of sites.entries()) {
     for (const prefix of from) rules.push({ prefix, value: MAY_ASK | (index + 1) })
   }
+  for (const prefix of rate.exemptFrom) rules.push({ prefix, value: UNLIMITED })
   const ranges = buildAddressTable(rules, 0, (around, own) => {
     const site = own & SITE_MASK || around & SITE_MASK
-    return MAY_ASK | site
+    return ((around | own) & ~SITE_MASK) | site
   })
   return new AddressTable(ranges)
 }
