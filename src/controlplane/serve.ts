@@ -12,8 +12,7 @@ import type {
   RedisSettings,
 } from '../dataplane/settings.ts'
 import { filterFacts } from './admin/filter-facts.ts'
-import { AdminServer } from './admin/http-server.ts'
-import { Metrics } from './admin/metrics.ts'
+import type { AdminServer } from './admin/http-server.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
@@ -61,7 +60,7 @@ export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
   readonly #receiveDrops = new ReceiveDrops()
-  readonly #admin: AdminServer
+  #admin: AdminServer | undefined
   readonly #fleet: Fleet
   readonly #sites: SiteAddresses
   readonly #version = packageVersion()
@@ -114,10 +113,6 @@ export class Niveau3Server {
       gaveUp: options.onFatal,
     })
     this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
-    this.#admin = new AdminServer({
-      metrics: new Metrics(() => this.#facts()),
-      checks: () => this.#checks(),
-    })
   }
 
   get endpoints(): readonly ListenSettings[] {
@@ -167,7 +162,7 @@ export class Niveau3Server {
     await this.#supervisor.start(workers)
     if (control.metrics !== undefined) {
       try {
-        this.metricsEndpoint = await this.#admin.listen(control.metrics)
+        await this.#openAdmin(control.metrics)
       } catch (error) {
         await this.#supervisor.stop(0)
         throw error
@@ -178,6 +173,15 @@ export class Niveau3Server {
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
+  }
+
+  /** After the workers: what formats metrics takes longer to load than they to start. */
+  async #openAdmin(endpoint: Endpoint): Promise<void> {
+    const { AdminServer: Server } = await import('./admin/http-server.ts')
+    const { Metrics } = await import('./admin/metrics.ts')
+    const metrics = new Metrics(() => this.#facts())
+    this.#admin = new Server({ metrics, checks: () => this.#checks() })
+    this.metricsEndpoint = await this.#admin.listen(endpoint)
   }
 
   #certificateEvents(): CertificateEvents {
@@ -266,7 +270,7 @@ export class Niveau3Server {
     await this.#keeper?.stop()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     this.#fleet.leave()
-    if (this.metricsEndpoint !== undefined) await this.#admin.close()
+    if (this.metricsEndpoint !== undefined) await this.#admin?.close()
     await this.#lock?.release()
     log.info({ event: 'stopped' }, 'stopped')
   }

@@ -167,9 +167,12 @@ export class Listeners {
     return { endpoint, udp: undefined, tcp, encrypted }
   }
 
-  #openTcp(source: TcpSource, protocol: StreamProtocol): Promise<TcpListener> {
-    const { handler, counters } = this.#context
-    return openTcpListener(source, protocol, handler, this.#access, this.#limits, counters)
+  async #openTcp(source: TcpSource, protocol: StreamProtocol): Promise<TcpListener> {
+    const { handler, counters, loop } = this.#context
+    const access = this.#access
+    const tcp = await openTcpListener(source, protocol, handler, access, this.#limits, counters)
+    tcp.loop = loop ?? null
+    return tcp
   }
 
   /** Takes over what the supervisor has bound. */

@@ -18,6 +18,8 @@ import type { Libc } from './libc.ts'
 const QUIET_MS = 2
 /** How long Node's loop waits for its turn: its timers are late by as much. */
 const AWAY_MS_MAX = 2
+/** Callbacks of Node that follow each other for longer let the sockets have their turn between. */
+const CATCH_UP_MS = 1
 /** Callbacks for the end of one turn: one a listener, upstream and connection that had answers. */
 const TURN_END_MAX = 4096
 
@@ -53,6 +55,8 @@ export class SocketLoop implements TurnEnd {
   #isInside = false
   #isClosed = false
   #isNodeDue = false
+  /** When sockets were read last. */
+  #readMs = 0
   /** Datagrams that upstreams owe us: as long as there are any, nobody else would wake us. */
   awaited = 0
 
@@ -100,6 +104,20 @@ export class SocketLoop implements TurnEnd {
     else this.#turnEnd.push(callback)
   }
 
+  /**
+   * Reads what has come meanwhile, from within a callback of Node: a thousand connections that come
+   * or go in one turn of Node would keep every datagram waiting. Not from within a query.
+   */
+  catchUp(): void {
+    if (this.#isInside || this.#isClosed) return
+    const nowMs = performance.now()
+    if (nowMs - this.#readMs < CATCH_UP_MS) return
+    this.#isInside = true
+    this.#readAll(this.#epoll.wait(0), nowMs)
+    this.#endTurn()
+    this.#isInside = false
+  }
+
   /** Something was given to Node that it does only when it gets its turn. */
   yieldSoon(): void {
     this.#isNodeDue = true
@@ -133,6 +151,7 @@ export class SocketLoop implements TurnEnd {
   }
 
   #readAll(ready: number, nowMs: number): void {
+    this.#readMs = nowMs
     for (let index = 0; index < ready; index++) {
       const fd = this.#epoll.readyAt(index)
       if (fd === this.#nodeFd) this.#isNodeDue = true

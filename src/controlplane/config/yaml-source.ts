@@ -1,10 +1,19 @@
 /** niveau3.yaml as a tree of plain values that remembers where each of them stands. */
 
-import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
+import { createRequire } from 'node:module'
+import type * as Yaml from 'yaml'
 import type { Document, Pair, YAMLError } from 'yaml'
 import type { KeyPath, PathStep } from './keys.ts'
 import { isGroup } from './plain.ts'
 import type { Origin, Problem } from './problems.ts'
+
+const require = createRequire(import.meta.url)
+
+/** The parser, loaded by the first file: a server without one starts sooner. */
+function yaml(): typeof Yaml {
+  const loaded: typeof Yaml = require('yaml')
+  return loaded
+}
 
 /** A file with more characters than this is not a configuration. */
 const FILE_CHARS_MAX = 4 * 1024 * 1024
@@ -21,6 +30,7 @@ export interface YamlSource {
 
 /** Parses YAML 1.2 text; `file` is the name that problems carry. */
 export function parseYaml(text: string, file: string): YamlSource {
+  const { LineCounter, parseDocument } = yaml()
   const lineCounter = new LineCounter()
   const at = (offset: number): Origin => {
     const { line, col } = lineCounter.linePos(offset)
@@ -61,7 +71,7 @@ function unreadable(problems: readonly Problem[], at: (offset: number) => Origin
 
 function aliasProblems(document: Document, at: (offset: number) => Origin): readonly Problem[] {
   const problems: Problem[] = []
-  visit(document, {
+  yaml().visit(document, {
     Alias(_key, { source, range }) {
       const message = `the alias *${source} is not taken`
       const origin = at(range?.[0] ?? 0)
@@ -99,11 +109,12 @@ function offsetOf(document: Document, path: KeyPath, part: 'key' | 'value'): num
 }
 
 function childOf(node: unknown, step: PathStep) {
+  const { isMap, isScalar, isSeq } = yaml()
   if (isSeq(node) && typeof step === 'number') return { key: undefined, value: node.items[step] }
   if (!isMap(node)) return undefined
   return node.items.find((pair: Pair) => isScalar(pair.key) && String(pair.key.value) === step)
 }
 
 function startOf(node: unknown): number | undefined {
-  return isNode(node) ? node.range?.[0] : undefined
+  return yaml().isNode(node) ? node.range?.[0] : undefined
 }

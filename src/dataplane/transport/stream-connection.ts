@@ -1,5 +1,6 @@
 /** What a listener on TCP and the connections that it accepts know of each other. */
 import type { Socket } from 'node:net'
+import type { SocketLoop } from '../../sys/socket-loop.ts'
 import type { Client } from '../client.ts'
 import type { Counters } from '../counters.ts'
 import type { LimitSettings } from '../settings.ts'
@@ -38,6 +39,8 @@ export interface StreamContext {
   /** What the turn of the event loop still has for all connections of the listener. */
   readonly turn: TurnBudget
   isGathering: boolean
+  /** The worker's own loop, to let datagrams have their turn; null where there is none. */
+  readonly loop: SocketLoop | null
   /** The connection is gone. */
   forget(connection: StreamConnection): void
 }

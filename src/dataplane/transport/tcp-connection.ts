@@ -94,6 +94,7 @@ export class TcpConnection implements ReplySink, StreamConnection {
   }
 
   #received(chunk: Uint8Array): void {
+    this.#listener.loop?.catchUp()
     this.activeMs = performance.now()
     this.#reader.push(chunk)
     this.#answerAll()

@@ -19,6 +19,7 @@ import {
 } from '../counters.ts'
 import type { Endpoint, LimitSettings } from '../settings.ts'
 import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
+import type { SocketLoop } from '../../sys/socket-loop.ts'
 import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import type { ClientAccess } from './client-access.ts'
@@ -44,6 +45,7 @@ export class TcpListener implements StreamContext {
   readonly gather = new ReplyGather()
   readonly turn = new TurnBudget()
   isGathering = false
+  loop: SocketLoop | null = null
   readonly handler: QueryHandler
   readonly counters: Counters
   readonly family: number
@@ -104,6 +106,7 @@ export class TcpListener implements StreamContext {
   }
 
   forget(connection: StreamConnection): void {
+    this.loop?.catchUp()
     if (!this.#connections.delete(connection)) return
     this.counters[TCP_CONNECTIONS] = this.counters[TCP_CONNECTIONS]! - 1
     const left = (this.#perClient.get(connection.address) ?? 1) - 1
@@ -112,6 +115,7 @@ export class TcpListener implements StreamContext {
   }
 
   #openConnection(socket: Socket): void {
+    this.loop?.catchUp()
     const counters = this.counters
     const address = socket.remoteAddress ?? ''
     const client = new Client(this.#protocol.proto, this.family)
