@@ -164,7 +164,7 @@ export class Pipeline {
 
     const stamp = this.#policy.stamp
     const hot = this.#hot.answer(asked, query)
-    if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
+    if (hot !== null && hot.hotStamp === stamp && receivedMs < hot.expiresMs) {
       if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
       if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
@@ -255,8 +255,8 @@ export class Pipeline {
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined && receivedMs < entry.expiresMs) {
       // What somebody blocks, or what is counted as exempted, is decided anew every time.
-      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
-      else this.#hot.forget(entry)
+      if ((matched | this.#policy.exempted) !== 0) this.#hot.forget(entry)
+      else this.#hot.putAnswer(asked, query, entry, this.#policy.stamp)
       if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
     }
