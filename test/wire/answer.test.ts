@@ -238,6 +238,53 @@ describe('the names an answer leads through', () => {
     expect(namesOf(factsOf(reply))).toEqual([])
   })
 
+  test('are taken from the additional section too where a service was asked for', () => {
+    const service = record({ type: HTTPS, rdata: join(u16(1), name('svc.example')) })
+    const at = (owner: string, type = A): Buffer =>
+      record({ owner: name(owner), type, rdata: Buffer.alloc(type === A ? 4 : 16, 1) })
+    const reply = replyOf({
+      answers: [service],
+      additionals: [
+        address,
+        at('Svc.example'),
+        at('svc.example', AAAA),
+        record({ owner: name('svc.example'), type: CNAME, rdata: name('Edge.example') }),
+        record({ owner: name('svc.example'), type: 64, rdata: join(u16(0), name('far.example')) }),
+        at('deep.example', AAAA),
+        record({ owner: name('txt.example'), type: 16, rdata: Buffer.from([1, 0x61]) }),
+        opt(),
+      ],
+    })
+    const found = ['svc.example', 'edge.example', 'far.example', 'deep.example']
+    expect(namesOf(factsOf(reply, HTTPS))).toEqual(found)
+    expect(namesOf(factsOf(reply, 64))).toEqual(found)
+    expect(namesOf(factsOf(reply, A))).toEqual(['svc.example'])
+  })
+
+  test('may be 32 with the additional ones; many addresses of one name are one', () => {
+    conforms('expensive-answers', 'svcb')
+    const at = (index: number): Buffer =>
+      record({ owner: name(`a${index}.example`), type: A, rdata: Buffer.alloc(4) })
+    const many = Array.from({ length: 33 }, (_, index) => at(index))
+    const kept = replyOf({ additionals: many.slice(0, 32) })
+    expect(namesOf(factsOf(kept, HTTPS))).toHaveLength(32)
+    expect(inspect(replyOf({ additionals: many }), HTTPS)).toBe('malformed')
+    const same = Array.from({ length: 200 }, () => at(7))
+    expect(namesOf(factsOf(replyOf({ additionals: same }), HTTPS))).toEqual(['a7.example'])
+  })
+
+  test('are kept once when 32 of 255 octets are followed by the last one again', () => {
+    const alias = (octet: number): Buffer => {
+      const target = nameOfOctets(255)
+      target[1] = octet
+      return record({ type: CNAME, rdata: target })
+    }
+    const chain = Array.from({ length: 32 }, (_, index) => alias(index))
+    const facts = factsOf(replyOf({ answers: [...chain, alias(31)] }))
+    expect(facts.namesOctets).toBe(32 * 255)
+    expect(inspect(replyOf({ answers: [...chain, alias(0)] }))).toBe('malformed')
+  })
+
   test('may be 32 in one answer; an answer with more is refused', () => {
     conforms('expensive-answers', 'compression-cost')
     const chain = Array.from({ length: 33 }, (_, index) => cname(300, `a${index}.example`))
@@ -246,9 +293,13 @@ describe('the names an answer leads through', () => {
   })
 
   test('fit even when each takes 255 octets', () => {
-    const alias = record({ type: CNAME, rdata: nameOfOctets(255) })
-    const facts = factsOf(replyOf({ answers: Array.from({ length: 32 }, () => alias) }))
-    expect(facts.namesOctets).toBe(32 * 255)
+    const [one, other] = [0x62, 0x63].map((octet) => {
+      const target = nameOfOctets(255)
+      target[1] = octet
+      return record({ type: CNAME, rdata: target })
+    })
+    const answers = Array.from({ length: 32 }, (_, index) => (index % 2 === 0 ? one! : other!))
+    expect(factsOf(replyOf({ answers })).namesOctets).toBe(32 * 255)
   })
 })
 
