@@ -102,15 +102,16 @@ class Lookup implements ForwardEvents {
 }
 
 /**
- * Undefined when the decoder cannot read the message: it throws at RDATA that `inspectAnswer` leaves
- * open, and this runs in a socket's event, where that would end the process.
+ * Undefined when the decoder cannot read the message: it throws at RDATA that `inspectAnswer`
+ * leaves open, and this runs in a socket's event, where that would end the process.
  */
 function addressesIn(message: Uint8Array): readonly string[] | undefined {
   try {
     const { answers = [] } = decode(Buffer.from(message))
-    const addresses = answers.flatMap((record) =>
-      (record.type === 'A' || record.type === 'AAAA') && record.class === 'IN' ? [record.data] : [],
-    )
+    const addresses = answers.flatMap((record) => {
+      const isAddress = record.type === 'A' || record.type === 'AAAA'
+      return isAddress && record.class === 'IN' ? [record.data] : []
+    })
     return addresses.slice(0, ADDRESSES_MAX)
   } catch {
     return undefined

@@ -2,7 +2,7 @@
  * The way of a query, in the only file that knows the order of the steps:
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
- *     (rate)     who asks too much, before any name is looked at, so that a flood costs the least; and
+ *     (rate)     who asks too much, before any name is looked at, so that a flood costs the least;
  *                behind parsing, which knows whether a cookie proves the address
  *     (hot)      questions asked a moment ago whose whole way is known under today's policy
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list

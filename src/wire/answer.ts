@@ -280,7 +280,10 @@ function areParamsWhole(message: Uint8Array, at: number, end: number): boolean {
   return param === end
 }
 
-/** Keeps a name, once for records in a row; the root (`.` in SVCB: "the owner itself") needs no verdict of its own. */
+/**
+ * Keeps a name, once for records in a row; the root (`.` in SVCB: "the owner itself") needs no
+ * verdict of its own.
+ */
 function noteName(
   message: Uint8Array,
   octets: number,

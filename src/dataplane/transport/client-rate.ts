@@ -12,8 +12,8 @@ import { hashPrefix } from './client-key.ts'
 const WAYS = 4
 const SECOND_MS = 1000
 /**
- * Clients whose address is proven, by a connection or by a server cookie, have buckets of their own:
- * whoever is sent there must find room, and nobody can use them up in another's name.
+ * Clients whose address is proven, by a connection or by a server cookie, have buckets of their
+ * own: whoever is sent there must find room, and nobody can use them up in another's name.
  */
 const PROVEN_KEY = 0x5bd1e995
 

@@ -39,7 +39,7 @@ export class TcpListener implements StreamContext {
   readonly #protocol: StreamProtocol
   /** The client that each counts for: its key when it came, whatever a reload makes of it. */
   readonly #connections = new Map<StreamConnection, number>()
-  /** Connections by client key: of IPv6 a /64 is one client, which has as many addresses as it likes. */
+  /** Connections by client key: a /64 of IPv6 is one client with as many addresses as it likes. */
   readonly #perClient = new Map<number, number>()
   readonly #sweepTimer: NodeJS.Timeout
   /** Answers are written here, then gathered behind their length. */
