@@ -102,9 +102,9 @@ export function checkName(message: Uint8Array, start: number, limit: number): nu
  * Writes the name at `start`, decompressed and folded to lower case, into `into` at `intoStart`;
  * returns how many octets it took, or `MALFORMED`.
  *
- * Pointers must lead strictly backwards (RFC 9267 2) and not into the header: id and flags are other
- * ones when the message is delivered, so a name there would not be the one that was judged. The whole
- * is bounded by 255 octets.
+ * Pointers must lead strictly backwards (RFC 9267 2) and not into the header: id and flags are
+ * other ones when the message is delivered, so a name there would not be the one that was judged.
+ * The whole is bounded by 255 octets.
  */
 export function expandName(
   message: Uint8Array,

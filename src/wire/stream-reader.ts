@@ -44,8 +44,8 @@ export class StreamReader {
 
   /**
    * Moves what is left to a buffer with room for more. It doubles, so that a message that comes
-   * octet by octet is copied twice and not at every octet, and so that a length alone, which anybody
-   * can announce, reserves nothing.
+   * octet by octet is copied twice and not at every octet, and a length alone, which anybody can
+   * announce, reserves nothing.
    */
   #grow(octets: number): void {
     const rest = this.#end - this.#at
