@@ -194,9 +194,7 @@ export class Forwarder implements UpstreamEvents {
 
   /** True when no upstream is worth asking: all a question would get is its failure. */
   isGone(nowMs: number): boolean {
-    if (this.#down < this.#upstreams.length) return false
-    for (const { health } of this.#upstreams) if (!health.isGone(nowMs)) return false
-    return true
+    return this.#down === this.#upstreams.length && this.#selection.isGone(nowMs)
   }
 
   mismatched(upstream: Upstream): void {
@@ -274,24 +272,12 @@ export class Forwarder implements UpstreamEvents {
     attempt.exchange.send(attempt)
   }
 
-  /**
-   * Asks one upstream the same question besides, when it is time to see whether it answers again,
-   * or how fast it is. Nobody waits for that.
-   */
+  /** Probes one upstream for which it is time. Nobody waits for that. */
   #probeOne(pending: Pending, nowMs: number): void {
-    const isFastest = this.#isFastest
-    this.#measureMs = isFastest ? nowMs + MEASURE_MS : NEVER
+    this.#measureMs = this.#isFastest ? nowMs + MEASURE_MS : NEVER
     const next = this.#selection.next(pending, nowMs, this.#counters)
-    for (const upstream of this.#upstreams) {
-      const { health, probe } = upstream
-      if (upstream === next || probe.attempts !== null) continue
-      const mayProbe = health.mayProbe(nowMs)
-      if (!mayProbe && !(isFastest && health.isUp && health.isUnmeasured(nowMs))) continue
-      if (mayProbe) health.noteProbe(nowMs)
-      probe.copyQuestion(pending)
-      this.#start(upstream, probe, upstream.primary, nowMs)
-      return
-    }
+    const upstream = this.#selection.nextProbe(next, nowMs)
+    if (upstream !== null) this.#start(upstream, upstream.probe, upstream.primary, nowMs)
   }
 
   #askDeferred(): void {
@@ -357,15 +343,17 @@ export class Forwarder implements UpstreamEvents {
 
   #expireAttempt(attempt: Attempt, nowMs: number): void {
     const { pending, upstream, sentMs } = attempt
+    if (attempt.overdue) {
+      attempt.exchange.cancel(attempt)
+      this.#release(attempt)
+      return
+    }
     attempt.overdue = true
     attempt.exchange.overdue(attempt)
     this.#noteFailure(upstream, FAILURE_TIMEOUT, nowMs - sentMs, nowMs)
-    if (!pending.isProbe) {
-      this.#tryNext(pending, nowMs)
-      return
-    }
-    attempt.exchange.cancel(attempt)
-    this.#release(attempt)
+    // No question's end takes a probe back: its late reply is welcome as long as a question's.
+    if (pending.isProbe) this.#waits.add(attempt, nowMs, this.#settings.totalTimeoutMs)
+    else this.#tryNext(pending, nowMs)
   }
 
   #sweep(): void {

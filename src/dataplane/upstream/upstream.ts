@@ -68,7 +68,7 @@ export class Upstream implements ExchangeEvents {
     this.trustsAd = trustsAd[index] ?? false
     this.#subnet = clientSubnet
     this.#mixesCase = mixesCase[index] ?? false
-    this.probe.isProbe = true
+    this.probe.fillProbe()
     this.#events = events
     this.mayLackEdns = settings.serverName === ''
     const stream = createStreamExchange(settings, this, system, authorities)
