@@ -46,8 +46,8 @@ export class Selection {
   }
 
   /**
-   * Returns one that is due for a probe, to see whether it answers again, or how fast it is unless it
-   * is `asked` a client's question now. Null when none is due.
+   * Returns one that is due for a probe, to see whether it answers again, or how fast it is, unless
+   * it is `asked` a client's question now. Null when none is due.
    */
   nextProbe(asked: Upstream | null, nowMs: number): Upstream | null {
     for (const upstream of this.#upstreams) {
