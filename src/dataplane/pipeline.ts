@@ -2,6 +2,8 @@
  * The way of a query, in the only file that knows the order of the steps:
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
+ *     (rate)     who asks too much, before any name is looked at, so that a flood costs the least;
+ *                behind parsing, which knows whether a cookie proves the address
  *     (hot)      questions asked a moment ago whose whole way is known under today's policy
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
  *   3 policy     essential names, then the compiled lists; before the cache, so that
@@ -149,14 +151,15 @@ export class Pipeline {
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
     if (query.askedOptions !== 0) this.#options.set(query, client)
-    // Before any name is looked at: what is too much shall cost the least (a cookie is proof).
+    // Before any name is looked at: what is too much shall cost the least.
+    const isProven = client.proto !== PROTO_UDP || query.isCookieProof
     if (
       parsed !== PARSE_SHORT &&
       parsed !== PARSE_RESPONSE &&
-      this.#isOverRate(client, receivedMs)
+      this.#rate.isOver(client, isProven, receivedMs)
     ) {
-      const isSlip = parsed === PARSE_OK && this.#rate.isSlipDue()
-      return this.#replies.limited(query, client.proto, isSlip)
+      const isSlip = !isProven && parsed === PARSE_OK && this.#rate.isSlipDue()
+      return this.#replies.limited(query, isProven, isSlip)
     }
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
@@ -164,7 +167,7 @@ export class Pipeline {
 
     const stamp = this.#policy.stamp
     const hot = this.#hot.answer(asked, query)
-    if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
+    if (hot !== null && hot.hotStamp === stamp && receivedMs < hot.expiresMs) {
       if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
       if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
@@ -196,10 +199,6 @@ export class Pipeline {
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
     return this.#lookUp(query, matched, client, sink, receivedMs)
-  }
-
-  #isOverRate(client: Client, nowMs: number): boolean {
-    return !this.#query.isCookieProof && this.#rate.isOver(client, nowMs)
   }
 
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
@@ -255,8 +254,8 @@ export class Pipeline {
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined && receivedMs < entry.expiresMs) {
       // What somebody blocks, or what is counted as exempted, is decided anew every time.
-      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
-      else this.#hot.forget(entry)
+      if ((matched | this.#policy.exempted) !== 0) this.#hot.forget(entry)
+      else this.#hot.putAnswer(asked, query, entry, this.#policy.stamp)
       if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
     }

@@ -110,6 +110,33 @@ describe('a stale answer (RFC 8767)', () => {
     expect(upstream.queries).toHaveLength(2)
   })
 
+  test('and a refresh that fails lets no name pass that was blocked meanwhile', async () => {
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(withTtl(60))
+    const server = await startDataplane({
+      rules: { adult: ['nothing.example'] },
+      upstreams: [upstream],
+    })
+    // Asked often enough to be found by one hash.
+    for (let times = 0; times < 4; times++) await askUdp(server, 'www.example')
+    upstream.follow(async (query) => {
+      await gate.opened
+      return reply(query, { rcode: 'SERVFAIL' })
+    })
+    advanceClock(58_000)
+    expect((await askUdp(server, 'www.example')).answers).toHaveLength(1)
+    await upstream.query(2)
+    server.reload({ rules: { adult: ['www.example'] } })
+    gate.open()
+    await server.until(() => server.balance().inFlight === 0)
+    for (let times = 0; times < 4; times++) {
+      expect(await askUdp(server, 'www.example', 'A', EDNS)).toMatchObject({
+        answers: [],
+        ede: { code: 15 },
+      })
+    }
+  })
+
   test('is not given where a fresh one comes in time', async () => {
     const upstream = await startScriptedUpstream(withTtl(60))
     const server = await startDataplane({ upstreams: [upstream] })

@@ -37,7 +37,7 @@ import { FailureCache, isFailure } from './failure-cache.ts'
 import { NO_WAIT, Pending } from './pending.ts'
 import { Selection } from './selection.ts'
 import { NEVER, type Timed } from './timer-wheel.ts'
-import { Upstream, usesStreams, type SystemSockets, type UpstreamEvents } from './upstream.ts'
+import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 import { Waits } from './waits.ts'
 
 /** Time between two questions that only measure. */
@@ -75,8 +75,6 @@ export class Forwarder implements UpstreamEvents {
   readonly #onTick: () => void
   readonly #sweepTimer: NodeJS.Timeout
   readonly #loop: SocketLoop | undefined
-  /** Some upstream is asked by streams, which work when Node gets its turn. */
-  readonly #needsNode: boolean
   readonly #selection: Selection
   readonly #parallel: number
   /** Whether questions go to the upstream that answers soonest. */
@@ -106,7 +104,6 @@ export class Forwarder implements UpstreamEvents {
       counters[UPSTREAM_UP + index] = 1
     }
     this.#loop = system.loop
-    this.#needsNode = usesStreams(upstreams)
     this.#selection = new Selection(this.#upstreams, forward)
     this.#parallel = forward.strategy === 'parallel' ? forward.parallelMax : 1
     this.#isFastest = forward.strategy === 'fastest'
@@ -123,7 +120,6 @@ export class Forwarder implements UpstreamEvents {
     pending.startedMs = nowMs
     pending.isAsked = true
     this.#open++
-    if (this.#needsNode) this.#loop?.yieldSoon()
     if (pending.waitMs !== NO_WAIT) this.#waits.add(pending, nowMs, pending.waitMs)
     this.#begin(pending, nowMs)
   }
@@ -270,6 +266,8 @@ export class Forwarder implements UpstreamEvents {
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
     this.#waits.add(attempt, nowMs, this.#settings.tryTimeoutMs)
     attempt.exchange.send(attempt)
+    // Streams write when Node gets its turn.
+    if (upstream.stream === null || attempt.exchange === upstream.stream) this.#loop?.yieldSoon()
   }
 
   /** Probes one upstream for which it is time. Nobody waits for that. */

@@ -144,9 +144,3 @@ function createUdpExchange(
   if (libc === undefined || loop === undefined) return new UdpExchange(endpoint, events, portsMax)
   return new UdpBatchExchange(endpoint, events, libc, loop, portsMax)
 }
-
-/** True when some upstream is not asked by datagrams alone. */
-export function usesStreams(upstreams: readonly UpstreamSettings[]): boolean {
-  for (const { protocol } of upstreams) if (protocol !== 'udp') return true
-  return false
-}
