@@ -8,6 +8,7 @@
 
 import { z } from 'zod'
 import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
@@ -31,9 +32,8 @@ export const CATEGORIES_MAX = 31
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
 /** Worker threads: more than any machine this runs on has cores to give. */
 export const WORKERS_MAX = 64
-/** Listen addresses and upstreams: each costs sockets in every worker. */
+/** Listen addresses: each costs sockets in every worker. */
 const LISTEN_MAX = 64
-const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
 export const CategoryConfig = z.strictObject({
   blocked: z.boolean().default(true).meta({
