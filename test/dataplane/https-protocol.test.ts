@@ -37,7 +37,7 @@ test('a connection that ends late takes nothing from a new one of the same port'
   const session = connectHttp2('https://dns.example', {
     createConnection: () =>
       connectTls({
-        socket: near as unknown as Socket,
+        socket: near,
         ca: authority.certificate,
         servername: 'dns.example',
         ALPNProtocols: ['h2'],

@@ -82,22 +82,22 @@ test('a message that lies whole within a chunk is not copied', () => {
   expect(reader.next()?.byteOffset).toBe(chunk.byteOffset + 7)
 })
 
-describe('the octets that a reader copies', () => {
-  /** Every octet that `set` of a typed array copies while the stream is read. */
-  function copiedOctets(chunks: readonly Uint8Array[]): number {
-    const set = vi.spyOn(Uint8Array.prototype, 'set')
-    try {
-      const reader = new StreamReader()
-      for (const chunk of chunks) {
-        reader.push(chunk)
-        while (reader.next() !== null) continue
-      }
-      return set.mock.calls.reduce((sum, [source]) => sum + source.length, 0)
-    } finally {
-      set.mockRestore()
+/** Every octet that `set` of a typed array copies while the stream is read. */
+function copiedOctets(chunks: readonly Uint8Array[]): number {
+  const set = vi.spyOn(Uint8Array.prototype, 'set')
+  try {
+    const reader = new StreamReader()
+    for (const chunk of chunks) {
+      reader.push(chunk)
+      while (reader.next() !== null) continue
     }
+    return set.mock.calls.reduce((sum, [source]) => sum + source.length, 0)
+  } finally {
+    set.mockRestore()
   }
+}
 
+describe('the octets that a reader copies', () => {
   test('grow with those of the message, not with their square, when they come one by one', () => {
     conforms('tcp-exhaustion')
     const stream = frame(Buffer.alloc(65_535, 7))
