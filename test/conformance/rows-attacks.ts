@@ -20,7 +20,7 @@ export const ATTACK_ROWS = {
   },
   'first-malformed': {
     source: 'TuDoor 2024',
-    says: 'A malformed reply is no result: the wait goes on and nothing is kept.',
+    says: 'A malformed datagram is no result: the wait for the right one goes on and nothing is kept.',
   },
   bailiwick: {
     source: 'MaginotDNS, CVE-2025-40778, 2025-59023',

@@ -3,7 +3,12 @@
  * nothing of it is relayed or kept, and a right answer that comes behind it wins.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { FAILURE_FORMAT, FAILURE_MISMATCH, failureSlot } from '../../src/dataplane/counters.ts'
+import {
+  FAILURE_FORMAT,
+  FAILURE_MISMATCH,
+  UPSTREAM_UP,
+  failureSlot,
+} from '../../src/dataplane/counters.ts'
 import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { advanceClock } from '../support/clock.ts'
@@ -117,7 +122,10 @@ const STRANGE: Readonly<Record<string, (query: ReceivedQuery) => Buffer>> = {
   'noise behind a header': (query) => garbage(query, 512),
 }
 
-/** Replies to the very question that are broken behind it: the try has failed, nothing is kept. */
+/**
+ * Replies to the very question that are broken behind it: nothing is kept. Over a stream the try has
+ * failed; over UDP the wait for the right one goes on.
+ */
 const BROKEN: Readonly<Record<string, (query: ReceivedQuery) => Buffer>> = {
   'a count without a record': (query) => withBody(query, [1]),
   'counts of 65,535': (query) => withBody(query, [0xffff, 0xffff, 0xffff]),
@@ -200,7 +208,8 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test.each(Object.keys(BROKEN))('answers with %s: SERVFAIL, and nothing is kept', async (what) => {
     conforms('compression', 'pointer-loops', 'upstream-lies', 'expensive-answers')
-    const { server, upstream } = await start(way, BROKEN[what]!)
+    const forward = way === 'udp' ? { ...QUICK, triesMax: 1 } : PATIENT
+    const { server, upstream } = await start(way, BROKEN[what]!, { forward })
     const startMs = performance.now()
     expect(await askUdp(server, 'www.example')).toMatchObject({ rcode: 'SERVFAIL', answers: [] })
     expect(performance.now() - startMs).toBeLessThan(5000)
@@ -212,7 +221,8 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test.each(Object.keys(BROKEN))('answers with %s: the next upstream is asked', async (what) => {
     const next = await startScriptedUpstream((query) => withAddress(query, RIGHT))
-    const forward = { ...PATIENT, triesMax: 2, totalTimeoutMs: 20_000 }
+    const patience = { ...PATIENT, triesMax: 2, totalTimeoutMs: 20_000 }
+    const forward = way === 'udp' ? { ...patience, tryTimeoutMs: 150 } : patience
     const { server } = await start(way, BROKEN[what]!, { forward }, [next])
     expect((await askUdp(server, 'www.example')).answers.map(({ data }) => data)).toEqual([RIGHT])
   })
@@ -327,6 +337,35 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
     const asked = Array.from({ length: 30 }, (_, index) => askUdp(server, `n${index}.example`))
     for (const { rcode } of await Promise.all(asked)) expect(rcode).toBe('SERVFAIL')
     expect(server.balance().inFlight).toBe(0)
+  })
+})
+
+describe('a malformed datagram', () => {
+  test.each(Object.keys(BROKEN))('with %s: the right one behind it wins', async (what) => {
+    conforms('first-malformed', 'blind-spoofing')
+    const broken = BROKEN[what]!
+    const { server, upstream } = await start('udp', (query) => [
+      broken(query),
+      broken(query),
+      withAddress(query, RIGHT),
+    ])
+    for (const ask of [askUdp, askTcp]) {
+      const { answers } = await ask(server, 'www.example')
+      expect(answers.map(({ data }) => data)).toEqual([RIGHT])
+    }
+    expect(upstream.queries).toHaveLength(1)
+    expect(server.count(failureSlot(0, FAILURE_FORMAT))).toBe(2)
+    expect(server.count(failureSlot(0, FAILURE_MISMATCH))).toBe(0)
+  })
+
+  test('again and again is no reason to pass an upstream over', async () => {
+    const { server } = await start('udp', (query) => withBody(query, [1]), {
+      forward: { ...QUICK, triesMax: 1 },
+    })
+    for (let index = 0; index < 5; index++) {
+      expect((await askUdp(server, `n${index}.example`)).rcode).toBe('SERVFAIL')
+    }
+    expect(server.count(UPSTREAM_UP)).toBe(1)
   })
 })
 
