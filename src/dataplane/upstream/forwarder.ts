@@ -48,7 +48,10 @@ const TIMER_SLACK_MS = 250
 /** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
 const PORTS_MIN = 16
 
-/** Who asked: gets every question back exactly once, by `answered` or `unanswered`. */
+/**
+ * Who asked: gets every question back exactly once, by `answered` or `unanswered`, with the failures
+ * of the upstreams that were asked.
+ */
 export interface ForwardEvents {
   /**
    * Reads a reply, once; false when it is malformed: another try may do better. `answered` may
@@ -56,9 +59,9 @@ export interface ForwardEvents {
    */
   readable(pending: Pending, message: Uint8Array, octets: number): boolean
   /** Takes the reply that was found readable just before; the buffer is free after the call. */
-  answered(pending: Pending, message: Uint8Array, nowMs: number): void
+  answered(pending: Pending, message: Uint8Array, nowMs: number, failures: FailureCache): void
   /** No upstream gave an answer within the time and the tries. */
-  unanswered(pending: Pending, nowMs: number): void
+  unanswered(pending: Pending, nowMs: number, failures: FailureCache): void
   /** The question has taken longer than its clients want to wait; it stays open. */
   outwaited(pending: Pending, nowMs: number): void
 }
@@ -185,7 +188,7 @@ export class Forwarder implements UpstreamEvents {
     }
     if (upstream.isDatagrams(exchange) || this.#events.readable(pending, message, octets)) {
       this.#close(pending)
-      this.#events.answered(pending, message, nowMs)
+      this.#events.answered(pending, message, nowMs, this.failures)
       return
     }
     count(counters, failureSlot(upstream.index, FAILURE_FORMAT))
@@ -249,7 +252,7 @@ export class Forwarder implements UpstreamEvents {
       this.#try(upstream, pending, nowMs)
     } else {
       this.#close(pending)
-      this.#events.unanswered(pending, nowMs)
+      this.#events.unanswered(pending, nowMs, this.failures)
     }
   }
 
