@@ -123,8 +123,8 @@ const STRANGE: Readonly<Record<string, (query: ReceivedQuery) => Buffer>> = {
 }
 
 /**
- * Replies to the very question that are broken behind it: nothing is kept. Over a stream the try has
- * failed; over UDP the wait for the right one goes on.
+ * Replies to the very question that are broken behind it: nothing is kept. Over a stream the try
+ * has failed; over UDP the wait for the right one goes on.
  */
 const BROKEN: Readonly<Record<string, (query: ReceivedQuery) => Buffer>> = {
   'a count without a record': (query) => withBody(query, [1]),

@@ -49,8 +49,8 @@ const TIMER_SLACK_MS = 250
 const PORTS_MIN = 16
 
 /**
- * Who asked: gets every question back exactly once, by `answered` or `unanswered`, with the failures
- * of the upstreams that were asked.
+ * Who asked: gets every question back exactly once, by `answered` or `unanswered`, with the
+ * failures of the upstreams that were asked.
  */
 export interface ForwardEvents {
   /**
