@@ -268,7 +268,10 @@ export class Pipeline {
       return this.#replies.failedBefore(query, rcode)
     }
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, client, sink, receivedMs, false)
+    if (this.#stopping) return this.#replies.fail(query, STOPPING)
+    if (this.#settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
+    const waits = this.#wait(key, query, client, sink, receivedMs, false)
+    return waits ? PENDING : this.#replies.fail(query, OVERLOADED)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -294,10 +297,8 @@ export class Pipeline {
     const open = this.#waiting.find(key)
     const tried = open === undefined ? receivedMs < entry.refreshMs : open.servedStale
     if (!tried && this.#mayForward) {
-      if (this.#settings.cache.staleWaitMs > 0) {
-        return this.#forward(key, query, client, sink, receivedMs, true)
-      }
-      this.#refresh(key, entry, receivedMs)
+      if (this.#settings.cache.staleWaitMs === 0) this.#refresh(key, entry, receivedMs)
+      else if (this.#wait(key, query, client, sink, receivedMs, true)) return PENDING
     }
     if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_STALE, receivedMs)
@@ -328,26 +329,28 @@ export class Pipeline {
     return !this.#stopping && this.#settings.upstreams.length > 0
   }
 
-  /** @param expired a stale answer is there for clients who wait too long. */
-  #forward(
+  /**
+   * Lets the client wait for an upstream; false when a limit is reached.
+   *
+   * @param expired a stale answer is there for clients who wait too long.
+   */
+  #wait(
     key: string,
     query: ParsedQuery,
     client: Client,
     sink: ReplySink,
     receivedMs: number,
     expired: boolean,
-  ): number {
+  ): boolean {
     const settings = this.#settings
-    if (this.#stopping) return this.#replies.fail(query, STOPPING)
-    if (settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
     const waiting = this.#waiting
     const pending = waiting.join(key, this.#asked, query, client, sink, receivedMs, settings)
-    if (pending === null) return this.#replies.fail(query, OVERLOADED)
+    if (pending === null) return false
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
       pending.waitMs = expired ? settings.cache.staleWaitMs : NO_WAIT
       this.arrivals.ask(pending, receivedMs)
     }
-    return PENDING
+    return true
   }
 }
