@@ -3,9 +3,16 @@ import { reporters } from './test/support/reporters.ts'
 
 const common = {
   globalSetup: ['test/support/global-setup.ts'],
-  testTimeout: 20_000,
+  testTimeout: 60_000,
   hookTimeout: 120_000,
 }
+
+/** Tests that hold latencies against limits: alone, one after another, when all others are done. */
+const TIMED = [
+  'test/redis/faults.test.ts',
+  'test/server/under-load.test.ts',
+  'test/hostile/**/*.test.ts',
+]
 
 /** All tests, and the scenarios once more over `dgram`: both transports pass one contract. */
 export default defineConfig({
@@ -13,7 +20,12 @@ export default defineConfig({
     reporters: reporters(),
     projects: [
       {
-        test: { ...common, name: 'all', include: ['test/**/*.test.ts'], exclude: ['test/data/**'] },
+        test: {
+          ...common,
+          name: 'all',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/data/**', ...TIMED],
+        },
       },
       {
         test: {
@@ -21,6 +33,15 @@ export default defineConfig({
           name: 'plain',
           include: ['test/scenario/**/*.test.ts'],
           env: { TEST_TRANSPORT: 'plain' },
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'timed',
+          include: TIMED,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
     ],
