@@ -278,6 +278,29 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect(lost.passedOver).toHaveLength(2)
   })
 
+  test('is not made after a rollback before somebody lets updates go on', async () => {
+    const rolledBack = await startGood()
+    server.serve('/adult', manyNames(110))
+    expect((await house.update()).kind).toBe('built')
+    const store = new GenerationStore(house.folder)
+    await store.setCurrent(1, { since: new Date().toISOString(), why: 'blocks a bank' })
+    const asked = server.requests.length
+    const lines = (await house.audit()).length
+    expect(await house.update({ due: true })).toMatchObject({
+      kind: 'unchanged',
+      outcomes: [],
+      isHeld: true,
+    })
+    await expect(house.update()).rejects.toMatchObject({ code: 'ERR_HELD' })
+    expect(await house.served()).toBe(rolledBack)
+    expect(await store.numbers()).toEqual([2, 1])
+    expect(server.requests).toHaveLength(asked)
+    expect(await house.audit()).toHaveLength(lines)
+    await store.release()
+    expect((await house.update()).kind).toBe('built')
+    expect(await house.blocks('n105.bad.example')).toBe(true)
+  })
+
   test('is not made while another update runs', async () => {
     await startGood()
     server.serve('/adult', manyNames(110))

@@ -5,8 +5,6 @@ import { EXIT, type ExitCode } from '../../base/errors.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { compileInThread } from '../compiler/compile-thread.ts'
 import { audit, currentActor, type Actor } from '../generations/audit.ts'
-import { GenerationStore } from '../generations/generation-store.ts'
-import { dueLists } from '../generations/schedule.ts'
 import {
   defaultSubscriptions,
   loadSubscriptions,
@@ -43,7 +41,10 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
     .option('--plan', 'show what would change, and change nothing')
     .option('--force <list>', 'take this list although a gate refuses it, repeatable', collect)
     .option('--reason <text>', 'why, for the audit log')
-    .option('--due', 'only lists whose interval is over; nothing while updates are held')
+    .option(
+      '--due',
+      'only lists whose interval is over; changes nothing while a rollback holds updates',
+    )
     .action((names: readonly string[], options: Options) => update(names, options, cli))
   addStateOptions(command)
   finish(command, [
@@ -73,7 +74,7 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
       lists: asked,
       force: options.force ?? [],
       plan: options.plan === true,
-      offline: asked?.length === 0,
+      due: options.due === true,
       reason: options.reason,
       signal: interruption.signal,
       compile: compilerOf(config, interruption.signal),
@@ -105,12 +106,7 @@ async function askedLists(
   actor: Actor,
 ): Promise<readonly string[] | undefined> {
   let subscriptions = await loadSubscriptions(stateDirectory)
-  if (options.due) {
-    const state = await new GenerationStore(stateDirectory).state()
-    return state !== undefined && state.hold !== null
-      ? []
-      : dueLists(stateDirectory, subscriptions ?? [], Date.now())
-  }
+  if (options.due) return undefined
   if (subscriptions === undefined) {
     subscriptions = defaultSubscriptions(await loadCatalogue())
     await saveSubscriptions(stateDirectory, subscriptions)
@@ -191,6 +187,7 @@ function resultText(result: UpdateResult, config: StateConfig): string {
       ? 'there is no generation yet'
       : `generation ${generation.number} stays`
   const refusals = faults.map(({ gate, why }) => `REFUSED all lists: ${why} (${gate})\n`).join('')
+  if (result.isHeld === true) return `${stays}: updates are held\n`
   if (kind === 'unchanged') return `${stays}: its lists are the same\n`
   if (kind === 'planned') return `${refusals}plan: a new generation${change}; nothing was changed\n`
   if (kind === 'refused') return `${refusals}${stays}\n`
@@ -205,6 +202,7 @@ function resultJson(result: UpdateResult): object {
   const { comparison, faults, generation, kind, outcomes, probes } = result
   return {
     result: kind,
+    held: result.isHeld === true,
     generation: generation?.number ?? null,
     digest: generation?.report.digest ?? null,
     names: generation?.report.names ?? null,

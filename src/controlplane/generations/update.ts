@@ -20,6 +20,7 @@ import { buildGeneration, type BuiltGeneration } from './build-generation.ts'
 import { listSourceOf, type CheckSurroundings, type Compile } from './check-list.ts'
 import { GenerationStore, type Generation } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
+import { dueLists } from './schedule.ts'
 import { loadSubscriptions, type Subscription } from './subscriptions.ts'
 import {
   fetchList,
@@ -55,6 +56,8 @@ export interface UpdateOptions {
   readonly plan: boolean
   /** Builds from what is there, without asking any server. */
   readonly offline?: boolean | undefined
+  /** Asks for the lists that are due instead of `lists`, and for nothing while updates are held. */
+  readonly due?: boolean | undefined
   readonly reason?: string | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress: (progress: UpdateProgress) => void
@@ -70,21 +73,54 @@ export interface UpdateResult {
   readonly probes: number
   /** Gates that all lists together did not pass. */
   readonly faults: readonly GateFault[]
+  /** Nothing was looked at: a rollback holds updates. */
+  readonly isHeld?: boolean | undefined
 }
 
 /**
  * Updates lists.
  *
- * @throws OperationalError ERR_STATE_LOCKED while another update runs, ERR_WRITE, ERR_NO_LIST when
- *   there is nothing to build; the signal's reason when it is aborted.
+ * @throws OperationalError ERR_STATE_LOCKED while another update runs, ERR_HELD after a rollback,
+ *   ERR_WRITE, ERR_NO_LIST when there is nothing to build; the signal's reason when it is aborted.
  */
 export async function updateLists(options: UpdateOptions): Promise<UpdateResult> {
   const lock = await StateLock.take(options.stateDirectory, 'update.lock')
   try {
-    return await updateLocked(options)
+    return (await heldResult(options)) ?? (await updateLocked(await dueOptions(options)))
   } finally {
     await lock.release()
   }
+}
+
+/** While a rollback holds updates, none is made: a build would put the newer versions back. */
+async function heldResult({
+  due,
+  plan,
+  stateDirectory,
+}: UpdateOptions): Promise<UpdateResult | undefined> {
+  const store = new GenerationStore(stateDirectory)
+  const state = await store.state()
+  if (state === undefined || state.hold === null) return undefined
+  if (due === true) {
+    const generation = await store.find(state.generation)
+    const nothing = { outcomes: [], comparison: undefined, probes: 0, faults: [] }
+    return { ...nothing, kind: 'unchanged', generation, isHeld: true }
+  }
+  if (plan) return undefined
+  throw new OperationalError(
+    'ERR_HELD',
+    `updates are held since ${state.hold.since} (${state.hold.why}), and one would put newer lists ` +
+      'in force again: "niveau3 lists resume" first, "niveau3 lists update --plan" shows what would change',
+  )
+}
+
+/** What is due is known only under the lock: another update may just have ended. */
+async function dueOptions(options: UpdateOptions): Promise<UpdateOptions> {
+  if (options.due !== true) return options
+  const { stateDirectory } = options
+  const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
+  const lists = await dueLists(stateDirectory, subscriptions, Date.now())
+  return { ...options, lists, offline: lists.length === 0 }
 }
 
 async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
