@@ -170,6 +170,35 @@ describe('a list', () => {
     expect(outcomes[0]?.outcome).toBe('updated')
   })
 
+  test('whose version cannot be told keeps all its files', async () => {
+    const before = await startGood()
+    const { folder } = new ListVersions(house.folder, 'adult-list')
+    const files = await readdir(folder)
+    const version = await readFile(join(folder, 'version.json'))
+    await writeFile(join(folder, 'version.json'), '{')
+    server.serve('/adult', manyNames(110))
+    await expect(house.update()).rejects.toMatchObject({ code: 'ERR_STATE' })
+    expect(await readdir(folder)).toEqual(files)
+    expect(await house.served()).toBe(before)
+    await writeFile(join(folder, 'version.json'), version)
+    expect((await house.update()).kind).toBe('built')
+  })
+
+  test('whose last good version is lost is held to its recorded size', async () => {
+    await startGood()
+    const { folder } = new ListVersions(house.folder, 'adult-list')
+    for (const name of await readdir(folder)) {
+      if (!name.endsWith('.json')) await rm(join(folder, name))
+    }
+    server.serve('/adult', manyNames(20))
+    const { outcomes } = await house.update({ lists: ['adult-list'] })
+    expect(outcomes[0]).toMatchObject({ outcome: 'refused', code: 'ERR_LIST_REFUSED' })
+    expect(outcomes[0]?.faults.map(({ gate }) => gate)).toEqual(['names-min'])
+    server.serve('/adult', manyNames(95))
+    expect((await house.update()).kind).toBe('built')
+    expect(await house.blocks('n94.bad.example')).toBe(true)
+  })
+
   test('is taken against its gates when the operator says so, and the audit log says so', async () => {
     await startGood()
     server.serve('/adult', manyNames(20))

@@ -144,8 +144,12 @@ async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
 async function sweep(enabled: readonly Subscription[], stateDirectory: string): Promise<void> {
   for (const { name } of enabled) {
     const versions = new ListVersions(stateDirectory, name)
-    const current = await versions.current().catch(() => undefined)
-    await versions.sweep(current?.sha256).catch(() => undefined)
+    try {
+      const current = await versions.current()
+      await versions.sweep(current?.sha256)
+    } catch {
+      // Which files are the last good version is not known: none is a leftover.
+    }
   }
 }
 
