@@ -290,6 +290,22 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect((await house.update({ force: ['adult-list'] })).kind).toBe('built')
   })
 
+  test('never loses a list that is still subscribed to', async () => {
+    const before = await startGood()
+    await rm(join(new ListVersions(house.folder, 'other').folder, 'version.json'))
+    server.serve('/adult', manyNames(110))
+    server.serve('/other', (_request, response) => void response.writeHead(404).end())
+    const { faults, kind } = await house.update()
+    expect(kind).toBe('refused')
+    expect(faults.map(({ gate }) => gate)).toEqual(['list-lost'])
+    expect(faults[0]?.why).toContain('"niveau3 lists disable other" goes on without it')
+    expect(await house.served()).toBe(before)
+    expect(await house.blocks('n5.other.example')).toBe(true)
+    server.serve('/other', manyNames(40, 0, 'other.example'))
+    expect((await house.update()).kind).toBe('built')
+    expect(await house.blocks('n105.bad.example')).toBe(true)
+  })
+
   test('that is damaged on disk is passed over for the one before it, and says so', async () => {
     await startGood()
     server.serve('/adult', manyNames(110))

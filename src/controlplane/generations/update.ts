@@ -213,6 +213,8 @@ async function build(
   const current = await store.current()
   const outcomes = lists.map(({ outcome }) => outcome)
   const nothing = { outcomes, comparison: undefined, probes: 0, faults: [] }
+  const lost = lostFaults(current, lists)
+  if (lost.length > 0) return { ...nothing, kind: 'refused', generation: current, faults: lost }
   const sources = sourcesOf(lists)
   const inputs = await inputsDigest(sources, lists, control)
   if (current?.report.inputs === inputs) {
@@ -257,6 +259,21 @@ async function putInForce(
   }
   await store.prune(control.updates.generationsKept)
   return generation
+}
+
+/** A list of the image in force that is still wanted never leaves it for want of its file. */
+function lostFaults(
+  current: Generation | undefined,
+  lists: readonly UpdatedList[],
+): readonly GateFault[] {
+  const inForce = new Set(current?.report.lists.map(({ name }) => name))
+  return lists.flatMap(({ subscription: { name }, version }) => {
+    if (version !== undefined || !inForce.has(name)) return []
+    const why =
+      `list ${name} is in the image in force, and its version on disk is gone: "niveau3 lists ` +
+      `update ${name}" fetches it anew, "niveau3 lists disable ${name}" goes on without it`
+    return [{ gate: 'list-lost', why }]
+  })
 }
 
 function sourcesOf(lists: readonly UpdatedList[]): readonly ListSource[] {
