@@ -6,6 +6,7 @@ import { pack } from 'tar-stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { GenerationStore } from '../../src/controlplane/generations/generation-store.ts'
 import { findServedGeneration } from '../../src/controlplane/generations/served-generation.ts'
+import { newSubscription } from '../../src/controlplane/generations/subscriptions.ts'
 import { ListVersions } from '../../src/controlplane/generations/list-versions.ts'
 import { startListServer, type Answer, type ListServer } from '../blocklist/download/list-server.ts'
 import { makeInstallation, manyNames, type Installation } from './installation.ts'
@@ -255,6 +256,24 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect(await house.served()).toBe(before)
     expect(await new GenerationStore(house.folder).numbers()).toEqual([1])
     expect((await house.update()).kind).toBe('built')
+  })
+
+  test('of a new installation is planned without a trace, too', async () => {
+    server.serve('/adult', manyNames(100))
+    const mine = newSubscription({ name: 'mine', category: 'adult', url: url('/adult') })
+    const newcomer = [mine]
+    const plan = await house.update({ newcomer, plan: true })
+    expect(plan).toMatchObject({ kind: 'planned', outcomes: [{ list: 'mine', names: 100 }] })
+    expect(await house.audit()).toEqual([])
+    expect(await readdir(house.folder)).not.toContain('subscriptions.json')
+    expect(await house.update({ newcomer, due: true })).toMatchObject({ outcomes: [] })
+    expect(await readdir(house.folder)).not.toContain('subscriptions.json')
+    await expect(house.update({ newcomer, lists: ['x'] })).rejects.toMatchObject({
+      code: 'ERR_NO_STATE',
+    })
+    expect((await house.update({ newcomer })).kind).toBe('built')
+    expect((await house.audit()).map(({ what }) => what)).toContain('lists-subscribe-default')
+    expect(await house.blocks('n5.bad.example')).toBe(true)
   })
 
   test('is kept with its report; old ones go, but for the pinned and the one in force', async () => {

@@ -4,13 +4,8 @@ import type { Command } from 'commander'
 import { EXIT, type ExitCode } from '../../base/errors.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { compileInThread } from '../compiler/compile-thread.ts'
-import { audit, currentActor, type Actor } from '../generations/audit.ts'
-import {
-  defaultSubscriptions,
-  loadSubscriptions,
-  requireSubscription,
-  saveSubscriptions,
-} from '../generations/subscriptions.ts'
+import { currentActor } from '../generations/audit.ts'
+import { defaultSubscriptions } from '../generations/subscriptions.ts'
 import { updateLists, type UpdateOptions, type UpdateResult } from '../generations/update.ts'
 import type { ListOutcome } from '../generations/update-list.ts'
 import { collect, finish, printJson, type Cli } from './cli.ts'
@@ -58,10 +53,6 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
   const config = loadState(options, cli)
   const { stateDirectory } = config
   const actor = currentActor(options.due ? 'schedule' : 'command')
-  const asked = await askedLists(names, options, config, actor)
-  for (const list of options.force ?? []) {
-    requireSubscription((await loadSubscriptions(stateDirectory)) ?? [], list)
-  }
   const bars = new ListBars(cli.terminal)
   const interruption = new Interruption()
   try {
@@ -71,7 +62,8 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
       settings: config.dataplane,
       environment: cli.environment,
       actor,
-      lists: asked,
+      lists: names.length === 0 ? undefined : names,
+      newcomer: defaultSubscriptions(await loadCatalogue()),
       force: options.force ?? [],
       plan: options.plan === true,
       due: options.due === true,
@@ -96,25 +88,6 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
   } finally {
     interruption.end()
   }
-}
-
-/** The lists to ask for; on a new installation the default set is subscribed to first. */
-async function askedLists(
-  names: readonly string[],
-  options: Options,
-  { stateDirectory }: StateConfig,
-  actor: Actor,
-): Promise<readonly string[] | undefined> {
-  let subscriptions = await loadSubscriptions(stateDirectory)
-  if (options.due) return undefined
-  if (subscriptions === undefined) {
-    subscriptions = defaultSubscriptions(await loadCatalogue())
-    await saveSubscriptions(stateDirectory, subscriptions)
-    const lists = subscriptions.map(({ name }) => name)
-    await audit(stateDirectory, actor, 'lists-subscribe-default', { lists })
-  }
-  for (const name of names) requireSubscription(subscriptions, name)
-  return names.length === 0 ? undefined : names
 }
 
 /** Compiles off the main thread, which has progress to show and signals to hear. */

@@ -21,7 +21,12 @@ import { listSourceOf, type CheckSurroundings, type Compile } from './check-list
 import { GenerationStore, type Generation } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
 import { dueLists } from './schedule.ts'
-import { loadSubscriptions, type Subscription } from './subscriptions.ts'
+import {
+  loadSubscriptions,
+  requireSubscription,
+  saveSubscriptions,
+  type Subscription,
+} from './subscriptions.ts'
 import {
   fetchList,
   judgeFetched,
@@ -50,6 +55,8 @@ export interface UpdateOptions {
   readonly actor: Actor
   /** Lists to ask for; undefined: all that are enabled and not pinned. */
   readonly lists?: readonly string[] | undefined
+  /** What a new installation subscribes to; a plan and an update of what is due only look. */
+  readonly newcomer?: readonly Subscription[] | undefined
   /** Lists whose gates are overruled. */
   readonly force: readonly string[]
   /** Finds out everything and changes nothing. */
@@ -125,8 +132,11 @@ async function dueOptions(options: UpdateOptions): Promise<UpdateOptions> {
 
 async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
   const { plan, stateDirectory } = options
-  const subscriptions = await loadSubscriptions(stateDirectory)
-  const enabled = (subscriptions ?? []).filter((subscription) => subscription.enabled)
+  const subscriptions = await subscriptionsOf(options)
+  for (const name of [...(options.lists ?? []), ...options.force]) {
+    requireSubscription(subscriptions, name)
+  }
+  const enabled = subscriptions.filter((subscription) => subscription.enabled)
   const popular = await loadPopularNames()
   const lists: UpdatedList[] = []
   try {
@@ -138,6 +148,26 @@ async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
   } finally {
     await sweep(enabled, stateDirectory)
   }
+}
+
+/** The subscriptions; a new installation's are kept, unless this is a plan. */
+async function subscriptionsOf({
+  actor,
+  due,
+  newcomer,
+  plan,
+  stateDirectory,
+}: UpdateOptions): Promise<readonly Subscription[]> {
+  const subscriptions = await loadSubscriptions(stateDirectory)
+  if (subscriptions !== undefined || newcomer === undefined || due === true) {
+    return subscriptions ?? []
+  }
+  if (!plan) {
+    await saveSubscriptions(stateDirectory, newcomer)
+    const lists = newcomer.map(({ name }) => name)
+    await audit(stateDirectory, actor, 'lists-subscribe-default', { lists })
+  }
+  return newcomer
 }
 
 /** Leftovers of this update and of those that were cut off. */
