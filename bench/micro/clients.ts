@@ -67,7 +67,7 @@ function limiting(access: ClientAccess, addresses: readonly Uint8Array[]): Part 
   })
   const run = (): void => {
     const nowMs = performance.now()
-    for (const client of clients) rate.isOver(client, nowMs)
+    for (const client of clients) rate.isOver(client, false, nowMs)
   }
   return { name: 'rate of client and prefix', operations: clients.length, run }
 }

@@ -116,7 +116,7 @@ export function cacheParts(corpus: Corpus): Part[] {
     const query = parsed[index]!
     const entry = entryOf(name, query, asked[index]!, nowMs)
     cache.set(asked[index]!.key(query), entry)
-    hot.putAnswer(asked[index]!, query, entry)
+    hot.putAnswer(asked[index]!, query, entry, 'stamp')
   }
   // Two names may share a slot: only those that are still there are asked for.
   const there = questions.filter((_question, index) => {

@@ -37,7 +37,10 @@ class Lookup implements ForwardEvents {
   readonly #facts = new AnswerFacts()
   readonly #waiting = new Map<Pending, (addresses: readonly string[] | undefined) => void>()
 
-  constructor(settings: DataplaneSettings, encrypted: EncryptedWays) {
+  readonly #log: Logger
+
+  constructor(settings: DataplaneSettings, encrypted: EncryptedWays, log: Logger) {
+    this.#log = log
     const system = {
       libc: undefined,
       loop: undefined,
@@ -78,11 +81,11 @@ class Lookup implements ForwardEvents {
       this.#settle(pending, undefined)
       return
     }
-    const { answers = [] } = decode(Buffer.from(message.subarray(0, octets)))
-    const addresses = answers.flatMap((record) =>
-      record.type === 'A' || record.type === 'AAAA' ? [record.data] : [],
-    )
-    this.#settle(pending, addresses.slice(0, ADDRESSES_MAX))
+    const addresses = addressesIn(message.subarray(0, octets))
+    if (addresses === undefined) {
+      this.#log.warn({ event: 'site_reply_unreadable' }, 'a reply about a site cannot be read')
+    }
+    this.#settle(pending, addresses)
   }
 
   unanswered(pending: Pending): void {
@@ -95,6 +98,23 @@ class Lookup implements ForwardEvents {
     const resolve = this.#waiting.get(pending)
     this.#waiting.delete(pending)
     resolve?.(addresses)
+  }
+}
+
+/**
+ * Undefined when the decoder cannot read the message: it throws at RDATA that `inspectAnswer`
+ * leaves open, and this runs in a socket's event, where that would end the process.
+ */
+function addressesIn(message: Uint8Array): readonly string[] | undefined {
+  try {
+    const { answers = [] } = decode(Buffer.from(message))
+    const addresses = answers.flatMap((record) => {
+      const isAddress = record.type === 'A' || record.type === 'AAAA'
+      return isAddress && record.class === 'IN' ? [record.data] : []
+    })
+    return addresses.slice(0, ADDRESSES_MAX)
+  } catch {
+    return undefined
   }
 }
 
@@ -157,7 +177,7 @@ export class SiteAddresses {
   async #lookUp({ dataplane, control }: LoadedConfig): Promise<boolean> {
     const encrypted = new EncryptedWays()
     await encrypted.open(dataplane.upstreams)
-    const lookup = new Lookup(dataplane, encrypted)
+    const lookup = new Lookup(dataplane, encrypted, this.#log)
     const all = control.siteNames.flatMap(({ site, names }) =>
       names.map((name) => ({ site, name })),
     )

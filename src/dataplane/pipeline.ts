@@ -2,6 +2,8 @@
  * The way of a query, in the only file that knows the order of the steps:
  *
  *   1 parse      what cannot be read is answered or dropped before anything looks at a name
+ *     (rate)     who asks too much, before any name is looked at, so that a flood costs the least;
+ *                behind parsing, which knows whether a cookie proves the address
  *     (hot)      questions asked a moment ago whose whole way is known under today's policy
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
  *   3 policy     essential names, then the compiled lists; before the cache, so that
@@ -149,14 +151,15 @@ export class Pipeline {
         ? Math.min(query.udpOctets, this.#settings.udpOctetsMax)
         : MESSAGE_OCTETS_MAX
     if (query.askedOptions !== 0) this.#options.set(query, client)
-    // Before any name is looked at: what is too much shall cost the least (a cookie is proof).
+    // Before any name is looked at: what is too much shall cost the least.
+    const isProven = client.proto !== PROTO_UDP || query.isCookieProof
     if (
       parsed !== PARSE_SHORT &&
       parsed !== PARSE_RESPONSE &&
-      this.#isOverRate(client, receivedMs)
+      this.#rate.isOver(client, isProven, receivedMs)
     ) {
-      const isSlip = parsed === PARSE_OK && this.#rate.isSlipDue()
-      return this.#replies.limited(query, client.proto, isSlip)
+      const isSlip = !isProven && parsed === PARSE_OK && this.#rate.isSlipDue()
+      return this.#replies.limited(query, isProven, isSlip)
     }
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
@@ -164,7 +167,7 @@ export class Pipeline {
 
     const stamp = this.#policy.stamp
     const hot = this.#hot.answer(asked, query)
-    if (hot !== null && hot.stamp === stamp && receivedMs < hot.expiresMs) {
+    if (hot !== null && hot.hotStamp === stamp && receivedMs < hot.expiresMs) {
       if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
       if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
@@ -196,10 +199,6 @@ export class Pipeline {
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
     return this.#lookUp(query, matched, client, sink, receivedMs)
-  }
-
-  #isOverRate(client: Client, nowMs: number): boolean {
-    return !this.#query.isCookieProof && this.#rate.isOver(client, nowMs)
   }
 
   /** Counts a reply as sent; `code` is what `replyCode` was when it was written. */
@@ -255,8 +254,8 @@ export class Pipeline {
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined && receivedMs < entry.expiresMs) {
       // What somebody blocks, or what is counted as exempted, is decided anew every time.
-      if ((matched | this.#policy.exempted) === 0) this.#hot.putAnswer(asked, query, entry)
-      else this.#hot.forget(entry)
+      if ((matched | this.#policy.exempted) !== 0) this.#hot.forget(entry)
+      else this.#hot.putAnswer(asked, query, entry, this.#policy.stamp)
       if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
     }
@@ -269,7 +268,10 @@ export class Pipeline {
       return this.#replies.failedBefore(query, rcode)
     }
     count(this.#counters, CACHE_LOOKUPS + CACHE_MISS)
-    return this.#forward(key, query, client, sink, receivedMs, false)
+    if (this.#stopping) return this.#replies.fail(query, STOPPING)
+    if (this.#settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
+    const waits = this.#wait(key, query, client, sink, receivedMs, false)
+    return waits ? PENDING : this.#replies.fail(query, OVERLOADED)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
@@ -295,10 +297,8 @@ export class Pipeline {
     const open = this.#waiting.find(key)
     const tried = open === undefined ? receivedMs < entry.refreshMs : open.servedStale
     if (!tried && this.#mayForward) {
-      if (this.#settings.cache.staleWaitMs > 0) {
-        return this.#forward(key, query, client, sink, receivedMs, true)
-      }
-      this.#refresh(key, entry, receivedMs)
+      if (this.#settings.cache.staleWaitMs === 0) this.#refresh(key, entry, receivedMs)
+      else if (this.#wait(key, query, client, sink, receivedMs, true)) return PENDING
     }
     if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_STALE, receivedMs)
@@ -329,26 +329,28 @@ export class Pipeline {
     return !this.#stopping && this.#settings.upstreams.length > 0
   }
 
-  /** @param expired a stale answer is there for clients who wait too long. */
-  #forward(
+  /**
+   * Lets the client wait for an upstream; false when a limit is reached.
+   *
+   * @param expired a stale answer is there for clients who wait too long.
+   */
+  #wait(
     key: string,
     query: ParsedQuery,
     client: Client,
     sink: ReplySink,
     receivedMs: number,
     expired: boolean,
-  ): number {
+  ): boolean {
     const settings = this.#settings
-    if (this.#stopping) return this.#replies.fail(query, STOPPING)
-    if (settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
     const waiting = this.#waiting
     const pending = waiting.join(key, this.#asked, query, client, sink, receivedMs, settings)
-    if (pending === null) return this.#replies.fail(query, OVERLOADED)
+    if (pending === null) return false
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
       pending.waitMs = expired ? settings.cache.staleWaitMs : NO_WAIT
       this.arrivals.ask(pending, receivedMs)
     }
-    return PENDING
+    return true
   }
 }

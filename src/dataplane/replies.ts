@@ -40,7 +40,6 @@ import {
   OUTCOME_LOCAL,
   OUTCOME_REFUSED,
   OUTCOME_STALE,
-  PROTO_UDP,
   SITE_BLOCKED,
   SITE_LIMITED,
   TRUNCATED,
@@ -189,11 +188,11 @@ export class Replies {
 
   /**
    * A query over its client's rate: over UDP TC, which sends honest clients to TCP and is no larger
-   * than the question, or nothing; over TCP, which proves the address, REFUSED.
+   * than the question, or nothing; where the address is proven, by TCP or by a cookie, REFUSED.
    */
-  limited(query: ParsedQuery, proto: number, isSlip: boolean): number {
+  limited(query: ParsedQuery, isProven: boolean, isSlip: boolean): number {
     count(this.#counters, SITE_LIMITED + this.site)
-    if (proto !== PROTO_UDP) {
+    if (isProven) {
       return this.#rcode(query, RCODE_REFUSED, OUTCOME_REFUSED, NO_EXTENDED_ERROR)
     }
     if (!isSlip) {

@@ -97,7 +97,7 @@ export class DatagramBatch {
     }
   }
 
-  /** Octets of the datagram in a slot after `receive`; more than the slot holds when it was cut. */
+  /** Octets of the datagram in a slot after `receive`; of one that was cut, what the slot holds. */
   lengthOf(slot: number): number {
     return this.#receiveWords[slot * MMSGHDR_WORDS + WORD_LENGTH]!
   }

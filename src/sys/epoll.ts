@@ -48,10 +48,10 @@ export class Epoll {
 
   /**
    * Makes another epoll instance report `fd` or leave it alone; its entry for `fd` must carry the
-   * descriptor as its data, as libuv's do.
+   * descriptor as its data, as libuv's do. False when it watches no such descriptor.
    */
-  listen(otherFd: number, fd: number, isHeard: boolean): void {
-    this.#control(otherFd, EPOLL_CTL_MOD, fd, isHeard ? EPOLLIN : 0)
+  listen(otherFd: number, fd: number, isHeard: boolean): boolean {
+    return this.#control(otherFd, EPOLL_CTL_MOD, fd, isHeard ? EPOLLIN : 0)
   }
 
   /** Waits at most that long; returns how many descriptors are ready, 0 at the end of the time. */

@@ -25,8 +25,11 @@ const TURN_END_MAX = 4096
 
 /** A socket whose datagrams are read here. */
 export interface ReadableSocket {
-  /** Something can be read, or the socket has an error. */
-  readable(nowMs: number): void
+  /**
+   * Something can be read, or the socket has an error. True when it has read as much as one turn
+   * may and more is there: others get their turn before it.
+   */
+  readable(nowMs: number): boolean
 }
 
 /** Runs callbacks when the work of the moment is done. */
@@ -55,6 +58,8 @@ export class SocketLoop implements TurnEnd {
   #isInside = false
   #isClosed = false
   #isNodeDue = false
+  /** Node reports a listener still that it should leave to us. */
+  #isMaskDue = false
   /** When sockets were read last. */
   #readMs = 0
   /** Datagrams that upstreams owe us: as long as there are any, nobody else would wake us. */
@@ -79,7 +84,7 @@ export class SocketLoop implements TurnEnd {
   addListener(fd: number, listener: ReadableSocket): boolean {
     if (!this.add(fd, listener)) return false
     this.#wakers.push(fd)
-    if (this.#isAwake) this.#epoll.listen(this.#nodeFd, fd, false)
+    if (this.#isAwake) this.#isMaskDue = true
     return true
   }
 
@@ -100,8 +105,12 @@ export class SocketLoop implements TurnEnd {
   }
 
   atTurnEnd(callback: () => void): void {
-    if (!this.#isInside || this.#turnEnd.length === TURN_END_MAX) process.nextTick(callback)
-    else this.#turnEnd.push(callback)
+    if (this.#isInside && this.#turnEnd.length < TURN_END_MAX) {
+      this.#turnEnd.push(callback)
+      return
+    }
+    process.nextTick(callback)
+    this.#isNodeDue = true
   }
 
   /**
@@ -134,28 +143,37 @@ export class SocketLoop implements TurnEnd {
     if (this.#isClosed) return
     let nowMs = performance.now()
     const endMs = nowMs + AWAY_MS_MAX
+    if (this.#isMaskDue) this.#hearListeners(false)
     this.#isNodeDue = false
     this.#isInside = true
     let ready = 0
     while (!this.#isNodeDue && !this.#isClosed && nowMs < endMs) {
-      ready = this.#epoll.wait(QUIET_MS)
-      if (ready === 0) break
+      ready = this.#epoll.wait(Math.ceil(endMs - nowMs))
       nowMs = performance.now()
+      if (ready === 0) break
       this.#readAll(ready, nowMs)
       this.#endTurn()
     }
     this.#isInside = false
     if (this.#isClosed) return
-    if (ready > 0 || this.awaited > 0) setImmediate(this.#resume)
-    else this.#sleep()
+    const isQuiet = ready === 0 && nowMs - this.#readMs >= QUIET_MS
+    if (isQuiet && this.awaited === 0) this.#sleep()
+    else setImmediate(this.#resume)
   }
 
   #readAll(ready: number, nowMs: number): void {
-    this.#readMs = nowMs
     for (let index = 0; index < ready; index++) {
       const fd = this.#epoll.readyAt(index)
-      if (fd === this.#nodeFd) this.#isNodeDue = true
-      else this.#readables[fd]?.readable(nowMs)
+      if (fd === this.#nodeFd) {
+        this.#isNodeDue = true
+        continue
+      }
+      this.#readMs = nowMs
+      // The rest is ready still: after Node, and after those that have had nothing yet.
+      if (this.#readables[fd]?.readable(nowMs) === true) {
+        this.#isNodeDue = true
+        return
+      }
     }
   }
 
@@ -177,9 +195,12 @@ export class SocketLoop implements TurnEnd {
     this.#hearListeners(true)
   }
 
+  /** Node may not watch a new listener before its next turn: then it is told once more. */
   #hearListeners(isHeard: boolean): void {
+    this.#isMaskDue = false
     for (let index = 0; index < this.#wakers.length; index++) {
-      this.#epoll.listen(this.#nodeFd, this.#wakers[index]!, isHeard)
+      const isDone = this.#epoll.listen(this.#nodeFd, this.#wakers[index]!, isHeard)
+      if (!isDone && !isHeard) this.#isMaskDue = true
     }
   }
 }

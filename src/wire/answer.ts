@@ -33,7 +33,7 @@ import {
   writeU16,
   writeU32,
 } from './header.ts'
-import { MALFORMED, NAME_OCTETS_MAX, checkName, expandName } from './name.ts'
+import { MALFORMED, NAME_OCTETS_MAX, checkName, expandName, foldedEqual } from './name.ts'
 
 /** The smallest record takes eleven octets, so no message holds more records than this. */
 const RECORDS_MAX = Math.ceil((MESSAGE_OCTETS_MAX - HEADER_OCTETS) / 11)
@@ -43,6 +43,8 @@ const RECORDS_MAX = Math.ceil((MESSAGE_OCTETS_MAX - HEADER_OCTETS) / 11)
  */
 const LED_THROUGH_MAX = 32
 const RECORD_FIXED_OCTETS = 10
+/** An owner that is a pointer to the question's name. */
+const ASKED_NAME = 0xc000 | HEADER_OCTETS
 /** Owner of the records in a section, by position; only these two matter to the walk. */
 const SECTION_ANSWER = 0
 const SECTION_AUTHORITY = 1
@@ -95,10 +97,15 @@ export class AnswerFacts {
   negative = false
   ttlCount = 0
   readonly ttlOffsets = new Uint16Array(RECORDS_MAX)
-  /** Targets of CNAME, DNAME, SVCB and HTTPS records: wire names, lower case, one after another. */
-  readonly names = new Uint8Array(LED_THROUGH_MAX * NAME_OCTETS_MAX)
+  /**
+   * Targets of CNAME, DNAME, SVCB and HTTPS records, and where a service was asked for, owners of
+   * additional addresses: wire names, lower case, one after another.
+   */
+  readonly names = new Uint8Array((LED_THROUGH_MAX + 1) * NAME_OCTETS_MAX)
   namesOctets = 0
   namesCount = 0
+  /** Where the last of the names begins. */
+  lastName = 0
   /** Smallest TTL seen, negative TTL by the SOA, and whether a record answers the asked type. */
   lowestTtl = NO_TTL
   negativeTtl = NO_TTL
@@ -124,6 +131,7 @@ export function inspectAnswer(
   facts.ttlCount = 0
   facts.namesOctets = 0
   facts.namesCount = 0
+  facts.lastName = 0
   facts.lowestTtl = NO_TTL
   facts.negativeTtl = NO_TTL
   facts.soaTtlOffset = 0
@@ -173,6 +181,8 @@ function walkSection(
       const soaTtl = readTtl(message, fixed + 4)
       facts.negativeTtl = Math.min(soaTtl, readTtl(message, end - 4))
       facts.soaTtlOffset = fixed + 4
+    } else if (section === SECTION_ADDITIONAL && (type === TYPE_SVCB || type === TYPE_HTTPS)) {
+      if (!noteAdditional(message, octets, at, rdata, end, recordType, facts)) return MALFORMED
     }
     at = end
   }
@@ -214,6 +224,38 @@ function noteAnswer(
   facts: AnswerFacts,
 ): boolean {
   if (recordType === type || type === TYPE_ANY) facts.answered = true
+  return noteTarget(message, octets, rdata, end, recordType, facts)
+}
+
+/**
+ * A client that asked for a service may follow the additional records without a question of its own
+ * (RFC 9460 4.1), so what they lead to counts: targets, and the names whose addresses they are.
+ */
+function noteAdditional(
+  message: Uint8Array,
+  octets: number,
+  owner: number,
+  rdata: number,
+  end: number,
+  recordType: number,
+  facts: AnswerFacts,
+): boolean {
+  if (recordType === TYPE_A || recordType === TYPE_AAAA) {
+    // The asked name has its verdict.
+    if (readU16(message, owner) === ASKED_NAME) return true
+    return noteName(message, octets, owner, octets, facts)
+  }
+  return noteTarget(message, octets, rdata, end, recordType, facts)
+}
+
+function noteTarget(
+  message: Uint8Array,
+  octets: number,
+  rdata: number,
+  end: number,
+  recordType: number,
+  facts: AnswerFacts,
+): boolean {
   switch (recordType) {
     case TYPE_CNAME:
     case TYPE_DNAME:
@@ -238,7 +280,10 @@ function areParamsWhole(message: Uint8Array, at: number, end: number): boolean {
   return param === end
 }
 
-/** Keeps a target name; the root (`.` in SVCB: "the owner itself") needs no verdict of its own. */
+/**
+ * Keeps a name, once for records in a row; the root (`.` in SVCB: "the owner itself") needs no
+ * verdict of its own.
+ */
 function noteName(
   message: Uint8Array,
   octets: number,
@@ -248,10 +293,14 @@ function noteName(
 ): boolean {
   if (checkName(message, at, rdataEnd) === MALFORMED) return false
   if (message[at] === 0) return true
-  if (facts.namesCount === LED_THROUGH_MAX) return false
-  const taken = expandName(message, at, octets, facts.names, facts.namesOctets)
+  const start = facts.namesOctets
+  const taken = expandName(message, at, octets, facts.names, start)
   if (taken === MALFORMED) return false
-  facts.namesOctets += taken
+  const isSame = taken === start - facts.lastName
+  if (isSame && foldedEqual(facts.names, facts.lastName, facts.names, start, taken)) return true
+  if (facts.namesCount === LED_THROUGH_MAX) return false
+  facts.lastName = start
+  facts.namesOctets = start + taken
   facts.namesCount++
   return true
 }

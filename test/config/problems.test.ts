@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { UPSTREAMS_MAX } from '../../src/dataplane/counters.ts'
 import { errorOf, load, problemsOf } from './loading.ts'
 
 /** Ten to the sixth elements, by aliases of aliases. */
@@ -124,6 +125,11 @@ describe('problems', () => {
       /listen\[1\]: \[::1\]:53 is given twice/,
     ],
     ['two equal upstreams', 'upstreams: [9.9.9.9, "udp://9.9.9.9:53"]', /upstreams\[1\]: .* twice/],
+    [
+      'more upstreams than are counted',
+      `upstreams: [${Array.from({ length: UPSTREAMS_MAX + 1 }, (_, i) => `192.0.2.${i}`).join()}]`,
+      /^n.yaml:1:12: upstreams: .*16/,
+    ],
     ['a loop', 'upstreams: ["127.0.0.1:5300"]', /is this server itself/],
     [
       'a loop by wildcard',

@@ -152,7 +152,7 @@ export const RFC_ROWS = {
   },
   cookies: {
     source: 'RFC 7873, RFC 9018',
-    says: 'Cookies are optional, bad lengths FORMERR; only a valid server cookie passes the rate limit.',
+    says: 'Cookies are optional, bad lengths FORMERR; a valid server cookie has the rate of a proven address.',
   },
   padding: {
     source: 'RFC 7830, RFC 8467',

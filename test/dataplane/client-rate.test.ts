@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Client } from '../../src/dataplane/client.ts'
-import { FAMILY_IPV4, PROTO_TCP, PROTO_UDP } from '../../src/dataplane/counters.ts'
+import { FAMILY_IPV4, PROTO_UDP } from '../../src/dataplane/counters.ts'
 import type { RateSettings } from '../../src/dataplane/settings.ts'
 import { ClientRate, RateTable } from '../../src/dataplane/transport/client-rate.ts'
 
@@ -41,8 +41,8 @@ class NaiveBucket {
   }
 }
 
-function client(last: number, proto = PROTO_UDP): Client {
-  const made = new Client(proto, FAMILY_IPV4)
+function client(last: number): Client {
+  const made = new Client(PROTO_UDP, FAMILY_IPV4)
   made.octets = Uint8Array.of(192, 0, 2, last)
   made.addressOctets = 4
   made.key = last
@@ -86,31 +86,33 @@ test('a full table forgets who asks least, never who asks most', () => {
   expect(table.take(-1, 1000, 100, 2)).toBe(false)
 })
 
-test('clients have a bucket each, UDP and TCP apart, and a site its own rate', () => {
+test('clients have a bucket each, proven or not, and a site its own rate', () => {
   const sites = [{ rate: { ...SETTINGS, clientQueriesPerSecond: 0 } }]
   const rate = new ClientRate({ rate: SETTINGS, sites })
-  const over = (who: Client): boolean => [0, 0, 0, 0].map(() => rate.isOver(who, 0)).at(-1)!
+  const over = (who: Client, isProven = false): boolean =>
+    [0, 0, 0, 0].map(() => rate.isOver(who, isProven, 0)).at(-1)!
   expect(over(client(1))).toBe(true)
-  expect(over(client(1, PROTO_TCP))).toBe(true)
-  expect(rate.isOver(client(2), 0)).toBe(false)
+  expect(rate.isOver(client(1), true, 0)).toBe(false)
+  expect(over(client(1), true)).toBe(true)
+  expect(rate.isOver(client(2), false, 0)).toBe(false)
   const exempt = client(1)
   exempt.unlimited = true
   expect(over(exempt)).toBe(false)
   const elsewhere = client(1)
   elsewhere.site = 1
   expect(over(elsewhere)).toBe(false)
-  expect(rate.isOver(client(1), 100)).toBe(false)
-  expect(rate.isOver(client(1), 100)).toBe(true)
+  expect(rate.isOver(client(1), false, 100)).toBe(false)
+  expect(rate.isOver(client(1), false, 100)).toBe(true)
 })
 
 test('all clients of a prefix share one more bucket', () => {
   const limits = { clientQueriesPerSecond: 0, prefixQueriesPerSecond: 10, prefixBurst: 5 }
   const rate = new ClientRate({ rate: { ...SETTINGS, ...limits }, sites: [] })
-  const outcomes = [1, 2, 3, 4, 5, 6, 7].map((last) => rate.isOver(client(last), 0))
+  const outcomes = [1, 2, 3, 4, 5, 6, 7].map((last) => rate.isOver(client(last), false, 0))
   expect(outcomes).toEqual([false, false, false, false, false, true, true])
   const other = client(1)
   other.octets = Uint8Array.of(192, 0, 3, 1)
-  expect(rate.isOver(other, 0)).toBe(false)
+  expect(rate.isOver(other, false, 0)).toBe(false)
 })
 
 test.each([

@@ -34,11 +34,23 @@ function entryFor({ asked, query }: Question): CacheEntry {
 }
 
 describe('the hot table', () => {
+  test('holds an answer once, however often it is put, and forgets it wholly', () => {
+    const table = new HotTable()
+    const question = questionOf('www.example')
+    const entry = entryFor(question)
+    table.putAnswer(question.asked, question.query, entry, 'first')
+    table.putAnswer(question.asked, question.query, entry, 'second')
+    expect(entry.hotStamp).toBe('second')
+    table.forget(entry)
+    expect(table.answer(question.asked, question.query)).toBeNull()
+    expect(entry.hotStamp).toBe('')
+  })
+
   test('gives an answer to its own question only: name, type and flags', () => {
     const table = new HotTable()
     const question = questionOf('www.example')
     const entry = entryFor(question)
-    table.putAnswer(question.asked, question.query, entry)
+    table.putAnswer(question.asked, question.query, entry, 'stamp')
     expect(table.answer(question.asked, question.query)).toBe(entry)
     for (const other of [
       questionOf('www.example', 28),
@@ -55,7 +67,7 @@ describe('the hot table', () => {
     const table = new HotTable()
     const questions = Array.from({ length: 40_000 }, (_, index) => questionOf(`n${index}.example`))
     for (const question of questions) {
-      table.putAnswer(question.asked, question.query, entryFor(question))
+      table.putAnswer(question.asked, question.query, entryFor(question), 'stamp')
     }
     let found = 0
     for (const { asked, query } of questions) {
@@ -73,8 +85,8 @@ describe('the hot table', () => {
     const question = questionOf('www.example')
     const old = entryFor(question)
     const fresh = entryFor(question)
-    table.putAnswer(question.asked, question.query, old)
-    table.putAnswer(question.asked, question.query, fresh)
+    table.putAnswer(question.asked, question.query, old, 'stamp')
+    table.putAnswer(question.asked, question.query, fresh, 'stamp')
     table.forget(old)
     expect(table.answer(question.asked, question.query)).toBe(fresh)
     table.forget(fresh)

@@ -203,6 +203,45 @@ describe('an answer that leads to a blocked name is blocked', () => {
     await expectBalanced(server)
   })
 
+  test.each([
+    {
+      what: 'an address of it',
+      additionals: [{ name: 'Svc.Blocked.example', type: 'A', data: '192.0.2.66' }],
+    },
+    {
+      what: 'a service whose target it is',
+      additionals: [{ ...aliasMode('svc.blocked.example'), name: 'svc.example' }],
+    },
+    {
+      what: 'an alias to it',
+      additionals: [{ name: 'svc.example', type: 'CNAME', data: 'svc.blocked.example' }],
+    },
+  ] as const)('by $what beside the service that was asked for', async ({ additionals }) => {
+    conforms('filter-bypass', 'svcb')
+    const upstream = await startScriptedUpstream((query) =>
+      reply(query, {
+        answers: [{ ...aliasMode('svc.example'), type: query.type }],
+        additionals,
+      }),
+    )
+    const server = await startDataplane({
+      rules: { adult: ['blocked.example'] },
+      upstreams: [upstream],
+    })
+    for (const type of ['HTTPS', 'SVCB']) {
+      for (const [, ask] of [...TRANSPORTS, ...TRANSPORTS]) {
+        const answer = await ask(server, 'alias.test.example', type, { edns: {} })
+        expect(isBlocked(answer)).toBe(true)
+        expect(answer.additionals.filter((record) => record.type !== 'OPT')).toEqual([])
+      }
+    }
+    expect(upstream.queries).toHaveLength(2)
+    server.reload({ rules: { adult: ['elsewhere.example'] } })
+    const passed = await askTcp(server, 'alias.test.example', 'HTTPS')
+    expect(passed).toMatchObject({ rcode: 'NOERROR' })
+    expect(passed.answers).toHaveLength(1)
+  })
+
   test('but an essential name on the way is not', async () => {
     const answers = [
       { name: 'alias.test.example', type: 'CNAME', data: 'help.blocked.example' },
@@ -258,7 +297,7 @@ describe('an answer that leads to a blocked name is blocked', () => {
     expect((await askUdp(server, 'other.example')).answers).toEqual([])
   })
 
-  test('but a name in the authority or additional section is no way there', async () => {
+  test('but a name server in the authority section is no way there', async () => {
     const upstream = await startScriptedUpstream((query) =>
       reply(query, {
         answers: [{ name: query.name, type: 'A', data: '192.0.2.1' }],

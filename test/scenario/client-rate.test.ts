@@ -3,7 +3,7 @@ import { DROPPED, DROP_RATE, SITE_LIMITED } from '../../src/dataplane/counters.t
 import { conforms } from '../conformance/conforms.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
 import { askTcp, askUdp, from, openTcp, openUdp } from '../support/dns-client.ts'
-import { decodeMessage, encodeQuery } from '../support/messages.ts'
+import { decodeMessage, encodeQuery, type Message } from '../support/messages.ts'
 
 const FLOODER = '127.0.0.2'
 const HONEST = '127.0.0.3'
@@ -73,6 +73,42 @@ describe('a client over its rate', () => {
     for (let index = 0; index < 7; index++) rcodes.push((await client.nextMessage()).rcode)
     expect(rcodes).toEqual([...Array(5).fill('NOERROR'), 'REFUSED', 'REFUSED'])
     await client.close()
+    await expectBalanced(server)
+  })
+
+  test('gets REFUSED with a server cookie when the rate of proven addresses is used up too', async () => {
+    conforms('cookies')
+    const secret = Buffer.alloc(16, 0x5a)
+    const server = await startDataplane({
+      rate: RATE,
+      cookies: { secrets: [secret], seed: Buffer.alloc(0) },
+    })
+    const client = await openUdp(from(server, FLOODER))
+    const ask = async (cookie: Uint8Array): Promise<Message> => {
+      const options = [{ code: 10, data: cookie }]
+      await client.send(encodeQuery('localhost', 'A', { edns: { options } }))
+      return decodeMessage(await client.next())
+    }
+    const first = await ask(Buffer.from('a client'))
+    const cookie = Buffer.from(first.edns!.options.find(({ code }) => code === 10)!.data)
+    const rcodes: string[] = []
+    for (let index = 0; index < 7; index++) {
+      const answer = await ask(cookie)
+      expect(answer.truncated).toBe(false)
+      rcodes.push(answer.rcode)
+    }
+    expect(rcodes).toEqual([...Array(5).fill('NOERROR'), 'REFUSED', 'REFUSED'])
+    expect(server.count(SITE_LIMITED)).toBe(2)
+    // Whoever forges the address uses up another bucket: four were left of it.
+    await client.close()
+    const forger = await openUdp(from(server, FLOODER))
+    for (let index = 0; index < 6; index++) await forger.send(QUERY)
+    const truncated: boolean[] = []
+    for (let index = 0; index < 6; index++) {
+      truncated.push(decodeMessage(await forger.next()).truncated)
+    }
+    expect(truncated).toEqual([false, false, false, false, true, true])
+    await forger.close()
     await expectBalanced(server)
   })
 

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import {
   CACHE_EXPIRED,
   CACHE_LOOKUPS,
+  LIMITED,
+  LIMIT_CLIENT,
   OUTCOME_STALE,
   PREFETCHED,
   responseSlot,
@@ -9,8 +11,9 @@ import {
 import { conforms } from '../conformance/conforms.ts'
 import { advanceClock } from '../support/clock.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
-import { askTcp, askUdp } from '../support/dns-client.ts'
+import { askTcp, askUdp, openTcp } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
+import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import {
   answerAddresses,
   nameError,
@@ -107,6 +110,33 @@ describe('a stale answer (RFC 8767)', () => {
     expect(upstream.queries).toHaveLength(2)
   })
 
+  test('and a refresh that fails lets no name pass that was blocked meanwhile', async () => {
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(withTtl(60))
+    const server = await startDataplane({
+      rules: { adult: ['nothing.example'] },
+      upstreams: [upstream],
+    })
+    // Asked often enough to be found by one hash.
+    for (let times = 0; times < 4; times++) await askUdp(server, 'www.example')
+    upstream.follow(async (query) => {
+      await gate.opened
+      return reply(query, { rcode: 'SERVFAIL' })
+    })
+    advanceClock(58_000)
+    expect((await askUdp(server, 'www.example')).answers).toHaveLength(1)
+    await upstream.query(2)
+    server.reload({ rules: { adult: ['www.example'] } })
+    gate.open()
+    await server.until(() => server.balance().inFlight === 0)
+    for (let times = 0; times < 4; times++) {
+      expect(await askUdp(server, 'www.example', 'A', EDNS)).toMatchObject({
+        answers: [],
+        ede: { code: 15 },
+      })
+    }
+  })
+
   test('is not given where a fresh one comes in time', async () => {
     const upstream = await startScriptedUpstream(withTtl(60))
     const server = await startDataplane({ upstreams: [upstream] })
@@ -128,6 +158,57 @@ describe('a stale answer (RFC 8767)', () => {
     await expect
       .poll(async () => (await askUdp(server, 'www.example')).answers[0]?.data)
       .toBe('192.0.2.2')
+    expect(upstream.queries).toHaveLength(2)
+  })
+
+  test('is given at once to who is past a limit of what may wait', async () => {
+    conforms('stale', 'ede')
+    const upstream = await startScriptedUpstream(withTtl(60))
+    const limits = { pendingPerClientMax: 1 }
+    const server = await startDataplane({ upstreams: [upstream], limits, forward: PATIENT })
+    await askUdp(server, 'www.example')
+    const gate = new Gate()
+    upstream.follow(async (query) => {
+      await gate.opened
+      return withTtl(60)(query)
+    })
+    advanceClock(61_000)
+    const waits = askUdp(server, 'other.example')
+    await upstream.query(2)
+    const stale = await askUdp(server, 'www.example', 'A', EDNS)
+    expect(stale).toMatchObject({ rcode: 'NOERROR', ede: { code: 3 } })
+    expect(stale.answers).toMatchObject([{ data: '192.0.2.1', ttl: 30 }])
+    expect(staleReplies(server)).toBe(1)
+    expect(server.count(LIMITED + LIMIT_CLIENT)).toBe(1)
+    gate.open()
+    expect((await waits).rcode).toBe('NOERROR')
+    const { received, answered } = await server.idle()
+    expect(received).toBe(answered)
+  })
+
+  test.each(['the server stops', 'no upstream is left'])('is given when %s', async (why) => {
+    conforms('stale')
+    const upstream = await startScriptedUpstream(withTtl(60))
+    const gate = new Gate()
+    const server = await startDataplane({ upstreams: [upstream], forward: PATIENT })
+    await askUdp(server, 'www.example')
+    upstream.follow(async (query) => {
+      await gate.opened
+      return withTtl(60)(query)
+    })
+    advanceClock(61_000)
+    const client = await openTcp(server)
+    await client.send(encodeQuery('waits.example'))
+    await upstream.query(2)
+    const isStop = why === 'the server stops'
+    const stopped = isStop ? server.stop(10_000) : server.reload({ upstreams: [] })
+    await client.send(encodeQuery('www.example', 'A', EDNS))
+    const stale = decodeMessage(await client.next())
+    expect(stale).toMatchObject({ rcode: 'NOERROR', ede: { code: 3 } })
+    gate.open()
+    expect(decodeMessage(await client.next()).rcode).toBe('NOERROR')
+    await client.close()
+    await stopped
     expect(upstream.queries).toHaveLength(2)
   })
 

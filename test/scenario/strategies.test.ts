@@ -31,7 +31,7 @@ function answering(data: string): Script {
 }
 
 describe('an upstream that is passed over', () => {
-  test('is probed by copies of questions, for which no client waits', async () => {
+  test('is probed with a question that no client has asked', async () => {
     conforms('failure-cache', 'dead-upstream')
     const first = await startScriptedUpstream(silence)
     const second = await startScriptedUpstream(answering('192.0.2.2'))
@@ -42,7 +42,7 @@ describe('an upstream that is passed over', () => {
     advanceClock(1000)
     const probed = first.queries.length
     expect((await askUdp(server, 'd.example')).answers[0]?.data).toBe('192.0.2.2')
-    expect((await first.query(probed + 1)).name).toBe('d.example')
+    expect(await first.query(probed + 1)).toMatchObject({ name: '.', type: 'NS' })
     expect((await askUdp(server, 'e.example')).answers[0]?.data).toBe('192.0.2.2')
     expect(first.queries).toHaveLength(probed + 1)
     await server.until(() => server.count(failureSlot(0, FAILURE_TIMEOUT)) === 4, 'the probe ended')
@@ -78,6 +78,45 @@ describe('an upstream that is passed over', () => {
     await askUdp(server, 'probe.example')
     await server.until(() => server.count(UPSTREAM_UP) === 1, 'it is up')
     expect((await askUdp(server, 'gone99.example')).rcode).toBe('NOERROR')
+  })
+
+  test('is found again by the first probe, however many names below a slow zone are asked', async () => {
+    conforms('random-subdomains', 'dead-upstream')
+    const upstream = await startScriptedUpstream((query) =>
+      query.name.endsWith('slow.example') ? undefined : answerAddresses(query),
+    )
+    const forward = { ...QUICK, triesMax: 1 }
+    const server = await startDataplane({ upstreams: [upstream], forward })
+    const flood = (round: string) =>
+      Promise.all(Array.from({ length: 20 }, (_, i) => askUdp(server, `${round}${i}.slow.example`)))
+    await flood('early')
+    advanceClock(3000)
+    const before = upstream.queries.length
+    const [first] = await flood('late')
+    expect(first?.rcode).toBe('SERVFAIL')
+    expect((await upstream.query(before + 1)).type).toBe('NS')
+    await server.until(() => server.count(UPSTREAM_UP) === 1, 'it is up')
+    expect((await askUdp(server, 'honest.example')).rcode).toBe('NOERROR')
+    expect(upstream.queries.filter(({ type }) => type === 'NS')).toHaveLength(1)
+  })
+
+  test('is back when its reply to a probe comes, however late', async () => {
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(silence)
+    const forward = { tryTimeoutMs: 80, totalTimeoutMs: 10_000, triesMax: 1 }
+    const server = await startDataplane({ upstreams: [upstream], forward })
+    for (let index = 0; index < 3; index++) await askUdp(server, `a${index}.example`)
+    upstream.follow(async (query) => {
+      await gate.opened
+      return reply(query, { rcode: 'REFUSED' })
+    })
+    advanceClock(1000)
+    await askUdp(server, 'b.example')
+    const timeouts = (): number => server.count(failureSlot(0, FAILURE_TIMEOUT))
+    await server.until(() => timeouts() === 5, 'the probe timed out')
+    expect(server.count(UPSTREAM_UP)).toBe(0)
+    gate.open()
+    await server.until(() => server.count(UPSTREAM_UP) === 1, 'it is up')
   })
 
   test('is not taken to be gone for one name that nobody can answer', async () => {
@@ -119,7 +158,7 @@ describe('the strategy', () => {
   test('`fastest` asks who answers soonest, and measures the others besides', async () => {
     const gates = [new Gate(), new Gate()]
     const slow = await startScriptedUpstream(async (query) => {
-      await gates[query.name.startsWith('late') ? 1 : 0]!.opened
+      await gates[query.type === 'NS' ? 1 : 0]!.opened
       return answering('192.0.2.1')(query)
     })
     const fast = await startScriptedUpstream(answering('192.0.2.2'))
@@ -138,7 +177,7 @@ describe('the strategy', () => {
     // After a while the slow one is measured with a question that nobody waits for.
     advanceClock(11_000)
     expect((await askUdp(server, 'late.example')).answers[0]?.data).toBe('192.0.2.2')
-    expect((await slow.query(2)).name).toBe('late.example')
+    expect((await slow.query(2)).type).toBe('NS')
     gates[1]!.open()
   })
 

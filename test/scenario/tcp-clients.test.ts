@@ -14,7 +14,7 @@ import {
   responseSlot,
 } from '../../src/dataplane/counters.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
-import { askUdp, frame, openTcp } from '../support/dns-client.ts'
+import { askUdp, frame, from, openTcp, type TcpClient } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import { answerAddresses, reply, startScriptedUpstream } from '../support/scripted-upstream.ts'
@@ -267,6 +267,70 @@ describe('the number of connections', () => {
     await fourth.send(encodeQuery('blocked.example'))
     expect((await fourth.nextMessage()).rcode).toBe('NXDOMAIN')
     await Promise.all([second, third, fourth].map((client) => client.close()))
+  })
+
+  test('of one client is bounded whatever address of its prefix it comes from', async () => {
+    conforms('tcp-exhaustion')
+    const server = await startDataplane({
+      rate: { ipv4ClientBits: 24 },
+      limits: { tcpConnectionsPerClientMax: 2 },
+    })
+    const mine = [
+      await openTcp(from(server, '127.0.0.2')),
+      await openTcp(from(server, '127.0.0.3')),
+    ]
+    await server.until(() => server.count(TCP_ACCEPTED) === 2)
+    const third = await openTcp(from(server, '127.0.0.4'))
+    await third.closed
+    expect(server.count(TCP_REJECTED)).toBe(1)
+    const neighbour = await openTcp(from(server, '127.0.1.2'))
+    await neighbour.send(encodeQuery('localhost'))
+    expect((await neighbour.nextMessage()).rcode).toBe('NOERROR')
+    // What a client has is still its own when a reload draws other lines.
+    server.reload({ rate: { ipv4ClientBits: 32 } })
+    await Promise.all(mine.map((client) => client.close()))
+    await server.until(() => server.count(TCP_CONNECTIONS) === 1)
+    server.reload({ rate: { ipv4ClientBits: 24 } })
+    const again = [
+      await openTcp(from(server, '127.0.0.5')),
+      await openTcp(from(server, '127.0.0.6')),
+    ]
+    await server.until(() => server.count(TCP_ACCEPTED) === 5)
+    await Promise.all([third, neighbour, ...again].map((client) => client.close()))
+  })
+
+  test('of all is bounded: when none is idle, the client with the most gives one up', async () => {
+    conforms('tcp-exhaustion')
+    const gate = new Gate()
+    const upstream = await startScriptedUpstream(async (query) => {
+      await gate.opened
+      return answerAddresses(query)
+    })
+    const server = await startDataplane({ upstreams: [upstream], limits: { tcpConnectionsMax: 3 } })
+    const ask = async (address: string, name: string): Promise<TcpClient> => {
+      const client = await openTcp(from(server, address))
+      await client.send(encodeQuery(name))
+      return client
+    }
+    const greedy: TcpClient[] = []
+    for (const name of ['a.example', 'b.example', 'c.example']) {
+      greedy.push(await ask('127.0.0.2', name))
+      await upstream.query(greedy.length)
+    }
+    const second = await ask('127.0.0.3', 'd.example')
+    await greedy[0]!.closed
+    await upstream.query(4)
+    expect(server.count(TCP_REJECTED)).toBe(1)
+    // Two and one: who would have as many as the greedy one would keep is refused.
+    const other = await ask('127.0.0.3', 'e.example')
+    await other.closed
+    expect(server.count(TCP_REJECTED)).toBe(2)
+    gate.open()
+    for (const client of [greedy[1]!, greedy[2]!, second]) {
+      expect((await client.nextMessage()).rcode).toBe('NOERROR')
+    }
+    await Promise.all([...greedy, second, other].map((client) => client.close()))
+    await expectBalanced(server)
   })
 
   test('of all is bounded: the one idle for longest gives way', async () => {

@@ -4,6 +4,7 @@ import { loadConfig, type LoadedConfig } from '../../src/controlplane/config/loa
 import { SiteAddresses } from '../../src/controlplane/site-addresses.ts'
 import type { DataplaneSettings } from '../../src/dataplane/settings.ts'
 import { Gate } from '../support/gate.ts'
+import { record } from '../support/octets.ts'
 import {
   nameError,
   noData,
@@ -14,8 +15,17 @@ import {
 
 /** What the provider of dynamic DNS says at the moment: addresses by type, or that it has none. */
 let zone: Readonly<Record<string, readonly string[]>> | undefined
+/** Stands behind the addresses of every answer, as one more record. */
+let behind: Uint8Array | undefined
 
 function answer(query: ReceivedQuery): Buffer {
+  const message = plainAnswer(query)
+  if (behind === undefined) return message
+  message.writeUInt16BE(message.readUInt16BE(6) + 1, 6)
+  return Buffer.concat([message, behind])
+}
+
+function plainAnswer(query: ReceivedQuery): Buffer {
   if (zone === undefined) return nameError(query)
   const addresses = zone[query.type]
   if (addresses === undefined) return noData(query)
@@ -27,6 +37,7 @@ function answer(query: ReceivedQuery): Buffer {
 const running: SiteAddresses[] = []
 afterEach(() => {
   for (const sites of running.splice(0)) sites.stop()
+  behind = undefined
 })
 
 async function configOf(refreshMs: number): Promise<LoadedConfig> {
@@ -85,4 +96,20 @@ test('a new address is applied, and a name that is gone keeps its last one', asy
   expect(prefixesOf(gone)).toMatchObject({ lyon: ['10.1.0.0/16', '198.51.100.9/32'] })
   expect(lines.join('')).toContain('"event":"site_lookup_failed","site":"lyon","kept":1')
   expect(lines.join('')).not.toMatch(/192\.0\.2|198\.51/)
+})
+
+test.each([
+  { what: 'a signature without octets', type: 46 },
+  { what: 'a key without octets', type: 48 },
+])('a reply that ends in $what changes nothing and ends nothing', async ({ type }) => {
+  const lines: string[] = []
+  const sites = open(never, lines)
+  zone = { A: ['192.0.2.7'] }
+  await sites.follow(await configOf(60_000))
+  zone = { A: ['198.51.100.9'], AAAA: ['2001:db8::1'] }
+  behind = record({ type, rdata: Buffer.alloc(0) })
+  const after = await sites.follow(await configOf(60_000))
+  expect(prefixesOf(after)).toMatchObject({ lyon: ['10.1.0.0/16', '192.0.2.7/32'] })
+  expect(lines.join('')).toContain('"event":"site_lookup_failed","site":"lyon","kept":1')
+  expect(lines.join('')).not.toMatch(/dyn|192\.0\.2|198\.51/i)
 })

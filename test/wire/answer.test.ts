@@ -205,6 +205,17 @@ describe('clampTtls', () => {
   })
 })
 
+function addressOf(owner: string, type = A): Buffer {
+  return record({ owner: name(owner), type, rdata: Buffer.alloc(type === A ? 4 : 16, 1) })
+}
+
+/** To a name of 255 octets that differs from others in one. */
+function longAlias(octet: number): Buffer {
+  const target = nameOfOctets(255)
+  target[1] = octet
+  return record({ type: CNAME, rdata: target })
+}
+
 describe('the names an answer leads through', () => {
   test('are the targets of CNAME and DNAME, expanded and in lower case', () => {
     const target = join(Buffer.from([3]), Buffer.from('CDN'), pointer(12 + 4))
@@ -238,6 +249,44 @@ describe('the names an answer leads through', () => {
     expect(namesOf(factsOf(reply))).toEqual([])
   })
 
+  test('are taken from the additional section too where a service was asked for', () => {
+    const service = record({ type: HTTPS, rdata: join(u16(1), name('svc.example')) })
+    const reply = replyOf({
+      answers: [service],
+      additionals: [
+        address,
+        addressOf('Svc.example'),
+        addressOf('svc.example', AAAA),
+        record({ owner: name('svc.example'), type: CNAME, rdata: name('Edge.example') }),
+        record({ owner: name('svc.example'), type: 64, rdata: join(u16(0), name('far.example')) }),
+        addressOf('deep.example', AAAA),
+        record({ owner: name('txt.example'), type: 16, rdata: Buffer.from([1, 0x61]) }),
+        opt(),
+      ],
+    })
+    const found = ['svc.example', 'edge.example', 'far.example', 'deep.example']
+    expect(namesOf(factsOf(reply, HTTPS))).toEqual(found)
+    expect(namesOf(factsOf(reply, 64))).toEqual(found)
+    expect(namesOf(factsOf(reply, A))).toEqual(['svc.example'])
+  })
+
+  test('may be 32 with the additional ones; many addresses of one name are one', () => {
+    conforms('expensive-answers', 'svcb')
+    const many = Array.from({ length: 33 }, (_, index) => addressOf(`a${index}.example`))
+    const kept = replyOf({ additionals: many.slice(0, 32) })
+    expect(namesOf(factsOf(kept, HTTPS))).toHaveLength(32)
+    expect(inspect(replyOf({ additionals: many }), HTTPS)).toBe('malformed')
+    const same = Array.from({ length: 200 }, () => addressOf('a7.example'))
+    expect(namesOf(factsOf(replyOf({ additionals: same }), HTTPS))).toEqual(['a7.example'])
+  })
+
+  test('are kept once when 32 of 255 octets are followed by the last one again', () => {
+    const chain = Array.from({ length: 32 }, (_, index) => longAlias(index))
+    const facts = factsOf(replyOf({ answers: [...chain, longAlias(31)] }))
+    expect(facts.namesOctets).toBe(32 * 255)
+    expect(inspect(replyOf({ answers: [...chain, longAlias(0)] }))).toBe('malformed')
+  })
+
   test('may be 32 in one answer; an answer with more is refused', () => {
     conforms('expensive-answers', 'compression-cost')
     const chain = Array.from({ length: 33 }, (_, index) => cname(300, `a${index}.example`))
@@ -246,9 +295,8 @@ describe('the names an answer leads through', () => {
   })
 
   test('fit even when each takes 255 octets', () => {
-    const alias = record({ type: CNAME, rdata: nameOfOctets(255) })
-    const facts = factsOf(replyOf({ answers: Array.from({ length: 32 }, () => alias) }))
-    expect(facts.namesOctets).toBe(32 * 255)
+    const answers = Array.from({ length: 32 }, (_, index) => longAlias(index))
+    expect(factsOf(replyOf({ answers })).namesOctets).toBe(32 * 255)
   })
 })
 

@@ -28,7 +28,7 @@ export const CLIENT_METRICS: readonly Definition[] = [
   define(
     'tcp_connections_rejected_total',
     'counter',
-    'Client connections over a limit.',
+    'Client connections over a limit: refused, or ended for those of clients with fewer.',
     slotMetric(TCP_REJECTED),
   ),
   define(

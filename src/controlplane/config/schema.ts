@@ -8,6 +8,7 @@
 
 import { z } from 'zod'
 import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
@@ -31,9 +32,8 @@ export const CATEGORIES_MAX = 31
 export const SHIPPED_CATEGORIES = ['darkweb', 'adult', 'vpn'] as const
 /** Worker threads: more than any machine this runs on has cores to give. */
 export const WORKERS_MAX = 64
-/** Listen addresses and upstreams: each costs sockets in every worker. */
+/** Listen addresses: each costs sockets in every worker. */
 const LISTEN_MAX = 64
-const UPSTREAMS_MAX = 32
 const LISTS_MAX = 1000
 export const CategoryConfig = z.strictObject({
   blocked: z.boolean().default(true).meta({
@@ -208,13 +208,16 @@ const ForwardConfig = z.strictObject({
 const LimitsConfig = z.strictObject({
   tcpConnectionsMax: whole(1, 65_536, 512).meta({
     description:
-      'TCP connections open at once, per worker; past it the longest idle one is closed (BIND ' +
-      '`tcp-clients`: 150).',
+      'TCP connections open at once, per worker; past it the longest idle one is closed, and when ' +
+      'none is idle, one of the client with the most. Three times that of BIND (`tcp-clients`: 150), ' +
+      'because a house may keep one connection for each of its devices.',
   }),
   tcpConnectionsPerClientMax: whole(1, 65_536, 128).meta({
     description:
-      'TCP connections of one client address. A whole centre behind NAT is one address, so this ' +
-      'is a quarter of the table rather than the ten or so that suit one device.',
+      'TCP connections of one client, per listen address and worker. A client is what ' +
+      '`rate.ipv4ClientBits` and `rate.ipv6ClientBits` say: an IPv4 address, of IPv6 a /64. A whole ' +
+      'centre behind NAT is one address, so this is a quarter of the table rather than the ten or so ' +
+      'that suit one device (dnsdist `setMaxTCPConnectionsPerClient`: no limit by default).',
   }),
   tcpIdleMs: whole(100, 600 * SECOND_MS, 10 * SECOND_MS).meta({
     description:

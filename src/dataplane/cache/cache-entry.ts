@@ -49,6 +49,8 @@ export class CacheEntry implements StoredAnswer {
   nameOctets = 0
   type = 0
   keyFlags = 0
+  /** Policy stamp under which the asked name passed, as the hot table was told; '' elsewhere. */
+  hotStamp = ''
   /** Place in the hot table, or -1; hits there since the LRU was told. */
   hotSlot = -1
   hotHits = 0
@@ -106,6 +108,7 @@ export class CacheEntry implements StoredAnswer {
   }
 }
 
-function createEntry(): CacheEntry {
+/** Makes an empty entry. */
+export function createEntry(): CacheEntry {
   return new CacheEntry()
 }

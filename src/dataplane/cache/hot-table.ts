@@ -58,9 +58,12 @@ export class HotTable {
     return entry.hotHits === 0
   }
 
-  putAnswer(asked: AskedName, query: ParsedQuery, entry: CacheEntry): void {
+  /** @param stamp of the policy that let the asked name pass: the answer is hot under it only. */
+  putAnswer(asked: AskedName, query: ParsedQuery, entry: CacheEntry, stamp: string): void {
     const slot = answerSlot(asked, query)
     const before = this.#answers[slot]!
+    entry.hotStamp = stamp
+    if (before === entry || this.#answers[slot ^ 1] === entry) return
     if (before !== null) {
       const pushed = this.#answers[slot ^ 1]!
       if (pushed !== null) pushed.hotSlot = -1
@@ -73,6 +76,7 @@ export class HotTable {
 
   /** The cache has let go of the entry, or its name needs more than one look now. */
   forget(entry: CacheEntry): void {
+    entry.hotStamp = ''
     if (entry.hotSlot >= 0 && this.#answers[entry.hotSlot] === entry) {
       this.#answers[entry.hotSlot] = null
     }

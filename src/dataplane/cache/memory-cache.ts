@@ -16,8 +16,8 @@ const ENTRY_OVERHEAD_OCTETS = 640
 const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60
 /** The ring's share of the limit, its index included, is one in this many. */
 const RING_SHARE = 4
-/** What the ring's index adds to its octets. */
-const INDEX_SHARE = 1.125
+/** What the ring's index adds to its octets, at most. */
+const INDEX_SHARE = 1.25
 
 /** The memory tier. Keys are those of `AskedName.key`. */
 export class MemoryCache {

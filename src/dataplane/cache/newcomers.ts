@@ -14,7 +14,7 @@
  * place. The index has buckets of four positions; the oldest gives way.
  */
 import { HEADER_OCTETS } from '../../wire/header.ts'
-import { CacheEntry } from './cache-entry.ts'
+import { createEntry, type CacheEntry } from './cache-entry.ts'
 
 const AT_HASH = 4
 const AT_MESSAGE_OCTETS = 32
@@ -58,7 +58,7 @@ export class Newcomers {
   /** Records overwritten before anybody asked again. */
   evictions = 0
 
-  /** @param octetsMax octets of the ring; its index takes an eighth more. Used from the front. */
+  /** @param octetsMax octets of the ring; its index takes an eighth to a quarter more. */
   constructor(octetsMax: number) {
     this.#size = Math.max(ALIGNMENT * RECORDS_MIN, octetsMax - (octetsMax % ALIGNMENT))
     const buffer = new ArrayBuffer(this.#size)
@@ -162,7 +162,10 @@ export class Newcomers {
       if (this.#index[slot]! < this.#index[oldest]!) oldest = slot
     }
     const pushed = this.#index[oldest]! - 1
-    if (pushed >= this.#tail) this.#forget(oldest, pushed % this.#size)
+    if (pushed >= this.#tail) {
+      this.#forget(oldest, pushed % this.#size)
+      this.evictions++
+    }
     this.#index[oldest] = position + 1
   }
 
@@ -227,8 +230,4 @@ function hashOf(key: string): number {
   let hash = HASH_START
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), HASH_STEP)
   return hash ^ (hash >>> 15)
-}
-
-function createEntry(): CacheEntry {
-  return new CacheEntry()
 }

@@ -5,15 +5,17 @@
  * forget.
  */
 import type { Client } from '../client.ts'
-import { PROTO_UDP } from '../counters.ts'
 import type { RateLimit, RateSettings } from '../settings.ts'
 import { hashPrefix } from './client-key.ts'
 
 /** Places in which one key may stand. */
 const WAYS = 4
 const SECOND_MS = 1000
-/** TCP has buckets of its own: whoever is sent there must find room. */
-const TCP_KEY = 0x5bd1e995
+/**
+ * Clients whose address is proven, by a connection or by a server cookie, have buckets of their
+ * own: whoever is sent there must find room, and nobody can use them up in another's name.
+ */
+const PROVEN_KEY = 0x5bd1e995
 
 /** Buckets by key; no allocation after the start. */
 export class RateTable {
@@ -88,11 +90,15 @@ export class ClientRate {
     this.#slip = rate.slip
   }
 
-  /** Charges one query to its client; true when it is over the client's rate or its prefix's. */
-  isOver(client: Client, nowMs: number): boolean {
+  /**
+   * Charges one query to its client; true when it is over the client's rate or its prefix's.
+   *
+   * @param isProven the client reads what is sent to its address.
+   */
+  isOver(client: Client, isProven: boolean, nowMs: number): boolean {
     if (client.unlimited) return false
     const limit = this.#limits[client.site]!
-    const salt = client.proto === PROTO_UDP ? 0 : TCP_KEY
+    const salt = isProven ? PROVEN_KEY : 0
     const clientRate = limit.clientQueriesPerSecond
     if (clientRate !== 0) {
       const interval = SECOND_MS / clientRate

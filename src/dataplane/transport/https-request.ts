@@ -74,6 +74,8 @@ export class HttpsRequest implements ReplySink {
   /** An answer that had to be waited for. */
   send(reply: Uint8Array, octets: number): boolean {
     this.#connection.inFlight--
+    // HTTP/2 writes when Node gets its turn.
+    this.#connection.listener.loop?.yieldSoon()
     return this.#respond(reply, octets)
   }
 

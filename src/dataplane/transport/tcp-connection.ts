@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { Client } from '../client.ts'
 import type { ReplySink, Waiter } from '../query.ts'
+import { NODE_TURN_END } from '../../sys/socket-loop.ts'
 import { StreamReader } from '../../wire/stream-reader.ts'
 import type { ClientAccess } from './client-access.ts'
 import type { StreamConnection, StreamContext } from './stream-connection.ts'
@@ -79,7 +80,11 @@ export class TcpConnection implements ReplySink, StreamConnection {
       if (!this.#corked) {
         this.#corked = true
         socket.cork()
-        process.nextTick(this.#uncork)
+        const { loop } = this.#listener
+        const turnEnd = loop ?? NODE_TURN_END
+        turnEnd.atTurnEnd(this.#uncork)
+        // What TLS makes of it leaves when Node gets its turn.
+        loop?.yieldSoon()
       }
       socket.write(framed(reply, octets))
     }

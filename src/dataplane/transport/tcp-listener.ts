@@ -37,8 +37,10 @@ const BACKLOG = 511
 export class TcpListener implements StreamContext {
   readonly #server: Server
   readonly #protocol: StreamProtocol
-  readonly #connections = new Set<StreamConnection>()
-  readonly #perClient = new Map<string, number>()
+  /** The client that each counts for: its key when it came, whatever a reload makes of it. */
+  readonly #connections = new Map<StreamConnection, number>()
+  /** Connections by client key: a /64 of IPv6 is one client with as many addresses as it likes. */
+  readonly #perClient = new Map<number, number>()
   readonly #sweepTimer: NodeJS.Timeout
   /** Answers are written here, then gathered behind their length. */
   readonly reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
@@ -79,7 +81,7 @@ export class TcpListener implements StreamContext {
   /** From here on everybody is who the new list says, on connections that are open too. */
   set access(access: ClientAccess) {
     this.#access = access
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       if (!connection.isAdmitted(access)) connection.finish()
     }
   }
@@ -94,7 +96,7 @@ export class TcpListener implements StreamContext {
   /** Takes no more connections; those without a query under way are closed. */
   stopAccepting(): void {
     this.#server.close()
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       if (connection.inFlight === 0) connection.finish()
     }
   }
@@ -102,16 +104,18 @@ export class TcpListener implements StreamContext {
   close(): void {
     clearInterval(this.#sweepTimer)
     this.#server.close()
-    for (const connection of this.#connections) connection.socket.destroySoon()
+    for (const connection of this.#connections.keys()) connection.socket.destroySoon()
   }
 
   forget(connection: StreamConnection): void {
     this.loop?.catchUp()
-    if (!this.#connections.delete(connection)) return
+    const key = this.#connections.get(connection)
+    if (key === undefined) return
+    this.#connections.delete(connection)
     this.counters[TCP_CONNECTIONS] = this.counters[TCP_CONNECTIONS]! - 1
-    const left = (this.#perClient.get(connection.address) ?? 1) - 1
-    if (left === 0) this.#perClient.delete(connection.address)
-    else this.#perClient.set(connection.address, left)
+    const left = (this.#perClient.get(key) ?? 1) - 1
+    if (left === 0) this.#perClient.delete(key)
+    else this.#perClient.set(key, left)
   }
 
   #openConnection(socket: Socket): void {
@@ -125,41 +129,66 @@ export class TcpListener implements StreamContext {
       socket.destroy()
       return
     }
-    const mine = this.#perClient.get(address) ?? 0
-    if (mine >= this.limits.tcpConnectionsPerClientMax || !this.#makeRoom()) {
+    const { key } = client
+    const mine = this.#perClient.get(key) ?? 0
+    if (mine >= this.limits.tcpConnectionsPerClientMax || !this.#makeRoom(mine)) {
       count(counters, TCP_REJECTED)
       socket.destroy()
       return
     }
     socket.setNoDelay(true)
-    this.#perClient.set(address, mine + 1)
-    this.#connections.add(this.#protocol.openConnection(socket, address, client, this))
+    // What made room may have been the client's own.
+    this.#perClient.set(key, (this.#perClient.get(key) ?? 0) + 1)
+    this.#connections.set(this.#protocol.openConnection(socket, address, client, this), key)
     count(counters, TCP_ACCEPTED)
     count(counters, TCP_CONNECTIONS)
   }
 
   /**
-   * When the house is full, the connection that has been idle longest leaves; false if none is
-   * idle.
+   * When the house is full, the connection that has been idle longest leaves. If none is idle, the
+   * client with the most gives one up, as long as it keeps as many as the new one will have; false
+   * when nobody has to.
    */
-  #makeRoom(): boolean {
+  #makeRoom(mine: number): boolean {
     if (this.#connections.size < this.limits.tcpConnectionsMax) return true
     let idlest: StreamConnection | null = null
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       if (connection.inFlight > 0) continue
       if (idlest === null || connection.activeMs < idlest.activeMs) idlest = connection
     }
-    if (idlest === null) return false
+    if (idlest === null) return this.#takeFromHeaviest(mine)
     count(this.counters, TCP_CLOSED_IDLE)
     idlest.socket.destroy()
     this.forget(idlest)
     return true
   }
 
+  /** Ends the connection of the client with the most that has been silent for longest. */
+  #takeFromHeaviest(mine: number): boolean {
+    let most = mine + 1
+    let heaviest: number | null = null
+    for (const [key, connections] of this.#perClient) {
+      if (connections <= most) continue
+      most = connections
+      heaviest = key
+    }
+    if (heaviest === null) return false
+    let oldest: StreamConnection | null = null
+    for (const [connection, key] of this.#connections) {
+      if (key !== heaviest) continue
+      if (oldest === null || connection.activeMs < oldest.activeMs) oldest = connection
+    }
+    if (oldest === null) return false
+    count(this.counters, TCP_REJECTED)
+    oldest.socket.destroy()
+    this.forget(oldest)
+    return true
+  }
+
   #sweep(): void {
     const nowMs = performance.now()
     const { tcpIdleMs, tcpMessageMs } = this.limits
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       if (connection.isOverdue(nowMs, tcpMessageMs)) {
         count(this.counters, TCP_CLOSED_IDLE)
         connection.socket.destroy()

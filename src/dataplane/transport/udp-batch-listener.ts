@@ -156,8 +156,8 @@ export class UdpBatchListener implements ReplySink, ReadableSocket {
     this.#loop?.wake()
   }
 
-  readable(nowMs: number): void {
-    this.#drain(0, nowMs)
+  readable(nowMs: number): boolean {
+    return !this.#drain(0, nowMs)
   }
 
   #spendTurn(): void {

@@ -37,7 +37,7 @@ import { FailureCache, isFailure } from './failure-cache.ts'
 import { NO_WAIT, Pending } from './pending.ts'
 import { Selection } from './selection.ts'
 import { NEVER, type Timed } from './timer-wheel.ts'
-import { Upstream, usesStreams, type SystemSockets, type UpstreamEvents } from './upstream.ts'
+import { Upstream, type SystemSockets, type UpstreamEvents } from './upstream.ts'
 import { Waits } from './waits.ts'
 
 /** Time between two questions that only measure. */
@@ -75,8 +75,6 @@ export class Forwarder implements UpstreamEvents {
   readonly #onTick: () => void
   readonly #sweepTimer: NodeJS.Timeout
   readonly #loop: SocketLoop | undefined
-  /** Some upstream is asked by streams, which work when Node gets its turn. */
-  readonly #needsNode: boolean
   readonly #selection: Selection
   readonly #parallel: number
   /** Whether questions go to the upstream that answers soonest. */
@@ -106,7 +104,6 @@ export class Forwarder implements UpstreamEvents {
       counters[UPSTREAM_UP + index] = 1
     }
     this.#loop = system.loop
-    this.#needsNode = usesStreams(upstreams)
     this.#selection = new Selection(this.#upstreams, forward)
     this.#parallel = forward.strategy === 'parallel' ? forward.parallelMax : 1
     this.#isFastest = forward.strategy === 'fastest'
@@ -123,7 +120,6 @@ export class Forwarder implements UpstreamEvents {
     pending.startedMs = nowMs
     pending.isAsked = true
     this.#open++
-    if (this.#needsNode) this.#loop?.yieldSoon()
     if (pending.waitMs !== NO_WAIT) this.#waits.add(pending, nowMs, pending.waitMs)
     this.#begin(pending, nowMs)
   }
@@ -194,9 +190,7 @@ export class Forwarder implements UpstreamEvents {
 
   /** True when no upstream is worth asking: all a question would get is its failure. */
   isGone(nowMs: number): boolean {
-    if (this.#down < this.#upstreams.length) return false
-    for (const { health } of this.#upstreams) if (!health.isGone(nowMs)) return false
-    return true
+    return this.#down === this.#upstreams.length && this.#selection.isGone(nowMs)
   }
 
   mismatched(upstream: Upstream): void {
@@ -272,26 +266,16 @@ export class Forwarder implements UpstreamEvents {
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
     this.#waits.add(attempt, nowMs, this.#settings.tryTimeoutMs)
     attempt.exchange.send(attempt)
+    // Streams write when Node gets its turn.
+    if (upstream.stream === null || attempt.exchange === upstream.stream) this.#loop?.yieldSoon()
   }
 
-  /**
-   * Asks one upstream the same question besides, when it is time to see whether it answers again,
-   * or how fast it is. Nobody waits for that.
-   */
+  /** Probes one upstream for which it is time. Nobody waits for that. */
   #probeOne(pending: Pending, nowMs: number): void {
-    const isFastest = this.#isFastest
-    this.#measureMs = isFastest ? nowMs + MEASURE_MS : NEVER
+    this.#measureMs = this.#isFastest ? nowMs + MEASURE_MS : NEVER
     const next = this.#selection.next(pending, nowMs, this.#counters)
-    for (const upstream of this.#upstreams) {
-      const { health, probe } = upstream
-      if (upstream === next || probe.attempts !== null) continue
-      const mayProbe = health.mayProbe(nowMs)
-      if (!mayProbe && !(isFastest && health.isUp && health.isUnmeasured(nowMs))) continue
-      if (mayProbe) health.noteProbe(nowMs)
-      probe.copyQuestion(pending)
-      this.#start(upstream, probe, upstream.primary, nowMs)
-      return
-    }
+    const upstream = this.#selection.nextProbe(next, nowMs)
+    if (upstream !== null) this.#start(upstream, upstream.probe, upstream.primary, nowMs)
   }
 
   #askDeferred(): void {
@@ -357,15 +341,17 @@ export class Forwarder implements UpstreamEvents {
 
   #expireAttempt(attempt: Attempt, nowMs: number): void {
     const { pending, upstream, sentMs } = attempt
+    if (attempt.overdue) {
+      attempt.exchange.cancel(attempt)
+      this.#release(attempt)
+      return
+    }
     attempt.overdue = true
     attempt.exchange.overdue(attempt)
     this.#noteFailure(upstream, FAILURE_TIMEOUT, nowMs - sentMs, nowMs)
-    if (!pending.isProbe) {
-      this.#tryNext(pending, nowMs)
-      return
-    }
-    attempt.exchange.cancel(attempt)
-    this.#release(attempt)
+    // No question's end takes a probe back: its late reply is welcome as long as a question's.
+    if (pending.isProbe) this.#waits.add(attempt, nowMs, this.#settings.totalTimeoutMs)
+    else this.#tryNext(pending, nowMs)
   }
 
   #sweep(): void {

@@ -4,7 +4,7 @@
  */
 import { HEADER_OCTETS, FLAG_CD, FLAG_RD, OFFSET_FLAGS } from '../../wire/header.ts'
 import { OFFSET_ARCOUNT, OFFSET_QDCOUNT, writeU16 } from '../../wire/header.ts'
-import { CLASS_IN, TYPE_OPT } from '../../wire/codes.ts'
+import { CLASS_IN, TYPE_NS, TYPE_OPT } from '../../wire/codes.ts'
 import { QUESTION_END_MAX, type ParsedQuery } from '../../wire/query.ts'
 import type { AskedName, Waiter } from '../query.ts'
 import type { Attempt } from './attempt.ts'
@@ -14,6 +14,8 @@ const OPT_OCTETS = 11
 /** Octets behind the question's own for the option of `edns.clientSubnet`, IPv6 whole. */
 const SUBNET_OCTETS_MAX = 24
 const FLAG_DO = 0x8000
+/** Any reply to a probe will do, a cut one too. */
+const PROBE_UDP_OCTETS = 512
 /** No upstream was asked yet. */
 export const NO_UPSTREAM = -1
 /** Clients of the question wait as long as it takes. */
@@ -75,22 +77,9 @@ export class Pending extends Timed {
     this.keyFlags = asked.keyFlags(query)
     this.hash = asked.questionHash(query)
     writeU16(message, OFFSET_FLAGS, FLAG_RD | (query.rdAndCd & FLAG_CD))
-    message.fill(0, OFFSET_QDCOUNT, HEADER_OCTETS)
-    writeU16(message, OFFSET_QDCOUNT, 1)
-    writeU16(message, OFFSET_ARCOUNT, 1)
     let at = HEADER_OCTETS
     for (let i = 0; i < asked.length; i++) message[at++] = asked.octets[i]!
-    writeU16(message, at, query.type)
-    writeU16(message, at + 2, CLASS_IN)
-    this.questionEnd = at + 4
-    at += 4
-    message[at] = 0
-    writeU16(message, at + 1, TYPE_OPT)
-    writeU16(message, at + 3, udpOctetsMax)
-    writeU16(message, at + 5, 0)
-    writeU16(message, at + 7, query.dnssecOk ? FLAG_DO : 0)
-    writeU16(message, at + 9, 0)
-    this.octets = at + OPT_OCTETS
+    this.#finish(at, udpOctetsMax, query.dnssecOk ? FLAG_DO : 0)
     this.waiters = null
     this.waiterCount = 0
     this.sharedId = ''
@@ -102,6 +91,34 @@ export class Pending extends Timed {
     this.serial++
     this.waitMs = NO_WAIT
     this.servedStale = false
+  }
+
+  /** Makes it a probe: `. NS`, which every resolver knows and no client has asked. */
+  fillProbe(): void {
+    this.isProbe = true
+    this.type = TYPE_NS
+    writeU16(this.message, OFFSET_FLAGS, FLAG_RD)
+    this.message[HEADER_OCTETS] = 0
+    this.#finish(HEADER_OCTETS + 1, PROBE_UDP_OCTETS, 0)
+  }
+
+  /** Writes what stands around the name, which ends at `nameEnd`. */
+  #finish(nameEnd: number, udpOctetsMax: number, ednsFlags: number): void {
+    const message = this.message
+    message.fill(0, OFFSET_QDCOUNT, HEADER_OCTETS)
+    writeU16(message, OFFSET_QDCOUNT, 1)
+    writeU16(message, OFFSET_ARCOUNT, 1)
+    writeU16(message, nameEnd, this.type)
+    writeU16(message, nameEnd + 2, CLASS_IN)
+    const at = nameEnd + 4
+    this.questionEnd = at
+    message[at] = 0
+    writeU16(message, at + 1, TYPE_OPT)
+    writeU16(message, at + 3, udpOctetsMax)
+    writeU16(message, at + 5, 0)
+    writeU16(message, at + 7, ednsFlags)
+    writeU16(message, at + 9, 0)
+    this.octets = at + OPT_OCTETS
   }
 
   /** True when a try is under way whose time is not over. */
@@ -116,14 +133,6 @@ export class Pending extends Timed {
       if (at.upstream.index === upstream) return true
     }
     return false
-  }
-
-  /** Takes the question of another record, to ask it besides. */
-  copyQuestion(from: Pending): void {
-    for (let at = 0; at < from.octets; at++) this.message[at] = from.message[at]!
-    this.octets = from.octets
-    this.questionEnd = from.questionEnd
-    this.type = from.type
   }
 
   addWaiter(waiter: Waiter): void {

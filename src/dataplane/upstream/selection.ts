@@ -44,6 +44,30 @@ export class Selection {
     }
     return best ?? lastHope
   }
+
+  /**
+   * Returns one that is due for a probe, to see whether it answers again, or how fast it is, unless
+   * it is `asked` a client's question now. Null when none is due.
+   */
+  nextProbe(asked: Upstream | null, nowMs: number): Upstream | null {
+    for (const upstream of this.#upstreams) {
+      const { health, probe } = upstream
+      if (probe.hasTimelyTry) continue
+      if (health.mayProbe(nowMs)) {
+        health.noteProbe(nowMs)
+        return upstream
+      }
+      const isMeasured = upstream === asked || !health.isUp || !health.isUnmeasured(nowMs)
+      if (this.#isFastest && !isMeasured) return upstream
+    }
+    return null
+  }
+
+  /** True when none is worth asking. */
+  isGone(nowMs: number): boolean {
+    for (const { health } of this.#upstreams) if (!health.isGone(nowMs)) return false
+    return true
+  }
 }
 
 /** One that was never asked counts as fast, so that it is asked. */

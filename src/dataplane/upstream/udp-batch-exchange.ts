@@ -4,7 +4,7 @@
  * when the worker's own loop says that they are there. The sockets are connected, so the system
  * itself drops what comes from elsewhere and reports a dead upstream.
  */
-import { FAILED, NOTHING, DatagramBatch } from '../../sys/datagram-batch.ts'
+import { FAILED, DatagramBatch } from '../../sys/datagram-batch.ts'
 import type { Libc } from '../../sys/libc.ts'
 import type { ReadableSocket, SocketLoop } from '../../sys/socket-loop.ts'
 import { closeDescriptor, openConnectedSocket } from '../../sys/socket.ts'
@@ -19,6 +19,8 @@ import { NO_ID, drawId, randomPort, randomU16 } from './random.ts'
 /** Queries after which a port is given back, checked at the end of its burst. */
 const USES_MAX = 1024
 const AGE_MS_MAX = 120_000
+/** Each port lives shorter by less than this, so that those of one burst do not end together. */
+const AGE_SPREAD_MS = 0x10000
 /** Draws for a free port before the system is taken to have none. */
 const DRAWS_MAX = 16
 /** How long no new port is tried after the system had none. */
@@ -33,7 +35,8 @@ class Port implements ReadableSocket {
   readonly fd: number
   /** Tries that left from here and are not closed. */
   inFlight = 0
-  readonly openedMs: number
+  /** When it is given back. */
+  readonly endMs: number
   readonly #exchange: UdpBatchExchange
   retired = false
   closed = false
@@ -42,11 +45,11 @@ class Port implements ReadableSocket {
   constructor(fd: number, exchange: UdpBatchExchange, nowMs: number) {
     this.fd = fd
     this.#exchange = exchange
-    this.openedMs = nowMs
+    this.endMs = nowMs + AGE_MS_MAX - (randomU16() % AGE_SPREAD_MS)
   }
 
-  readable(nowMs: number): void {
-    this.#exchange.readReplies(this, nowMs)
+  readable(nowMs: number): boolean {
+    return this.#exchange.readReplies(this, nowMs)
   }
 }
 
@@ -130,7 +133,7 @@ export class UdpBatchExchange implements Exchange {
   sweep(nowMs: number): void {
     for (let index = this.#ports.length - 1; index >= 0; index--) {
       const port = this.#ports[index]!
-      if (port !== this.#burst && nowMs - port.openedMs > AGE_MS_MAX) this.#retire(port)
+      if (port !== this.#burst && nowMs > port.endMs) this.#retire(port)
     }
   }
 
@@ -185,22 +188,24 @@ export class UdpBatchExchange implements Exchange {
   }
 
   /** Something came in at the port: replies, or the report that the upstream refuses. */
-  readReplies(port: Port, nowMs: number): void {
+  readReplies(port: Port, nowMs: number): boolean {
+    let isSpent = true
     const batch = this.#in
     for (let calls = 0; calls < CALLS_PER_TURN && !port.closed; calls++) {
       const received = batch.receive(port.fd, 0)
       if (received === FAILED) {
         this.#closeBroken(port)
-        return
+        return false
       }
-      if (received === NOTHING) break
+      isSpent = received === BATCH_SLOTS
       for (let slot = 0; slot < received; slot++) {
         if (batch.wasCut(slot)) this.#events.mismatched()
         else this.#received(port, batch.messages[slot]!, batch.lengthOf(slot), nowMs)
       }
-      if (received < BATCH_SLOTS) break
+      if (!isSpent) break
     }
     if (!port.closed) this.#closeIfDone(port)
+    return isSpent && !port.closed
   }
 
   #received(port: Port, message: Uint8Array, octets: number, nowMs: number): void {
@@ -215,7 +220,10 @@ export class UdpBatchExchange implements Exchange {
 
   /** An ICMP error or a refused send: nothing on this port can be answered any more. */
   #closeBroken(port: Port): void {
-    if (this.#closed) return
+    if (this.#closed || port.closed) return
+    // What is gathered for it leaves, or is refused, before its tries are taken back.
+    if (port === this.#burst) this.#sendBurst()
+    if (port.closed) return
     const lost = this.#ids.leftFrom(port)
     for (const attempt of lost) this.#forget(port, attempt)
     this.#retire(port)

@@ -68,7 +68,7 @@ export class Upstream implements ExchangeEvents {
     this.trustsAd = trustsAd[index] ?? false
     this.#subnet = clientSubnet
     this.#mixesCase = mixesCase[index] ?? false
-    this.probe.isProbe = true
+    this.probe.fillProbe()
     this.#events = events
     this.mayLackEdns = settings.serverName === ''
     const stream = createStreamExchange(settings, this, system, authorities)
@@ -143,10 +143,4 @@ function createUdpExchange(
   const portsMax = Math.min(PORTS_MAX, upstreamPortsMax)
   if (libc === undefined || loop === undefined) return new UdpExchange(endpoint, events, portsMax)
   return new UdpBatchExchange(endpoint, events, libc, loop, portsMax)
-}
-
-/** True when some upstream is not asked by datagrams alone. */
-export function usesStreams(upstreams: readonly UpstreamSettings[]): boolean {
-  for (const { protocol } of upstreams) if (protocol !== 'udp') return true
-  return false
 }
