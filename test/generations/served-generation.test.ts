@@ -24,6 +24,7 @@ beforeEach(async () => {
 afterEach(() => house.remove())
 
 const damageCurrent = () => writeFile(join(house.folder, 'current.json'), '{')
+const servedNumber = async () => (await findServedGeneration(house.folder)).served?.number
 const generations = () => join(house.folder, 'generations')
 
 /** What may befall the state directory under a running server. */
@@ -74,8 +75,6 @@ describe('a reload', () => {
 })
 
 describe('a start', () => {
-  const servedNumber = async () => (await findServedGeneration(house.folder)).served?.number
-
   test('without a readable current.json never serves what a rollback has taken out of force', async () => {
     await store.rollBack(1, { since: new Date().toISOString(), why: 'blocks a bank' })
     await damageCurrent()

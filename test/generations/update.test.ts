@@ -14,7 +14,7 @@ import { makeInstallation, manyNames, type Installation } from './installation.t
 let server: ListServer
 let house: Installation
 
-const LIMITS = 'updates: {downloadSecondsMax: 1, downloadOctetsMax: 1MiB}'
+const LIMITS = 'updates: {downloadSecondsMax: 3, downloadOctetsMax: 1MiB}'
 
 beforeEach(async () => {
   server = await startListServer()
