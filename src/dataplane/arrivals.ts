@@ -26,7 +26,7 @@ import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
 import { forwardsAlike, type DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
-import { isFailure } from './upstream/failure-cache.ts'
+import { isFailure, type FailureCache } from './upstream/failure-cache.ts'
 import { createForwarder, type ForwardEvents, type Forwarder } from './upstream/forwarder.ts'
 import type { Pending } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
@@ -110,9 +110,8 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   }
 
   /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
-  answered(pending: Pending, message: Uint8Array, nowMs: number): void {
+  answered(pending: Pending, message: Uint8Array, nowMs: number, failures: FailureCache): void {
     const facts = this.#facts
-    const { failures } = this.forwarder
     if (isFailure(facts.rcode)) {
       failures.note(pending.key, pending.hash, facts.rcode, true, nowMs)
       const stale = this.#staleFor(pending, nowMs)
@@ -133,8 +132,8 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   }
 
   /** No upstream answered: what is stale, else SERVFAIL, says so to all who wait. */
-  unanswered(pending: Pending, nowMs: number): void {
-    this.forwarder.failures.note(pending.key, pending.hash, RCODE_SERVFAIL, false, nowMs)
+  unanswered(pending: Pending, nowMs: number, failures: FailureCache): void {
+    failures.note(pending.key, pending.hash, RCODE_SERVFAIL, false, nowMs)
     this.#settle(pending, this.#staleFor(pending, nowMs), OUTCOME_STALE, nowMs)
   }
 

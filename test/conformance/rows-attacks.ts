@@ -12,7 +12,7 @@ export const ATTACK_ROWS = {
   },
   'port-leaks': {
     source: 'CVE-2020-25705, 2021-20322, 2026-50252',
-    says: 'Ports change, ICMP errors reveal and close nothing.',
+    says: 'Ports change and look closed to strangers; what the asked upstream refuses ends that port alone.',
   },
   birthday: {
     source: 'CVE-2020-25684..6, 2025-5994',
@@ -20,7 +20,7 @@ export const ATTACK_ROWS = {
   },
   'first-malformed': {
     source: 'TuDoor 2024',
-    says: 'A malformed reply is no result: the wait goes on and nothing is kept.',
+    says: 'A malformed datagram is no result: the wait for the right one goes on and nothing is kept.',
   },
   bailiwick: {
     source: 'MaginotDNS, CVE-2025-40778, 2025-59023',
@@ -76,7 +76,7 @@ export const ATTACK_ROWS = {
   },
   'oversize-send': {
     source: 'EMSGSIZE',
-    says: 'An answer too large for UDP becomes TC.',
+    says: 'An answer too large for UDP becomes TC, and so does a full message with OPT over TCP.',
   },
   timers: {
     source: 'setTimeout past 2^31-1 ms',

@@ -259,6 +259,7 @@ describe('an answer that leads to a blocked name is blocked', () => {
   test.each(['abcdefghij.onion', 'mask.icloud.com', 'localhost'])(
     'to the special name %s is NODATA, the first time and from the cache',
     async (target) => {
+      conforms('onion')
       const upstream = await startScriptedUpstream((query) =>
         reply(query, {
           answers: [
@@ -317,10 +318,17 @@ describe('special names are answered here', () => {
     { asked: 'expyuzz4wqqyqhjn.onion', type: 'A', rcode: 'NXDOMAIN' },
     { asked: 'A.Onion', type: 'TXT', rcode: 'NXDOMAIN' },
     { asked: '1.0.168.192.in-addr.arpa', type: 'PTR', rcode: 'NXDOMAIN' },
+    { asked: '8.b.d.0.1.0.0.2.ip6.arpa', type: 'PTR', rcode: 'NOERROR' },
+    { asked: '1.0.0.d.f.ip6.arpa', type: 'PTR', rcode: 'NXDOMAIN' },
+    { asked: 'home.arpa', type: 'SOA', rcode: 'NOERROR' },
+    { asked: 'printer.home.arpa', type: 'A', rcode: 'NXDOMAIN' },
+    { asked: 'www.invalid', type: 'A', rcode: 'NXDOMAIN' },
+    { asked: 'name.alt', type: 'A', rcode: 'NXDOMAIN' },
     { asked: '_dns.resolver.arpa', type: 'SVCB', rcode: 'NOERROR' },
     { asked: 'use-application-dns.net', type: 'A', rcode: 'NXDOMAIN' },
     { asked: 'mask.icloud.com', type: 'HTTPS', rcode: 'NXDOMAIN' },
   ])('$asked $type: $rcode, and no packet goes upstream', async ({ asked, type, rcode }) => {
+    conforms('special-names', 'onion')
     const upstream = await startScriptedUpstream(noData)
     const server = await startDataplane({ upstreams: [upstream] })
     for (const [, ask] of TRANSPORTS) {
@@ -329,13 +337,16 @@ describe('special names are answered here', () => {
     expect(upstream.queries).toHaveLength(0)
   })
 
-  test('localhost is 127.0.0.1 and ::1', async () => {
-    const server = await startDataplane()
+  test('localhost is 127.0.0.1 and ::1, and no packet goes upstream', async () => {
+    conforms('special-names')
+    const upstream = await startScriptedUpstream()
+    const server = await startDataplane({ upstreams: [upstream] })
     const ask = async (asked: string, type: string): Promise<unknown> =>
       (await askUdp(server, asked, type)).answers.map(({ data }) => data)
     expect(await ask('localhost', 'A')).toEqual(['127.0.0.1'])
     expect(await ask('App.LocalHost', 'AAAA')).toEqual(['::1'])
     expect(await ask('localhost', 'MX')).toEqual([])
+    expect(upstream.queries).toHaveLength(0)
   })
 })
 

@@ -4,12 +4,14 @@ import { conforms } from '../conformance/conforms.ts'
 import { advanceClock } from '../support/clock.ts'
 import { startDataplane } from '../support/dataplane.ts'
 import { askTcp, askUdp } from '../support/dns-client.ts'
+import { Gate } from '../support/gate.ts'
 import { freePort } from '../support/ports.ts'
 import {
   answerAddresses,
   reply,
   silence,
   startScriptedUpstream,
+  type ReceivedQuery,
 } from '../support/scripted-upstream.ts'
 
 const QUICK = { tryTimeoutMs: 80, totalTimeoutMs: 400, triesMax: 3 }
@@ -76,6 +78,26 @@ describe('a failure is kept (RFC 9520)', () => {
     await askUdp(server, 'a.example', 'A', { checkingDisabled: true })
     await askUdp(server, 'b.example')
     expect(upstream.queries).toHaveLength(5)
+  })
+
+  test.each([
+    { what: 'is SERVFAIL', script: (query: ReceivedQuery) => reply(query, { rcode: 'SERVFAIL' }) },
+    { what: 'is silence', script: silence },
+  ])('of the upstreams that were asked, whose last word $what', async ({ script }) => {
+    const gate = new Gate()
+    const former = await startScriptedUpstream(async (query) => {
+      await gate.opened
+      return script(query)
+    })
+    const forward = { tryTimeoutMs: 300, totalTimeoutMs: 300, triesMax: 1 }
+    const server = await startDataplane({ upstreams: [former], forward })
+    const failed = askUdp(server, 'a.example')
+    await former.query(1)
+    server.reload({ upstreams: [await startScriptedUpstream()] })
+    gate.open()
+    expect((await failed).rcode).toBe('SERVFAIL')
+    expect((await askUdp(server, 'a.example')).rcode).toBe('NOERROR')
+    expect(server.count(CACHE_LOOKUPS + CACHE_FAILURE)).toBe(0)
   })
 
   test('no longer than it takes to name other upstreams', async () => {

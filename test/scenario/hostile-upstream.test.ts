@@ -3,7 +3,12 @@
  * nothing of it is relayed or kept, and a right answer that comes behind it wins.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { FAILURE_FORMAT, FAILURE_MISMATCH, failureSlot } from '../../src/dataplane/counters.ts'
+import {
+  FAILURE_FORMAT,
+  FAILURE_MISMATCH,
+  UPSTREAM_UP,
+  failureSlot,
+} from '../../src/dataplane/counters.ts'
 import { conforms } from '../conformance/conforms.ts'
 import { createAuthority, type Authority, type Identity } from '../support/certificates.ts'
 import { advanceClock } from '../support/clock.ts'
@@ -117,7 +122,10 @@ const STRANGE: Readonly<Record<string, (query: ReceivedQuery) => Buffer>> = {
   'noise behind a header': (query) => garbage(query, 512),
 }
 
-/** Replies to the very question that are broken behind it: the try has failed, nothing is kept. */
+/**
+ * Replies to the very question that are broken behind it: nothing is kept. Over a stream the try
+ * has failed; over UDP the wait for the right one goes on.
+ */
 const BROKEN: Readonly<Record<string, (query: ReceivedQuery) => Buffer>> = {
   'a count without a record': (query) => withBody(query, [1]),
   'counts of 65,535': (query) => withBody(query, [0xffff, 0xffff, 0xffff]),
@@ -200,7 +208,8 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test.each(Object.keys(BROKEN))('answers with %s: SERVFAIL, and nothing is kept', async (what) => {
     conforms('compression', 'pointer-loops', 'upstream-lies', 'expensive-answers')
-    const { server, upstream } = await start(way, BROKEN[what]!)
+    const forward = way === 'udp' ? { ...QUICK, triesMax: 1 } : PATIENT
+    const { server, upstream } = await start(way, BROKEN[what]!, { forward })
     const startMs = performance.now()
     expect(await askUdp(server, 'www.example')).toMatchObject({ rcode: 'SERVFAIL', answers: [] })
     expect(performance.now() - startMs).toBeLessThan(5000)
@@ -212,7 +221,8 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test.each(Object.keys(BROKEN))('answers with %s: the next upstream is asked', async (what) => {
     const next = await startScriptedUpstream((query) => withAddress(query, RIGHT))
-    const forward = { ...PATIENT, triesMax: 2, totalTimeoutMs: 20_000 }
+    const patience = { ...PATIENT, triesMax: 2, totalTimeoutMs: 20_000 }
+    const forward = way === 'udp' ? { ...patience, tryTimeoutMs: 150 } : patience
     const { server } = await start(way, BROKEN[what]!, { forward }, [next])
     expect((await askUdp(server, 'www.example')).answers.map(({ data }) => data)).toEqual([RIGHT])
   })
@@ -280,28 +290,24 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
 
   test('answers with 65,535 octets: whole over TCP, cut over UDP', async () => {
     conforms('oversize-send', 'upstream-lies')
-    const answers = Array.from({ length: 4000 }, (_, index) => ({
-      name: 'www.example',
-      type: 'A',
-      ttl: 300,
-      data: `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`,
-    }))
-    const body = answers.slice(0, 2200).map(({ data }) =>
-      record({
-        owner: u16(0xc00c),
-        type: 1,
-        rdata: Buffer.from(data.split('.').map(Number)),
-      }),
+    // One TXT record that ends where a message has to: 255 strings of 255 octets, one of 213.
+    const lengths = [...Array.from({ length: 255 }, () => 255), 213]
+    const rdata = join(
+      ...lengths.map((length) => Buffer.alloc(1 + length, 0x61).fill(length, 0, 1)),
     )
+    const body = record({ owner: u16(0xc00c), type: 16, rdata })
     const { server } = await start(way, (query) =>
-      query.transport === 'udp'
-        ? reply(query, { truncated: true })
-        : withBody(query, [body.length], ...body),
+      query.transport === 'udp' ? reply(query, { truncated: true }) : withBody(query, [1], body),
     )
-    const cut = await askUdp(server, 'www.example', 'A', { edns: { udpOctets: 1232 } })
-    expect(cut.truncated).toBe(true)
+    const whole = await askTcp(server, 'www.example', 'TXT')
+    expect(whole.octets).toHaveLength(0xffff)
+    expect(whole).toMatchObject({ truncated: false, answers: [{ type: 'TXT' }] })
+    // OPT has no room beside it: what is left says so.
+    const beside = await askTcp(server, 'www.example', 'TXT', { edns: {} })
+    expect(beside).toMatchObject({ truncated: true, answers: [], edns: {} })
+    const cut = await askUdp(server, 'www.example', 'TXT', { edns: { udpOctets: 1232 } })
+    expect(cut).toMatchObject({ truncated: true, answers: [] })
     expect(cut.octets.length).toBeLessThanOrEqual(1232)
-    expect((await askTcp(server, 'www.example')).answers).toHaveLength(2200)
   })
 
   test('answers twice, late and in another order: each question has one reply', async () => {
@@ -327,6 +333,35 @@ describe.each(WAYS)('a hostile upstream over %s', (way) => {
     const asked = Array.from({ length: 30 }, (_, index) => askUdp(server, `n${index}.example`))
     for (const { rcode } of await Promise.all(asked)) expect(rcode).toBe('SERVFAIL')
     expect(server.balance().inFlight).toBe(0)
+  })
+})
+
+describe('a malformed datagram', () => {
+  test.each(Object.keys(BROKEN))('with %s: the right one behind it wins', async (what) => {
+    conforms('first-malformed', 'blind-spoofing')
+    const broken = BROKEN[what]!
+    const { server, upstream } = await start('udp', (query) => [
+      broken(query),
+      broken(query),
+      withAddress(query, RIGHT),
+    ])
+    for (const ask of [askUdp, askTcp]) {
+      const { answers } = await ask(server, 'www.example')
+      expect(answers.map(({ data }) => data)).toEqual([RIGHT])
+    }
+    expect(upstream.queries).toHaveLength(1)
+    expect(server.count(failureSlot(0, FAILURE_FORMAT))).toBe(2)
+    expect(server.count(failureSlot(0, FAILURE_MISMATCH))).toBe(0)
+  })
+
+  test('again and again is no reason to pass an upstream over', async () => {
+    const { server } = await start('udp', (query) => withBody(query, [1]), {
+      forward: { ...QUICK, triesMax: 1 },
+    })
+    for (let index = 0; index < 5; index++) {
+      expect((await askUdp(server, `n${index}.example`)).rcode).toBe('SERVFAIL')
+    }
+    expect(server.count(UPSTREAM_UP)).toBe(1)
   })
 })
 

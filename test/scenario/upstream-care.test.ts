@@ -87,6 +87,24 @@ describe('one name', () => {
     await client.close()
   })
 
+  test('that holds an asterisk is a name like any other', async () => {
+    conforms('wildcards')
+    const upstream = await startScriptedUpstream()
+    const server = await startDataplane({
+      upstreams: [upstream],
+      rules: { adult: ['=a.exact.example', 'blocked.example'] },
+    })
+    const names = ['*.example', 'a.example', 'a.*.example', '*.exact.example', '*.example']
+    for (const name of names) {
+      const { rcode, answers } = await askUdp(server, name)
+      expect({ rcode, owner: answers[0]?.name }).toEqual({ rcode: 'NOERROR', owner: name })
+    }
+    // Asked once each, and none answers another.
+    expect(upstream.queries.map(({ name }) => name)).toEqual(names.slice(0, 4))
+    expect((await askUdp(server, '*.blocked.example')).rcode).toBe('NXDOMAIN')
+    expect(upstream.queries).toHaveLength(4)
+  })
+
   test('that an NSEC record denies is asked all the same', async () => {
     conforms('no-synthesis')
     const upstream = await startScriptedUpstream((query) =>
@@ -135,7 +153,7 @@ describe('when every upstream is gone', () => {
   })
 
   test('because its port is closed, questions under way go to the next at once', async () => {
-    conforms('dead-upstream')
+    conforms('dead-upstream', 'port-leaks')
     const closing = await startScriptedUpstream(silence)
     const other = await startScriptedUpstream()
     const forward = { tryTimeoutMs: 20_000, totalTimeoutMs: 20_000, triesMax: 3 }

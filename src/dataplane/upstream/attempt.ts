@@ -121,3 +121,8 @@ export class Attempt extends Timed {
 function createMessage(octets: number): Uint8Array {
   return new Uint8Array(octets)
 }
+
+/** Makes one, for lack of a spare one. */
+export function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange): Attempt {
+  return new Attempt(pending, upstream, exchange)
+}

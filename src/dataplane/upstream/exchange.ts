@@ -35,6 +35,14 @@ export interface Exchange {
 /** What an exchange reports. */
 export interface ExchangeEvents {
   /**
+   * Asked by ways over which anybody may send, about a reply that passed `matchesQuestion`: true
+   * when `replied` shall have it; false when it is malformed, and the wait for the right one goes
+   * on.
+   *
+   * @param nowMs as for `replied`.
+   */
+  accepts(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): boolean
+  /**
    * A reply that passed `matchesQuestion`, which the exchange awaits no more; the buffer is free
    * after the call.
    *

@@ -31,7 +31,7 @@ import {
   type Counters,
 } from '../counters.ts'
 import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
-import { Attempt } from './attempt.ts'
+import { Attempt, createAttempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { FailureCache, isFailure } from './failure-cache.ts'
 import { NO_WAIT, Pending } from './pending.ts'
@@ -48,14 +48,20 @@ const TIMER_SLACK_MS = 250
 /** Ports of an upstream: fewer would be guessed; such a machine has to raise its limit. */
 const PORTS_MIN = 16
 
-/** Who asked: gets every question back exactly once, by `answered` or `unanswered`. */
+/**
+ * Who asked: gets every question back exactly once, by `answered` or `unanswered`, with the
+ * failures of the upstreams that were asked.
+ */
 export interface ForwardEvents {
-  /** Reads a reply; false when it is malformed: another try may do better. */
+  /**
+   * Reads a reply, once; false when it is malformed: another try may do better. `answered` may
+   * follow, with no other reply read between.
+   */
   readable(pending: Pending, message: Uint8Array, octets: number): boolean
   /** Takes the reply that was found readable just before; the buffer is free after the call. */
-  answered(pending: Pending, message: Uint8Array, nowMs: number): void
+  answered(pending: Pending, message: Uint8Array, nowMs: number, failures: FailureCache): void
   /** No upstream gave an answer within the time and the tries. */
-  unanswered(pending: Pending, nowMs: number): void
+  unanswered(pending: Pending, nowMs: number, failures: FailureCache): void
   /** The question has taken longer than its clients want to wait; it stays open. */
   outwaited(pending: Pending, nowMs: number): void
 }
@@ -133,6 +139,18 @@ export class Forwarder implements UpstreamEvents {
     this.#later.push(pending)
   }
 
+  /** Behind a malformed datagram the right one may come: it is read before its try ends. */
+  accepts(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): boolean {
+    const { pending, upstream, sentMs } = attempt
+    // What is cut is fetched over TCP, and any reply to a probe will do.
+    const isCut = (readU16(message, OFFSET_FLAGS) & FLAG_TC) !== 0
+    if (isCut || pending.isProbe || this.#events.readable(pending, message, octets)) return true
+    count(this.#counters, failureSlot(upstream.index, FAILURE_FORMAT))
+    // It was heard: names that it answers badly are no reason to pass it over.
+    this.#noteHeard(upstream, nowMs - sentMs, nowMs)
+    return false
+  }
+
   /** An exchange's reply that has passed the question check. */
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
     const { pending, upstream, exchange, sentMs, hasEdns, isEdnsRetry, isMixed } = attempt
@@ -168,9 +186,9 @@ export class Forwarder implements UpstreamEvents {
       this.#tryNext(pending, nowMs)
       return
     }
-    if (this.#events.readable(pending, message, octets)) {
+    if (upstream.isDatagrams(exchange) || this.#events.readable(pending, message, octets)) {
       this.#close(pending)
-      this.#events.answered(pending, message, nowMs)
+      this.#events.answered(pending, message, nowMs, this.failures)
       return
     }
     count(counters, failureSlot(upstream.index, FAILURE_FORMAT))
@@ -234,7 +252,7 @@ export class Forwarder implements UpstreamEvents {
       this.#try(upstream, pending, nowMs)
     } else {
       this.#close(pending)
-      this.#events.unanswered(pending, nowMs)
+      this.#events.unanswered(pending, nowMs, this.failures)
     }
   }
 
@@ -321,8 +339,12 @@ export class Forwarder implements UpstreamEvents {
     count(counters, UPSTREAM_RESPONSES + upstream.index)
     const sum = UPSTREAM_DURATION_SUM_MS + upstream.index
     counters[sum] = counters[sum]! + tookMs
+    this.#noteHeard(upstream, tookMs, nowMs)
+  }
+
+  #noteHeard(upstream: Upstream, tookMs: number, nowMs: number): void {
     if (!upstream.health.noteReply(nowMs, tookMs)) return
-    counters[UPSTREAM_UP + upstream.index] = 1
+    this.#counters[UPSTREAM_UP + upstream.index] = 1
     this.#down--
     this.failures.recover()
   }
@@ -363,10 +385,6 @@ export class Forwarder implements UpstreamEvents {
   #closeIfDone(): void {
     if (this.#open === 0) this.close()
   }
-}
-
-function createAttempt(pending: Pending, upstream: Upstream, exchange: Exchange): Attempt {
-  return new Attempt(pending, upstream, exchange)
 }
 
 /** Makes the forwarder that the settings describe. */

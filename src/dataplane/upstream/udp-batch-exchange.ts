@@ -214,6 +214,7 @@ export class UdpBatchExchange implements Exchange {
       this.#events.mismatched()
       return
     }
+    if (!this.#events.accepts(attempt, message, octets, nowMs)) return
     this.#forget(port, attempt)
     this.#events.replied(attempt, message, octets, nowMs)
   }

@@ -142,9 +142,11 @@ export class UdpExchange implements Exchange {
       this.#events.mismatched()
       return
     }
+    const nowMs = performance.now()
+    if (!this.#events.accepts(attempt, message, octets, nowMs)) return
     port.inFlight.delete(attempt.id)
     this.#closeIfDone(port)
-    this.#events.replied(attempt, message, octets, performance.now())
+    this.#events.replied(attempt, message, octets, nowMs)
   }
 
   /** An ICMP error or a failed bind: nothing on this port can be answered any more. */

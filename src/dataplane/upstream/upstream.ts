@@ -31,6 +31,7 @@ export interface SystemSockets {
 
 /** What an upstream tells of its tries. */
 export interface UpstreamEvents {
+  accepts(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): boolean
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void
   failed(attempt: Attempt, reason: number): void
   mismatched(upstream: Upstream): void
@@ -95,8 +96,16 @@ export class Upstream implements ExchangeEvents {
 
   /** True when a try over this way gets random letters; over connections nobody can guess. */
   mixesCaseOver(exchange: Exchange, nowMs: number): boolean {
-    const isUdp = this.stream !== null && exchange === this.primary
-    return this.#mixesCase && isUdp && !this.health.isCasePlain(nowMs)
+    return this.#mixesCase && this.isDatagrams(exchange) && !this.health.isCasePlain(nowMs)
+  }
+
+  /** True for the way over UDP. */
+  isDatagrams(exchange: Exchange): boolean {
+    return this.stream !== null && exchange === this.primary
+  }
+
+  accepts(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): boolean {
+    return this.#events.accepts(attempt, message, octets, nowMs)
   }
 
   replied(attempt: Attempt, message: Uint8Array, octets: number, nowMs: number): void {
