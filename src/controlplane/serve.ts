@@ -51,6 +51,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['workers', (config) => config.control.workers],
   ['metrics.listen', (config) => config.control.metrics],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
+  ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
   ['redis', (config) => config.control.redis],
 ]

@@ -152,11 +152,9 @@ export const HTTP_NOT_FOUND = 1
 export const HTTP_METHOD = 2
 export const HTTP_TOO_LARGE = 3
 export const HTTP_TYPE = 4
-/** The client asks more often than it may. */
-export const HTTP_TOO_MANY = 5
-/** The client has to read its responses first. */
-export const HTTP_BUSY = 6
-export const HTTP_STATUSES = [400, 404, 405, 413, 415, 429, 503] as const
+/** The client has to read its responses first, or to wait for them. */
+export const HTTP_BUSY = 5
+export const HTTP_STATUSES = [400, 404, 405, 413, 415, 503] as const
 
 /** Offsets of the groups within a block. */
 export const QUERIES = 0

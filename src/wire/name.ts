@@ -3,6 +3,7 @@
  * root octet. Any octet is legal in a label (RFC 2181 11); letter case is folded in ASCII only (RFC
  * 4343).
  */
+import { HEADER_OCTETS } from './header.ts'
 
 /** Octets a whole name may take on the wire, the root octet included (RFC 1035 2.3.4). */
 export const NAME_OCTETS_MAX = 255
@@ -88,7 +89,7 @@ export function checkName(message: Uint8Array, start: number, limit: number): nu
     }
     if ((labelOctets & POINTER_BITS) !== POINTER_BITS || at + 2 > limit) return MALFORMED
     const target = ((labelOctets & ~POINTER_BITS) << 8) | message[at + 1]!
-    if (target >= floor) return MALFORMED
+    if (target >= floor || target < HEADER_OCTETS) return MALFORMED
     if (end === MALFORMED) end = at + 2
     floor = target
     at = target
@@ -101,7 +102,9 @@ export function checkName(message: Uint8Array, start: number, limit: number): nu
  * Writes the name at `start`, decompressed and folded to lower case, into `into` at `intoStart`;
  * returns how many octets it took, or `MALFORMED`.
  *
- * Pointers must lead strictly backwards (RFC 9267 2), the whole is bounded by 255 octets.
+ * Pointers must lead strictly backwards (RFC 9267 2) and not into the header: id and flags are
+ * other ones when the message is delivered, so a name there would not be the one that was judged.
+ * The whole is bounded by 255 octets.
  */
 export function expandName(
   message: Uint8Array,
@@ -128,7 +131,7 @@ export function expandName(
     }
     if ((labelOctets & POINTER_BITS) !== POINTER_BITS || at + 2 > limit) return MALFORMED
     const target = ((labelOctets & ~POINTER_BITS) << 8) | message[at + 1]!
-    if (target >= floor) return MALFORMED
+    if (target >= floor || target < HEADER_OCTETS) return MALFORMED
     floor = target
     at = target
     hops++

@@ -10,8 +10,11 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const PACKAGES_MAX = 120
 /** Starts this very program again, without a shell, to read what came from the network. */
 const OWN_CHILD = 'src/controlplane/generations/subscription-keeper.ts'
-/** Modules of Node.js that start programs or change who we are. */
-const PROGRAMS = /from '(node:)?(child_process|cluster)'|process\.(setuid|setgid|seteuid)\(/
+/** Modules of Node.js that start programs, however they are loaded, or what changes who we are. */
+const PROGRAMS =
+  /\b(from|import|require)\s*\(?\s*['"`](node:)?(child_process|cluster)['"`]|\b(setuid|setgid|seteuid|setegid)\(/
+/** Waits that are spread so that not all come at once: whoever guesses one gains nothing. */
+const SPREAD_WAITS = ['redis-link', 'redis-pause', 'redis-warm']
 
 interface Locked {
   readonly version?: string
@@ -24,9 +27,27 @@ test('the product starts no program but itself and changes no user', () => {
   conforms('privilege')
   const sources = sourcesBelow(ROOT, 'src')
   expect(sources.length).toBeGreaterThan(50)
+  for (const text of [
+    "import { spawn } from 'node:child_process'",
+    "const { exec } = await import('node:child_process')",
+    'require("child_process")',
+    "process.setuid('nobody')",
+  ]) {
+    expect(text).toMatch(PROGRAMS)
+  }
   expect(sources.filter(({ text }) => PROGRAMS.test(text)).map(({ path }) => path)).toEqual([
     OWN_CHILD,
   ])
+})
+
+test('nothing that answers queries uses a random source that can be predicted', () => {
+  conforms('weak-random')
+  const sources = ['sys', 'wire', 'dataplane'].flatMap((room) => sourcesBelow(ROOT, `src/${room}`))
+  expect(sources.length).toBeGreaterThan(50)
+  const predictable = sources.filter(({ text }) => text.includes('Math.random'))
+  expect(predictable.map(({ path }) => path)).toEqual(
+    SPREAD_WAITS.map((file) => `src/dataplane/cache/${file}.ts`),
+  )
 })
 
 test('packages are few, locked by digest, and run nothing when they are installed', () => {

@@ -15,6 +15,7 @@ import { ClientAccess } from '../../src/dataplane/transport/client-access.ts'
 import type { QueryHandler } from '../../src/dataplane/transport/query-handler.ts'
 import { UdpBatchListener } from '../../src/dataplane/transport/udp-batch-listener.ts'
 import { UdpListener } from '../../src/dataplane/transport/udp-listener.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import { openBoundSocket } from '../../src/sys/socket.ts'
 
@@ -73,6 +74,7 @@ async function listen(transport: 'plain' | 'batched'): Promise<Heard> {
 
 describe.each(['plain', 'batched'] as const)('the %s UDP listener', (transport) => {
   test('drops, counts and never handles what comes from the ports of reflectors', async () => {
+    conforms('loop-dos', 'source-port-0')
     const { handled, counters, receive } = await listen(transport)
     for (const port of [0, 7, 13, 17, 19, 37]) receive('127.0.0.1', port)
     expect(handled).toEqual([])

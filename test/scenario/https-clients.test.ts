@@ -1,3 +1,4 @@
+import { constants } from 'node:http2'
 import { beforeAll, describe, expect, test } from 'vitest'
 import {
   HTTP_REJECTED,
@@ -209,6 +210,34 @@ describe('an HTTP/2 session', () => {
     for (const { status } of await Promise.all(others)) expect(status).toBe(200)
     slow.open()
     expect((await first).status).toBe(200)
+    session.close()
+  })
+
+  test('may have so many queries under way, those of streams that it reset counted', async () => {
+    conforms('tcp-exhaustion')
+    const slow = new Gate()
+    const upstream = await startScriptedUpstream(async (query) => {
+      await slow.opened
+      return answerAddresses(query)
+    })
+    const server = await start({ upstreams: [upstream], limits: { tcpInFlightMax: 2 } })
+    const session = await openHttp2(at(server))
+    for (const index of [1, 2]) {
+      const stream = session.request(POST)
+      stream.on('error', () => {})
+      stream.end(encodeQuery(`reset${index}.example`))
+      await upstream.query(index)
+      const closed = new Promise((resolve) => stream.once('close', resolve))
+      stream.close(constants.NGHTTP2_CANCEL)
+      await closed
+    }
+    const refused = await askHttp2(session, POST, encodeQuery('third.example'))
+    expect(refused.status).toBe(503)
+    expect(server.count(HTTP_REJECTED + HTTP_STATUSES.indexOf(503))).toBe(1)
+    expect(server.balance()).toMatchObject({ received: 2, inFlight: 2 })
+    slow.open()
+    expect(await server.idle()).toMatchObject({ answered: 0, dropped: 2 })
+    expect((await askHttp2(session, POST, encodeQuery('third.example'))).status).toBe(200)
     session.close()
   })
 

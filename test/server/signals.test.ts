@@ -207,6 +207,8 @@ describe('SIGHUP', () => {
     expect(await reload('cache: {octetsMax: 9MiB}\n', 2)).toMatchObject(changed)
     expect(await reload('cache: {octetsMax: 9MiB}\n', 3)).toMatchObject(changed)
     expect(await reload(config, 4)).toMatchObject({ needsRestart: [] })
+    const clients = { needsRestart: ['rate.clientsMax'] }
+    expect(await reload(`${config}rate: {clientsMax: 512}\n`, 5)).toMatchObject(clients)
     await server.stop()
   })
 

@@ -51,6 +51,14 @@ describe('a reply is malformed', () => {
       reply: inAnswer({ owner: pointer(END + 4), type: A, rdata: Buffer.alloc(4) }),
     },
     {
+      what: 'an owner that points into the header',
+      reply: inAnswer({ owner: pointer(11), type: A, rdata: Buffer.alloc(4) }),
+    },
+    {
+      what: 'an alias that points into the header',
+      reply: inAnswer({ type: CNAME, rdata: pointer(2) }),
+    },
+    {
       what: 'an owner of label type 0x40',
       reply: inAnswer({ owner: Buffer.from([0x41, 0]), type: A, rdata: Buffer.alloc(4) }),
     },

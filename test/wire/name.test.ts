@@ -4,6 +4,7 @@ import {
   FOLD,
   MALFORMED,
   NAME_OCTETS_MAX,
+  checkName,
   expandName,
   foldedEqual,
   skipName,
@@ -151,6 +152,27 @@ describe('expandName', () => {
     expect(expand(join(backwards, octets), 25)).toBe('malformed')
   })
 
+  test('refuses a pointer into the header, whose octets change until the message is delivered', () => {
+    conforms('compression', 'filter-bypass')
+    for (let target = 0; target < 12; target++) {
+      for (const before of [Buffer.alloc(0), Buffer.from([1, 0x61])]) {
+        const message = join(Buffer.alloc(12), name('example.com'), before, pointer(target))
+        expect(expand(message, 25), `to ${target}`).toBe('malformed')
+        expect(checkName(message, 25, message.length), `to ${target}`).toBe(MALFORMED)
+      }
+    }
+    const first = join(Buffer.alloc(12), name('example.com'), pointer(12))
+    expect(expand(first, 25)).toEqual(name('example.com'))
+    expect(checkName(first, 25, first.length)).toBe(27)
+  })
+
+  test('bounds the hops of a ladder at 127, and takes one of 127', () => {
+    const steps = Array.from({ length: 128 }, (_, step) => pointer(Math.max(12, 2 * step + 11)))
+    const ladder = join(header(), Buffer.from([0]), ...steps)
+    expect(expand(ladder, 13 + 2 * 126)).toEqual(name('.'))
+    expect(expand(ladder, 13 + 2 * 127)).toBe('malformed')
+  })
+
   test('refuses two pointers that point at each other', () => {
     conforms('compression', 'pointer-loops')
     const message = join(header(), pointer(14), pointer(12))
@@ -166,15 +188,15 @@ describe('expandName', () => {
       [55, 'malformed'],
     ] as const) {
       const first = join(Buffer.from([labelOctets]), Buffer.alloc(labelOctets, 0x62))
-      const expanded = expand(join(tail, first, pointer(0)), 200)
+      const expanded = expand(join(header(), tail, first, pointer(12)), 212)
       expect(typeof expanded === 'string' ? expanded : expanded.length).toBe(expected)
     }
   })
 
   test('bounds the hops of a long ladder of pointers', () => {
     conforms('compression', 'compression-cost', 'pointer-loops')
-    const steps = Array.from({ length: 4000 }, (_, step) => pointer(Math.max(0, 2 * step - 1)))
-    const ladder = join(Buffer.from([0]), ...steps)
+    const steps = Array.from({ length: 4000 }, (_, step) => pointer(Math.max(12, 2 * step + 11)))
+    const ladder = join(header(), Buffer.from([0]), ...steps)
     expect(expand(ladder, ladder.length - 2)).toBe('malformed')
   })
 

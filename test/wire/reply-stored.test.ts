@@ -76,12 +76,27 @@ describe('writeStored', () => {
     expect(reply).toMatchObject({
       id: 0xfeed,
       authoritative: false,
-      authenticData: false,
+      authenticData: true,
       truncated: false,
     })
     expect(reply.questions[0]?.name).toBe('WWW.eXample.COM')
     expect(reply.answers.map(({ data }) => data)).toEqual(['192.0.2.0', '192.0.2.1', '192.0.2.2'])
     expect(reply.edns).toMatchObject({ udpOctets: UDP_OCTETS_MAX, dnssecOk: true, options: [] })
+  })
+
+  test('passes AD on to clients who understand it, by AD or DO, and to nobody else', () => {
+    const stored = storeOf('www.example.com', 'A', { authenticData: true, answers: addresses(1) })
+    for (const [options, passed] of [
+      [{ edns: { dnssecOk: true } }, true],
+      [{ authenticData: true }, true],
+      [{ edns: {} }, false],
+      [{}, false],
+    ] as const) {
+      const out = dirtyBuffer()
+      const query = queryOf(encodeQuery('www.example.com', 'A', options))
+      const octets = writeStored(out, query, stored, 0, NO_EXTENDED_ERROR, UDP_OCTETS_MAX)
+      expect(read(out, octets).authenticData, JSON.stringify(options)).toBe(passed)
+    }
   })
 
   test.each([

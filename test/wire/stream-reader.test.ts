@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { StreamReader } from '../../src/wire/stream-reader.ts'
+import { conforms } from '../conformance/conforms.ts'
 import { frame } from '../support/dns-client.ts'
 
 /** Pushes the chunks and returns every message, copied when it was returned. */
@@ -79,4 +80,45 @@ test('a message that lies whole within a chunk is not copied', () => {
   reader.push(chunk)
   expect(reader.next()?.buffer).toBe(chunk.buffer)
   expect(reader.next()?.byteOffset).toBe(chunk.byteOffset + 7)
+})
+
+/** Every octet that `set` of a typed array copies while the stream is read. */
+function copiedOctets(chunks: readonly Uint8Array[]): number {
+  const set = vi.spyOn(Uint8Array.prototype, 'set')
+  try {
+    const reader = new StreamReader()
+    for (const chunk of chunks) {
+      reader.push(chunk)
+      while (reader.next() !== null) continue
+    }
+    return set.mock.calls.reduce((sum, [source]) => sum + source.length, 0)
+  } finally {
+    set.mockRestore()
+  }
+}
+
+describe('the octets that a reader copies', () => {
+  test('grow with those of the message, not with their square, when they come one by one', () => {
+    conforms('tcp-exhaustion')
+    const stream = frame(Buffer.alloc(65_535, 7))
+    const copied = copiedOctets([...stream].map((octet) => Uint8Array.of(octet)))
+    expect(copied).toBeGreaterThanOrEqual(stream.length - 1)
+    expect(copied).toBeLessThan(4 * stream.length)
+  })
+
+  test('are none where chunks end with messages', () => {
+    const stream = frame(Buffer.alloc(300), Buffer.alloc(5))
+    expect(copiedOctets([stream, stream])).toBe(0)
+  })
+})
+
+test('a message that was returned is not written over by what comes next', () => {
+  const reader = new StreamReader()
+  const stream = frame(Buffer.from('abc'), Buffer.from('defgh'))
+  reader.push(stream.subarray(0, 1))
+  reader.push(stream.subarray(1, 8))
+  const first = reader.next()!
+  for (const octet of stream.subarray(8)) reader.push(Uint8Array.of(octet))
+  expect(Buffer.from(reader.next()!).toString()).toBe('defgh')
+  expect(Buffer.from(first).toString()).toBe('abc')
 })

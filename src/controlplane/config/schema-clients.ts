@@ -86,7 +86,8 @@ export const RateConfig = z.strictObject({
   clientsMax: whole(256, 1_048_576, 16_384).meta({
     description:
       'Clients, and prefixes, whose rate is known at once: 24 octets each in fixed memory. When it is ' +
-      'full, whoever asks least is forgotten (BIND `max-table-size`: 20,000).',
+      'full, whoever asks least is forgotten (BIND `max-table-size`: 20,000). A change takes effect at ' +
+      'the next start.',
   }),
   exemptFrom: prefixes()
     .default([...LOOPBACK_PREFIXES])

@@ -221,26 +221,33 @@ const LimitsConfig = z.strictObject({
   }),
   tcpIdleMs: whole(100, 600 * SECOND_MS, 10 * SECOND_MS).meta({
     description:
-      'A TCP connection with no query in flight is closed after this: seconds, as RFC 7766 6.2.3 asks ' +
-      '(Unbound `tcp-idle-timeout` and BIND: 30 s, less when slots are few).',
+      'A TCP connection with no query in flight is closed after this: seconds, as RFC 7766 6.2.3 asks. ' +
+      'A third of Unbound (`tcp-idle-timeout`: 30 s) and BIND (`tcp-idle-timeout`: 30 s), which Unbound ' +
+      'shortens when slots are few; here the idlest gives way then.',
   }),
   tcpMessageMs: whole(100, 60 * SECOND_MS, 5 * SECOND_MS).meta({
     description:
-      'Time from the first octet of a TCP message to its last, and from connecting to the first ' +
-      '(dnsdist: 2 s; BIND `tcp-initial-timeout`: 30 s).',
+      'Time from the first octet of a TCP message to its last, and from connecting to the end of the ' +
+      'first one. Between dnsdist (`setTCPRecvTimeout`: 2 s, too short for a lossy path) and BIND ' +
+      '(`tcp-initial-timeout`: 30 s).',
   }),
   tcpInFlightMax: whole(1, 65_536, 128).meta({
     description:
       'Queries of one TCP connection that may wait for an upstream at once; past it nothing is read ' +
-      'until one is answered. dnsdist advises some fifty for one device; here it may be a house.',
+      'until one is answered, and over HTTPS more are refused (503). dnsdist (`maxInFlight`) takes one ' +
+      'by default and advises some fifty for one device; here it may be a house.',
   }),
   tcpUnsentOctetsMax: octets(64 * KiB, 64 * MiB, '256KiB').meta({
-    description: 'Answers that a TCP client has not read yet; past it its queries are not read.',
+    description:
+      'Answers that a TCP client has not read yet; past it its queries are not read. Room for four of ' +
+      'the largest messages; Unbound bounds the same for all clients together (`stream-wait-size`: ' +
+      '4 MB).',
   }),
   pendingMax: whole(1, 65_536, 8192).meta({
     description:
-      'Questions waiting for an upstream, per worker; past it the answer is SERVFAIL (BIND ' +
-      '`recursive-clients`: 1000 for the whole server).',
+      'Questions waiting for an upstream, per worker; past it the answer is SERVFAIL. Eight times what ' +
+      'Unbound has for a thread (`num-queries-per-thread`: 1024) and BIND for a server ' +
+      '(`recursive-clients`: 1000): a question takes little here, and a slow upstream makes many wait.',
   }),
   waitersPerQuestionMax: whole(1, 65_536, 1000).meta({
     description:

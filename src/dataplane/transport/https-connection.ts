@@ -41,6 +41,11 @@ export class HttpsConnection implements StreamConnection {
     return this.unsentOctets >= this.listener.limits.tcpUnsentOctetsMax
   }
 
+  /** True when as many queries wait as may; those of streams that were reset wait too. */
+  get isBusy(): boolean {
+    return this.inFlight >= this.listener.limits.tcpInFlightMax
+  }
+
   isAdmitted(access: ClientAccess): boolean {
     return access.findText(this.address, this.client.octets, this.client)
   }

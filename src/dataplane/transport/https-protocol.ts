@@ -68,7 +68,8 @@ export class HttpsProtocol implements StreamProtocol {
     this.#connections.set(key, connection)
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
-      this.#connections.delete(key)
+      // A new connection may have come from the same port meanwhile.
+      if (this.#connections.get(key) === connection) this.#connections.delete(key)
       connection.closed()
     })
     this.#server.emit('connection', socket)

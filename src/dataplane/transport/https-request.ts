@@ -11,12 +11,11 @@ import {
   HTTP_REJECTED,
   HTTP_STATUSES,
   HTTP_TOO_LARGE,
-  HTTP_TOO_MANY,
   HTTP_TYPE,
   count,
 } from '../counters.ts'
 import type { ReplySink, Waiter } from '../query.ts'
-import { HEADER_OCTETS, MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
+import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 import { freshSeconds } from '../../wire/records.ts'
 import type { HttpsConnection } from './https-connection.ts'
 
@@ -26,7 +25,6 @@ export const HTTPS_PATH = '/dns-query'
 const CONTENT_TYPE = 'application/dns-message'
 const PARAMETER = 'dns='
 const BASE64URL = /^[A-Za-z0-9_-]+$/
-const QR = 0x80
 const NO_OCTETS = Buffer.alloc(0)
 
 /** A request from its headers to its response. */
@@ -119,6 +117,10 @@ export class HttpsRequest implements ReplySink {
       this.#refuse(HTTP_TOO_LARGE)
       return
     }
+    if (connection.isBusy) {
+      this.#refuse(HTTP_BUSY)
+      return
+    }
     const { handler, reply } = connection.listener
     const receivedMs = performance.now()
     connection.activeMs = receivedMs
@@ -128,9 +130,8 @@ export class HttpsRequest implements ReplySink {
     if (octets < 0) return
     connection.inFlight--
     if (octets === 0) {
-      // Counted as dropped: no message that could be answered, or a client that asks too much.
-      const isQuery = message.length >= HEADER_OCTETS && (message[2]! & QR) === 0
-      this.#refuse(isQuery ? HTTP_TOO_MANY : HTTP_BAD_REQUEST)
+      // Counted as dropped: no message that could be answered.
+      this.#refuse(HTTP_BAD_REQUEST)
       return
     }
     const code = handler.replyCode
