@@ -3,7 +3,7 @@
  * from the configured lists off the main thread) and the essential names, under one stamp.
  */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { OperationalError } from '../base/errors.ts'
 import type { AddressRanges } from '../dataplane/address-table.ts'
@@ -43,13 +43,17 @@ export interface LoadedFilter {
  * Loads what the configuration names: an image, lists, or else the newest good generation of the
  * state directory, and before there is one the curated lists. No network is waited for.
  *
+ * @param running the filter in force: a reload takes the generation that is named, or none.
  * @throws OperationalError ERR_LIST…, ERR_IMAGE…; ERR_NO_LIST when no name would be blocked:
  *   without a list there is no service.
  */
-export async function loadFilter(control: ControlSettings): Promise<LoadedFilter> {
+export async function loadFilter(
+  control: ControlSettings,
+  running?: LoadedFilter,
+): Promise<LoadedFilter> {
   const essential = await EssentialNames.load(control.essentialFiles)
   const loadedAtSeconds = Math.floor(Date.now() / 1000)
-  const loaded = await loadNames(control)
+  const loaded = await loadNames(control, running)
   const { categories, names } = loaded.trie
   if (names === 0) {
     throw new OperationalError(
@@ -71,8 +75,11 @@ export async function loadFilter(control: ControlSettings): Promise<LoadedFilter
 
 type LoadedNames = Pick<LoadedFilter, 'image' | 'trie' | 'reports' | 'generation' | 'passedOver'>
 
-async function loadNames(control: ControlSettings): Promise<LoadedNames> {
-  const { passedOver, served } = await searchGenerations(control)
+async function loadNames(
+  control: ControlSettings,
+  running: LoadedFilter | undefined,
+): Promise<LoadedNames> {
+  const { passedOver, served } = await searchGenerations(control, running)
   if (served !== undefined) {
     const { image, number, trie } = served
     return { image, trie, reports: [], generation: number, passedOver }
@@ -111,12 +118,30 @@ export function addressRangesOf(
 }
 
 /** The state directory is read only where there is one that counts: starts stay short. */
-async function searchGenerations(control: ControlSettings): Promise<ServedSearch> {
+async function searchGenerations(
+  control: ControlSettings,
+  running: LoadedFilter | undefined,
+): Promise<ServedSearch> {
   const { stateDirectory, usesGenerations } = control
   if (!usesGenerations || stateDirectory === undefined) return NO_GENERATION
-  if (!existsSync(join(stateDirectory, 'generations'))) return NO_GENERATION
-  const { findServedGeneration } = await import('./generations/served-generation.ts')
-  return findServedGeneration(stateDirectory)
+  const isFirst = running?.generation === undefined
+  if (isFirst && isAbsent(join(stateDirectory, 'generations'))) return NO_GENERATION
+  const { findServedGeneration, openNamedGeneration } =
+    await import('./generations/served-generation.ts')
+  if (running === undefined) return findServedGeneration(stateDirectory)
+  const served = await openNamedGeneration(stateDirectory)
+  if (served !== undefined || isFirst) return { served, passedOver: [] }
+  const why = `${stateDirectory} has no generation any more; generation ${running.generation} stays`
+  throw new OperationalError('ERR_NO_STATE', why)
+}
+
+/** Only what is known not to be there: a folder that may not be read is no empty one. */
+function isAbsent(folder: string): boolean {
+  try {
+    return statSync(folder, { throwIfNoEntry: false }) === undefined
+  } catch {
+    return false
+  }
 }
 
 const NO_GENERATION: ServedSearch = { served: undefined, passedOver: [] }

@@ -291,7 +291,7 @@ export class Niveau3Server {
       const config = isConfigDue
         ? await addCookieSecrets(this.#options.reloadConfig())
         : this.#config
-      const filter = await loadFilter(config.control)
+      const filter = await loadFilter(config.control, this.#filter)
       const isSame = filter.trie.digest === this.#filter.trie.digest
       if (this.#stopping || (isSame && !isConfigDue)) return
       const policy = policyOf(filter, config.dataplane)

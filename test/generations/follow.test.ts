@@ -68,8 +68,14 @@ describe('a running server', { timeout: LONG_MS }, () => {
     await becomes(server, 'n5.bad.example', 'NXDOMAIN')
     expect((await listsCommand(state, 'ls')).stdout).toContain('held since')
     const due = await listsCommand(state, 'update', '--due')
-    expect(due.stdout).not.toContain('updated')
-    await becomes(server, 'n5.bad.example', 'NXDOMAIN')
+    expect(due).toMatchObject({ code: EXIT.ok, stdout: 'generation 1 stays: updates are held\n' })
+    const asked = await listsCommand(state, 'update')
+    expect(asked).toMatchObject({ code: EXIT.refused })
+    expect(asked.stderr).toContain('"niveau3 lists resume" first')
+    expect(JSON.parse(await readFile(join(state, 'current.json'), 'utf8'))).toMatchObject({
+      generation: 1,
+      hold: { why: 'a complaint' },
+    })
     expect(await server.metric('niveau3_list_updates_held')).toBe(1)
     expect(await listsCommand(state, 'resume')).toMatchObject({ code: EXIT.ok })
     expect(await server.stop()).toMatchObject({ code: 0 })

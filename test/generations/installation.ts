@@ -7,6 +7,7 @@ import { readList } from '../../src/controlplane/blocklist/read-list.ts'
 import { controlNames } from '../../src/controlplane/blocklist/safety/control-names.ts'
 import { compile } from '../../src/controlplane/compiler/compile.ts'
 import { loadConfig } from '../../src/controlplane/config/load.ts'
+import type { ControlSettings } from '../../src/controlplane/config/settings.ts'
 import { currentActor } from '../../src/controlplane/generations/audit.ts'
 import { findServedGeneration } from '../../src/controlplane/generations/served-generation.ts'
 import {
@@ -27,6 +28,7 @@ export type Wanted = Partial<Subscription> & Pick<Subscription, 'name' | 'url'>
 /** An installation without a server. */
 export interface Installation {
   readonly folder: string
+  readonly control: ControlSettings
   subscribe(...wanted: readonly Wanted[]): Promise<void>
   update(options?: Partial<UpdateOptions>): Promise<UpdateResult>
   /** Whether the generation that a server would answer by blocks a name. */
@@ -48,6 +50,7 @@ export async function makeInstallation(yaml = ''): Promise<Installation> {
   const served = async () => (await findServedGeneration(folder)).served
   return {
     folder,
+    control,
     subscribe: (...wanted) =>
       saveSubscriptions(
         folder,
@@ -73,8 +76,8 @@ export async function makeInstallation(yaml = ''): Promise<Installation> {
     blocks: async (name) => {
       const generation = await served()
       if (generation === undefined) return false
-      const [control] = controlNames([name], 'test')
-      return control !== undefined && new Matcher(generation.trie).find(control.wire, 0) !== 0
+      const [asked] = controlNames([name], 'test')
+      return asked !== undefined && new Matcher(generation.trie).find(asked.wire, 0) !== 0
     },
     served: async () => {
       const generation = await served()

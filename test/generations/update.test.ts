@@ -6,6 +6,7 @@ import { pack } from 'tar-stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { GenerationStore } from '../../src/controlplane/generations/generation-store.ts'
 import { findServedGeneration } from '../../src/controlplane/generations/served-generation.ts'
+import { newSubscription } from '../../src/controlplane/generations/subscriptions.ts'
 import { ListVersions } from '../../src/controlplane/generations/list-versions.ts'
 import { startListServer, type Answer, type ListServer } from '../blocklist/download/list-server.ts'
 import { makeInstallation, manyNames, type Installation } from './installation.ts'
@@ -13,7 +14,7 @@ import { makeInstallation, manyNames, type Installation } from './installation.t
 let server: ListServer
 let house: Installation
 
-const LIMITS = 'updates: {downloadSecondsMax: 1, downloadOctetsMax: 1MiB}'
+const LIMITS = 'updates: {downloadSecondsMax: 3, downloadOctetsMax: 1MiB}'
 
 beforeEach(async () => {
   server = await startListServer()
@@ -170,6 +171,35 @@ describe('a list', () => {
     expect(outcomes[0]?.outcome).toBe('updated')
   })
 
+  test('whose version cannot be told keeps all its files', async () => {
+    const before = await startGood()
+    const { folder } = new ListVersions(house.folder, 'adult-list')
+    const files = await readdir(folder)
+    const version = await readFile(join(folder, 'version.json'))
+    await writeFile(join(folder, 'version.json'), '{')
+    server.serve('/adult', manyNames(110))
+    await expect(house.update()).rejects.toMatchObject({ code: 'ERR_STATE' })
+    expect(await readdir(folder)).toEqual(files)
+    expect(await house.served()).toBe(before)
+    await writeFile(join(folder, 'version.json'), version)
+    expect((await house.update()).kind).toBe('built')
+  })
+
+  test('whose last good version is lost is held to its recorded size', async () => {
+    await startGood()
+    const { folder } = new ListVersions(house.folder, 'adult-list')
+    for (const name of await readdir(folder)) {
+      if (!name.endsWith('.json')) await rm(join(folder, name))
+    }
+    server.serve('/adult', manyNames(20))
+    const { outcomes } = await house.update({ lists: ['adult-list'] })
+    expect(outcomes[0]).toMatchObject({ outcome: 'refused', code: 'ERR_LIST_REFUSED' })
+    expect(outcomes[0]?.faults.map(({ gate }) => gate)).toEqual(['names-min'])
+    server.serve('/adult', manyNames(95))
+    expect((await house.update()).kind).toBe('built')
+    expect(await house.blocks('n94.bad.example')).toBe(true)
+  })
+
   test('is taken against its gates when the operator says so, and the audit log says so', async () => {
     await startGood()
     server.serve('/adult', manyNames(20))
@@ -228,6 +258,24 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect((await house.update()).kind).toBe('built')
   })
 
+  test('of a new installation is planned without a trace, too', async () => {
+    server.serve('/adult', manyNames(100))
+    const mine = newSubscription({ name: 'mine', category: 'adult', url: url('/adult') })
+    const newcomer = [mine]
+    const plan = await house.update({ newcomer, plan: true })
+    expect(plan).toMatchObject({ kind: 'planned', outcomes: [{ list: 'mine', names: 100 }] })
+    expect(await house.audit()).toEqual([])
+    expect(await readdir(house.folder)).not.toContain('subscriptions.json')
+    expect(await house.update({ newcomer, due: true })).toMatchObject({ outcomes: [] })
+    expect(await readdir(house.folder)).not.toContain('subscriptions.json')
+    await expect(house.update({ newcomer, lists: ['x'] })).rejects.toMatchObject({
+      code: 'ERR_NO_STATE',
+    })
+    expect((await house.update({ newcomer })).kind).toBe('built')
+    expect((await house.audit()).map(({ what }) => what)).toContain('lists-subscribe-default')
+    expect(await house.blocks('n5.bad.example')).toBe(true)
+  })
+
   test('is kept with its report; old ones go, but for the pinned and the one in force', async () => {
     await startGood()
     const store = new GenerationStore(house.folder)
@@ -261,6 +309,22 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect((await house.update({ force: ['adult-list'] })).kind).toBe('built')
   })
 
+  test('never loses a list that is still subscribed to', async () => {
+    const before = await startGood()
+    await rm(join(new ListVersions(house.folder, 'other').folder, 'version.json'))
+    server.serve('/adult', manyNames(110))
+    server.serve('/other', (_request, response) => void response.writeHead(404).end())
+    const { faults, kind } = await house.update()
+    expect(kind).toBe('refused')
+    expect(faults.map(({ gate }) => gate)).toEqual(['list-lost'])
+    expect(faults[0]?.why).toContain('"niveau3 lists disable other" goes on without it')
+    expect(await house.served()).toBe(before)
+    expect(await house.blocks('n5.other.example')).toBe(true)
+    server.serve('/other', manyNames(40, 0, 'other.example'))
+    expect((await house.update()).kind).toBe('built')
+    expect(await house.blocks('n105.bad.example')).toBe(true)
+  })
+
   test('that is damaged on disk is passed over for the one before it, and says so', async () => {
     await startGood()
     server.serve('/adult', manyNames(110))
@@ -276,6 +340,29 @@ describe('a generation', { timeout: 60_000 }, () => {
     const lost = await findServedGeneration(house.folder)
     expect(lost.served?.number).toBe(1)
     expect(lost.passedOver).toHaveLength(2)
+  })
+
+  test('is not made after a rollback before somebody lets updates go on', async () => {
+    const rolledBack = await startGood()
+    server.serve('/adult', manyNames(110))
+    expect((await house.update()).kind).toBe('built')
+    const store = new GenerationStore(house.folder)
+    await store.setCurrent(1, { since: new Date().toISOString(), why: 'blocks a bank' })
+    const asked = server.requests.length
+    const lines = (await house.audit()).length
+    expect(await house.update({ due: true })).toMatchObject({
+      kind: 'unchanged',
+      outcomes: [],
+      isHeld: true,
+    })
+    await expect(house.update()).rejects.toMatchObject({ code: 'ERR_HELD' })
+    expect(await house.served()).toBe(rolledBack)
+    expect(await store.numbers()).toEqual([2, 1])
+    expect(server.requests).toHaveLength(asked)
+    expect(await house.audit()).toHaveLength(lines)
+    await store.release()
+    expect((await house.update()).kind).toBe('built')
+    expect(await house.blocks('n105.bad.example')).toBe(true)
   })
 
   test('is not made while another update runs', async () => {

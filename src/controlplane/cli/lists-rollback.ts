@@ -58,7 +58,7 @@ async function rollback(text: string | undefined, options: Options, cli: Cli): P
   const why = options.reason ?? `rollback from generation ${state.generation}`
   const facts = { from: state.generation, to: target, digest: trie.digest, reason: why }
   await changeState(config, 'lists-rollback', facts, () =>
-    store.setCurrent(target, { since: new Date().toISOString(), why }),
+    store.rollBack(target, { since: new Date().toISOString(), why }),
   )
   if (options.json) {
     printJson(cli.terminal, 'lists-rollback', { ...facts, held: true })

@@ -4,15 +4,8 @@ import type { Command } from 'commander'
 import { EXIT, type ExitCode } from '../../base/errors.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { compileInThread } from '../compiler/compile-thread.ts'
-import { audit, currentActor, type Actor } from '../generations/audit.ts'
-import { GenerationStore } from '../generations/generation-store.ts'
-import { dueLists } from '../generations/schedule.ts'
-import {
-  defaultSubscriptions,
-  loadSubscriptions,
-  requireSubscription,
-  saveSubscriptions,
-} from '../generations/subscriptions.ts'
+import { currentActor } from '../generations/audit.ts'
+import { defaultSubscriptions } from '../generations/subscriptions.ts'
 import { updateLists, type UpdateOptions, type UpdateResult } from '../generations/update.ts'
 import type { ListOutcome } from '../generations/update-list.ts'
 import { collect, finish, printJson, type Cli } from './cli.ts'
@@ -43,7 +36,10 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
     .option('--plan', 'show what would change, and change nothing')
     .option('--force <list>', 'take this list although a gate refuses it, repeatable', collect)
     .option('--reason <text>', 'why, for the audit log')
-    .option('--due', 'only lists whose interval is over; nothing while updates are held')
+    .option(
+      '--due',
+      'only lists whose interval is over; changes nothing while a rollback holds updates',
+    )
     .action((names: readonly string[], options: Options) => update(names, options, cli))
   addStateOptions(command)
   finish(command, [
@@ -57,10 +53,6 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
   const config = loadState(options, cli)
   const { stateDirectory } = config
   const actor = currentActor(options.due ? 'schedule' : 'command')
-  const asked = await askedLists(names, options, config, actor)
-  for (const list of options.force ?? []) {
-    requireSubscription((await loadSubscriptions(stateDirectory)) ?? [], list)
-  }
   const bars = new ListBars(cli.terminal)
   const interruption = new Interruption()
   try {
@@ -70,10 +62,11 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
       settings: config.dataplane,
       environment: cli.environment,
       actor,
-      lists: asked,
+      lists: names.length === 0 ? undefined : names,
+      newcomer: defaultSubscriptions(await loadCatalogue()),
       force: options.force ?? [],
       plan: options.plan === true,
-      offline: asked?.length === 0,
+      due: options.due === true,
       reason: options.reason,
       signal: interruption.signal,
       compile: compilerOf(config, interruption.signal),
@@ -95,30 +88,6 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
   } finally {
     interruption.end()
   }
-}
-
-/** The lists to ask for; on a new installation the default set is subscribed to first. */
-async function askedLists(
-  names: readonly string[],
-  options: Options,
-  { stateDirectory }: StateConfig,
-  actor: Actor,
-): Promise<readonly string[] | undefined> {
-  let subscriptions = await loadSubscriptions(stateDirectory)
-  if (options.due) {
-    const state = await new GenerationStore(stateDirectory).state()
-    return state !== undefined && state.hold !== null
-      ? []
-      : dueLists(stateDirectory, subscriptions ?? [], Date.now())
-  }
-  if (subscriptions === undefined) {
-    subscriptions = defaultSubscriptions(await loadCatalogue())
-    await saveSubscriptions(stateDirectory, subscriptions)
-    const lists = subscriptions.map(({ name }) => name)
-    await audit(stateDirectory, actor, 'lists-subscribe-default', { lists })
-  }
-  for (const name of names) requireSubscription(subscriptions, name)
-  return names.length === 0 ? undefined : names
 }
 
 /** Compiles off the main thread, which has progress to show and signals to hear. */
@@ -191,6 +160,7 @@ function resultText(result: UpdateResult, config: StateConfig): string {
       ? 'there is no generation yet'
       : `generation ${generation.number} stays`
   const refusals = faults.map(({ gate, why }) => `REFUSED all lists: ${why} (${gate})\n`).join('')
+  if (result.isHeld === true) return `${stays}: updates are held\n`
   if (kind === 'unchanged') return `${stays}: its lists are the same\n`
   if (kind === 'planned') return `${refusals}plan: a new generation${change}; nothing was changed\n`
   if (kind === 'refused') return `${refusals}${stays}\n`
@@ -205,6 +175,7 @@ function resultJson(result: UpdateResult): object {
   const { comparison, faults, generation, kind, outcomes, probes } = result
   return {
     result: kind,
+    held: result.isHeld === true,
     generation: generation?.number ?? null,
     digest: generation?.report.digest ?? null,
     names: generation?.report.names ?? null,

@@ -1,5 +1,6 @@
 /** A new version of one list before it is taken: compiled alone, compared, held to the contract. */
 
+import { access } from 'node:fs/promises'
 import { OperationalError } from '../../base/errors.ts'
 import { openTrie, type Trie } from '../../trie/open.ts'
 import type { ListReport, ListSource } from '../blocklist/list-source.ts'
@@ -82,7 +83,7 @@ export async function checkList(
     {
       report,
       names,
-      namesMin: subscription.namesMin,
+      namesMin: namesMinOf(subscription, current, comparison, safety),
       comparison,
       knownEssentialRules: new Set(current?.essentialRules ?? []),
       popularHits: hits.map(({ text }) => text),
@@ -93,18 +94,38 @@ export async function checkList(
   return { report, image: compiled.image, names, comparison, faults }
 }
 
-/** The image of the version in force, made again where it is damaged or of another format. */
+/** Without the last good version to compare with, its recorded size still bounds the loss. */
+function namesMinOf(
+  { namesMin }: Subscription,
+  current: ListVersion | undefined,
+  comparison: ImageComparison | undefined,
+  { removedShareMax }: SafetyValues,
+): number {
+  if (current === undefined || comparison !== undefined) return namesMin
+  return Math.max(namesMin, Math.ceil(current.names * (1 - removedShareMax)))
+}
+
+/**
+ * The image of the version in force, made again where it is damaged or of another format;
+ * undefined when the list file is lost as well.
+ */
 async function lastImage(
   { sha256 }: ListVersion,
   versions: ListVersions,
   subscription: Subscription,
   { compile, onProgress }: CheckSurroundings,
-): Promise<Trie> {
+): Promise<Trie | undefined> {
   try {
     return openTrie(await readImage(versions.imageFile(sha256)))
   } catch (error) {
     if (!(error instanceof OperationalError)) throw error
-    const source = listSourceOf(subscription, versions.listFile(sha256))
+    const file = versions.listFile(sha256)
+    const isThere = await access(file).then(
+      () => true,
+      () => false,
+    )
+    if (!isThere) return undefined
+    const source = listSourceOf(subscription, file)
     return openTrie((await compile([source], onProgress)).image)
   }
 }

@@ -1,21 +1,24 @@
 /**
  * The compiled images of an installation: each build is a folder of its own, numbered and named by
  * its digest, with its report. `current.json` names the one in force; a rollback writes that file
- * and nothing else.
+ * and a mark into the folders of those that it takes out of force.
  */
 
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { access, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
 import { writeImage } from '../compiler/image-file.ts'
+import { systemCode } from '../config/plain.ts'
 import { readStateFile, syncFolder, unwritable, writeStateFile } from './state-file.ts'
 
 const FOLDER_NAME = /^(\d{6})-([0-9a-f]{12})$/
 /** Folders of generations that nobody has tested yet. */
 const DRAFT_PREFIX = '.draft-'
+/** In the folder of a generation that a rollback has taken out of force. */
+const WITHDRAWN_FILE = 'withdrawn.json'
 const count = z.int().min(0)
 const difference = z.object({
   names: count,
@@ -181,6 +184,33 @@ export class GenerationStore {
     await this.#write({ schema: 'niveau3.current/1', generation, hold, pinned })
   }
 
+  /**
+   * Puts an older generation in force and marks the newer ones, so that a start that cannot read
+   * `current.json` does not serve what somebody has taken out of force.
+   *
+   * @throws OperationalError ERR_NO_STATE when there is no such generation, ERR_WRITE.
+   */
+  async rollBack(generation: number, hold: CurrentGeneration['hold']): Promise<void> {
+    const { folder } = await this.find(generation)
+    for (const [number, name] of await this.#folders()) {
+      if (number <= generation) continue
+      const facts = { since: new Date().toISOString(), why: hold?.why ?? '' }
+      await writeStateFile(join(this.#folder, name, WITHDRAWN_FILE), facts)
+    }
+    await this.setCurrent(generation, hold)
+    await rm(join(folder, WITHDRAWN_FILE), { force: true })
+  }
+
+  /** Whether a rollback has taken a generation out of force. */
+  async isWithdrawn(number: number): Promise<boolean> {
+    const name = (await this.#folders()).get(number)
+    if (name === undefined) return false
+    return access(join(this.#folder, name, WITHDRAWN_FILE)).then(
+      () => true,
+      () => false,
+    )
+  }
+
   /** Keeps a generation for good, or no longer. */
   async pin(generation: number, isPinned: boolean): Promise<void> {
     await this.find(generation)
@@ -229,7 +259,12 @@ export class GenerationStore {
 
   /** Folder names by number, the newest first. */
   async #folders(): Promise<ReadonlyMap<number, string>> {
-    const names = await readdir(this.#folder).catch((): string[] => [])
+    const names = await readdir(this.#folder).catch((cause: unknown): string[] => {
+      const code = systemCode(cause)
+      if (code === 'ENOENT') return []
+      const why = `${this.#folder} cannot be read (${code})`
+      throw new OperationalError('ERR_PERMISSION', why, { file: this.#folder, cause })
+    })
     const found = names.flatMap((name): [number, string][] => {
       const number = FOLDER_NAME.exec(name)?.[1]
       return number === undefined ? [] : [[Number(number), name]]

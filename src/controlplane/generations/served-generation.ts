@@ -6,7 +6,7 @@
 import { OperationalError } from '../../base/errors.ts'
 import { openTrie, type Trie } from '../../trie/open.ts'
 import { readImage } from '../compiler/image-file.ts'
-import { GenerationStore } from './generation-store.ts'
+import { currentFileOf, GenerationStore } from './generation-store.ts'
 
 /** An image of the state directory, opened. */
 export interface ServedGeneration {
@@ -22,7 +22,37 @@ export interface ServedSearch {
   readonly passedOver: readonly string[]
 }
 
-/** Finds the generation to serve; `served` is undefined when no usable one is there. */
+/**
+ * Opens the generation in force, for a server that has a filter already: where anything is wrong
+ * the one that runs is better than a guess. Undefined before the first generation.
+ *
+ * @throws OperationalError ERR_STATE, ERR_PERMISSION, ERR_NO_STATE, ERR_IMAGE…, ERR_NO_LIST.
+ */
+export async function openNamedGeneration(
+  stateDirectory: string,
+): Promise<ServedGeneration | undefined> {
+  const store = new GenerationStore(stateDirectory)
+  const state = await store.state()
+  if (state !== undefined) return open(store, state.generation)
+  if ((await store.numbers()).length === 0) return undefined
+  const file = currentFileOf(stateDirectory)
+  const why = `${file} is gone, which names the generation in force: restore it from a backup`
+  throw new OperationalError('ERR_STATE', `${why}, or "niveau3 lists update"`, { file })
+}
+
+async function open(store: GenerationStore, number: number): Promise<ServedGeneration> {
+  const image = await readImage((await store.find(number)).imageFile)
+  const trie = openTrie(image)
+  if (trie.names > 0) return { number, image, trie }
+  throw new OperationalError('ERR_NO_LIST', 'it holds no name')
+}
+
+/**
+ * Finds the generation to start with; `served` is undefined when no usable one is there. What a
+ * rollback has taken out of force is none of them.
+ *
+ * @throws OperationalError ERR_PERMISSION when the generations cannot be listed.
+ */
 export async function findServedGeneration(stateDirectory: string): Promise<ServedSearch> {
   const store = new GenerationStore(stateDirectory)
   const passedOver: string[] = []
@@ -37,11 +67,9 @@ export async function findServedGeneration(stateDirectory: string): Promise<Serv
   const older = numbers.filter((number) => inForce === undefined || number < inForce)
   const candidates = inForce === undefined ? older : [inForce, ...older]
   for (const number of candidates) {
+    if (number !== inForce && (await store.isWithdrawn(number))) continue
     try {
-      const image = await readImage((await store.find(number)).imageFile)
-      const trie = openTrie(image)
-      if (trie.names > 0) return { served: { number, image, trie }, passedOver }
-      passedOver.push(`generation ${number} holds no name`)
+      return { served: await open(store, number), passedOver }
     } catch (error) {
       if (!(error instanceof OperationalError)) throw error
       passedOver.push(`generation ${number}: ${error.message}`)

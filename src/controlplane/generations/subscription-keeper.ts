@@ -9,6 +9,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { unwatchFile, watchFile } from 'node:fs'
 import { constants, setPriority } from 'node:os'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 
@@ -25,6 +27,8 @@ const LOOK_MS = 400
 const SCHEDULE_MS_MAX = 5 * MINUTE_S * SECOND_MS
 /** Never busier than this, whatever the clock and the state say. */
 const SCHEDULE_MS_MIN = 10 * SECOND_MS
+/** An update that is asked to end and does not is killed: the server's own end does not wait. */
+const STOP_MS_MAX = 2 * SECOND_MS
 const OUTPUT_CHARS_MAX = 4 * 1024 * 1024
 
 export interface KeeperOptions {
@@ -96,7 +100,13 @@ export class SubscriptionKeeper {
     if (child === undefined) return
     const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
     child.kill('SIGTERM')
-    await ended
+    const waited = new AbortController()
+    const patience = sleep(STOP_MS_MAX, undefined, { signal: waited.signal }).then(
+      () => child.kill('SIGKILL'),
+      () => false,
+    )
+    await Promise.race([ended, patience])
+    waited.abort()
   }
 
   #schedule(waitMs: number): void {
@@ -148,17 +158,27 @@ export class SubscriptionKeeper {
     if (configFile !== undefined) args.push('--config', configFile)
     log.info({ event: 'update_started' }, 'fetching the lists that are due')
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    this.#child = child
-    if (child.pid !== undefined) lowerPriority(child.pid)
-    let output = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      if (output.length < OUTPUT_CHARS_MAX) output += text
-    })
-    const code = await new Promise<number | string>((resolve) => {
+    // First of all: without a free descriptor the error comes, and there are no pipes.
+    const exit = new Promise<number | string>((resolve) => {
       child.once('error', (error) => resolve(error.message))
-      child.once('close', (exit, signal) => resolve(exit ?? signal ?? 'no exit code'))
+      child.once('close', (code, signal) => resolve(code ?? signal ?? 'no exit code'))
     })
-    this.#child = undefined
+    let output = ''
+    let code: number | string
+    try {
+      if (child.pid !== undefined) {
+        this.#child = child
+        lowerPriority(child.pid)
+      }
+      // The types promise a pipe; a failed spawn has none.
+      const stdout: Readable | null | undefined = child.stdout
+      stdout?.setEncoding('utf8').on('data', (text: string) => {
+        if (output.length < OUTPUT_CHARS_MAX) output += text
+      })
+      code = await exit
+    } finally {
+      this.#child = undefined
+    }
     await this.#look()
     this.#tell(code, output)
   }

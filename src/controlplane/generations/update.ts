@@ -20,7 +20,13 @@ import { buildGeneration, type BuiltGeneration } from './build-generation.ts'
 import { listSourceOf, type CheckSurroundings, type Compile } from './check-list.ts'
 import { GenerationStore, type Generation } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
-import { loadSubscriptions, type Subscription } from './subscriptions.ts'
+import { dueLists } from './schedule.ts'
+import {
+  loadSubscriptions,
+  requireSubscription,
+  saveSubscriptions,
+  type Subscription,
+} from './subscriptions.ts'
 import {
   fetchList,
   judgeFetched,
@@ -49,12 +55,16 @@ export interface UpdateOptions {
   readonly actor: Actor
   /** Lists to ask for; undefined: all that are enabled and not pinned. */
   readonly lists?: readonly string[] | undefined
+  /** What a new installation subscribes to; a plan and an update of what is due only look. */
+  readonly newcomer?: readonly Subscription[] | undefined
   /** Lists whose gates are overruled. */
   readonly force: readonly string[]
   /** Finds out everything and changes nothing. */
   readonly plan: boolean
   /** Builds from what is there, without asking any server. */
   readonly offline?: boolean | undefined
+  /** Asks for the lists that are due instead of `lists`, and for nothing while updates are held. */
+  readonly due?: boolean | undefined
   readonly reason?: string | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress: (progress: UpdateProgress) => void
@@ -70,27 +80,63 @@ export interface UpdateResult {
   readonly probes: number
   /** Gates that all lists together did not pass. */
   readonly faults: readonly GateFault[]
+  /** Nothing was looked at: a rollback holds updates. */
+  readonly isHeld?: boolean | undefined
 }
 
 /**
  * Updates lists.
  *
- * @throws OperationalError ERR_STATE_LOCKED while another update runs, ERR_WRITE, ERR_NO_LIST when
- *   there is nothing to build; the signal's reason when it is aborted.
+ * @throws OperationalError ERR_STATE_LOCKED while another update runs, ERR_HELD after a rollback,
+ *   ERR_WRITE, ERR_NO_LIST when there is nothing to build; the signal's reason when it is aborted.
  */
 export async function updateLists(options: UpdateOptions): Promise<UpdateResult> {
   const lock = await StateLock.take(options.stateDirectory, 'update.lock')
   try {
-    return await updateLocked(options)
+    return (await heldResult(options)) ?? (await updateLocked(await dueOptions(options)))
   } finally {
     await lock.release()
   }
 }
 
+/** While a rollback holds updates, none is made: a build would put the newer versions back. */
+async function heldResult({
+  due,
+  plan,
+  stateDirectory,
+}: UpdateOptions): Promise<UpdateResult | undefined> {
+  const store = new GenerationStore(stateDirectory)
+  const state = await store.state()
+  if (state === undefined || state.hold === null) return undefined
+  if (due === true) {
+    const generation = await store.find(state.generation)
+    const nothing = { outcomes: [], comparison: undefined, probes: 0, faults: [] }
+    return { ...nothing, kind: 'unchanged', generation, isHeld: true }
+  }
+  if (plan) return undefined
+  throw new OperationalError(
+    'ERR_HELD',
+    `updates are held since ${state.hold.since} (${state.hold.why}), and one would put newer lists ` +
+      'in force again: "niveau3 lists resume" first, "niveau3 lists update --plan" shows what would change',
+  )
+}
+
+/** What is due is known only under the lock: another update may just have ended. */
+async function dueOptions(options: UpdateOptions): Promise<UpdateOptions> {
+  if (options.due !== true) return options
+  const { stateDirectory } = options
+  const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
+  const lists = await dueLists(stateDirectory, subscriptions, Date.now())
+  return { ...options, lists, offline: lists.length === 0 }
+}
+
 async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
   const { plan, stateDirectory } = options
-  const subscriptions = await loadSubscriptions(stateDirectory)
-  const enabled = (subscriptions ?? []).filter((subscription) => subscription.enabled)
+  const subscriptions = await subscriptionsOf(options)
+  for (const name of [...(options.lists ?? []), ...options.force]) {
+    requireSubscription(subscriptions, name)
+  }
+  const enabled = subscriptions.filter((subscription) => subscription.enabled)
   const popular = await loadPopularNames()
   const lists: UpdatedList[] = []
   try {
@@ -104,12 +150,36 @@ async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
   }
 }
 
+/** The subscriptions; a new installation's are kept, unless this is a plan. */
+async function subscriptionsOf({
+  actor,
+  due,
+  newcomer,
+  plan,
+  stateDirectory,
+}: UpdateOptions): Promise<readonly Subscription[]> {
+  const subscriptions = await loadSubscriptions(stateDirectory)
+  if (subscriptions !== undefined || newcomer === undefined || due === true) {
+    return subscriptions ?? []
+  }
+  if (!plan) {
+    await saveSubscriptions(stateDirectory, newcomer)
+    const lists = newcomer.map(({ name }) => name)
+    await audit(stateDirectory, actor, 'lists-subscribe-default', { lists })
+  }
+  return newcomer
+}
+
 /** Leftovers of this update and of those that were cut off. */
 async function sweep(enabled: readonly Subscription[], stateDirectory: string): Promise<void> {
   for (const { name } of enabled) {
     const versions = new ListVersions(stateDirectory, name)
-    const current = await versions.current().catch(() => undefined)
-    await versions.sweep(current?.sha256).catch(() => undefined)
+    try {
+      const current = await versions.current()
+      await versions.sweep(current?.sha256)
+    } catch {
+      // Which files are the last good version is not known: none is a leftover.
+    }
   }
 }
 
@@ -173,6 +243,8 @@ async function build(
   const current = await store.current()
   const outcomes = lists.map(({ outcome }) => outcome)
   const nothing = { outcomes, comparison: undefined, probes: 0, faults: [] }
+  const lost = lostFaults(current, lists)
+  if (lost.length > 0) return { ...nothing, kind: 'refused', generation: current, faults: lost }
   const sources = sourcesOf(lists)
   const inputs = await inputsDigest(sources, lists, control)
   if (current?.report.inputs === inputs) {
@@ -217,6 +289,21 @@ async function putInForce(
   }
   await store.prune(control.updates.generationsKept)
   return generation
+}
+
+/** A list of the image in force that is still wanted never leaves it for want of its file. */
+function lostFaults(
+  current: Generation | undefined,
+  lists: readonly UpdatedList[],
+): readonly GateFault[] {
+  const inForce = new Set(current?.report.lists.map(({ name }) => name))
+  return lists.flatMap(({ subscription: { name }, version }) => {
+    if (version !== undefined || !inForce.has(name)) return []
+    const why =
+      `list ${name} is in the image in force, and its version on disk is gone: "niveau3 lists ` +
+      `update ${name}" fetches it anew, "niveau3 lists disable ${name}" goes on without it`
+    return [{ gate: 'list-lost', why }]
+  })
 }
 
 function sourcesOf(lists: readonly UpdatedList[]): readonly ListSource[] {

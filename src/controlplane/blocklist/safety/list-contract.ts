@@ -20,6 +20,7 @@ export type Gate =
   | 'must-block'
   | 'self-test'
   | 'category-lost'
+  | 'list-lost'
 
 /** A gate that an update did not pass. */
 export interface GateFault {
