@@ -56,16 +56,15 @@ export class ServerLog {
     }
   }
 
-  ready({ listen, metrics, upstreams, whyNotBatched: why, ...facts }: ReadyFacts): void {
+  ready({ admin, listen, metrics, upstreams, whyNotBatched: why, ...facts }: ReadyFacts): void {
     const log = this.#log
-    const { version, admin, names, generation, essentialNames, workers } = facts
+    const { version, names, generation, essentialNames, workers } = facts
     log.info(
       {
         event: 'ready',
         version,
         listen: listen.map(urlOf),
         metrics: metrics && textOf(metrics),
-        admin,
         upstreams,
         names,
         generation,
@@ -75,6 +74,7 @@ export class ServerLog {
       },
       'ready',
     )
+    if (admin !== undefined) log.info({ event: 'admin_socket', file: admin }, 'commands are heard')
     if (why !== undefined) {
       log.info({ event: 'plain_udp', why }, `datagrams are read one by one: ${why}`)
     }

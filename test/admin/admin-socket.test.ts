@@ -262,7 +262,7 @@ describe('a command that finds no server', () => {
 
 test('users and groups are looked up in files like /etc/passwd and /etc/group', async () => {
   const passwd = join(folder, 'passwd')
-  await writeFile(passwd, 'root:x:0:0:root:/:/bin/sh\nnina:x:1001:1001::/home/nina:/bin/sh\n')
+  await writeFile(passwd, 'root:x:0:0:root:/:/bin/sh\nnina:x:1001:1001::/srv/nina:/bin/sh\n')
   expect([0, 1001, 7].map((uid) => userName(uid, passwd))).toEqual(['root', 'nina', '7'])
   const groups = join(folder, 'group')
   await writeFile(groups, 'root:x:0:\nnetops:x:55:nina\n')

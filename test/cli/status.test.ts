@@ -112,13 +112,13 @@ describe('the socket of a server', () => {
       config: 'admin: {socket: off}\n',
     })
     await expect(stat(join(off.folder, 'state', 'admin.sock'))).rejects.toThrow(/ENOENT/)
-    expect(off.ready['admin']).toBeUndefined()
+    expect(off.process.output()).not.toMatch(/admin_socket/)
     await off.stop()
     const config = 'admin: {socket: own.sock, group: "0"}\n'
     const own = process.getuid?.() === 0 ? config : 'admin: {socket: own.sock}\n'
     const placed = await startNiveau3({ blocklists: { vpn: ['x.example'] }, config: own })
     const file = join(placed.folder, 'own.sock')
-    expect(placed.ready['admin']).toBe(file)
+    expect(await placed.process.line(/"event":"admin_socket"/)).toContain(`"file":"${file}"`)
     expect((await runNiveau3(['status', '--socket', file])).code).toBe(0)
     expect(
       (await runNiveau3(['status', '--config', join(placed.folder, 'niveau3.yaml')])).code,

@@ -1,6 +1,6 @@
 /** How commands reach the running server: the admin socket with everything that it can be asked. */
 import type { Logger } from 'pino'
-import { z } from 'zod'
+import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { SOCKET_PATH_OCTETS_MAX } from '../config/admin-schema.ts'
 import type { AdminSocketPlace } from '../config/settings.ts'

@@ -1,6 +1,6 @@
 /** What the admin socket can be asked: a method and a path, a checked body, and who handles it. */
 
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { KiB } from '../../base/units.ts'
 import type { Actor } from '../generations/audit.ts'

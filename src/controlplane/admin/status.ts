@@ -1,5 +1,5 @@
 /** What `niveau3 status` shows: the state of the running server on one screen. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { DAY_S, SECOND_MS } from '../../base/units.ts'
 import { REDIS, UPSTREAM_UP } from '../../dataplane/counters.ts'
 import {

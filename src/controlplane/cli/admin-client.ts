@@ -1,7 +1,7 @@
 /** The commands' end of the admin socket: one request, its progress, its result. */
 
 import { request, type IncomingMessage } from 'node:http'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ERROR_CODES, OperationalError, type ErrorCode } from '../../base/errors.ts'
 import { MiB, SECOND_MS } from '../../base/units.ts'
 import { isAnswered } from '../admin/admin-socket.ts'

@@ -1,7 +1,7 @@
 /** `niveau3 reload`: the running server takes its configuration and lists anew, all or nothing. */
 
 import type { Command } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { finish, printJson, type Cli } from './cli.ts'
 import { addServerOptions, findServer, type ServerOptions } from './server-options.ts'
 

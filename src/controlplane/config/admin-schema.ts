@@ -1,6 +1,6 @@
 /** The group `admin` of niveau3.yaml: the socket by which commands speak to the running server. */
 
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Of `sun_path`, less its final zero (unix(7)). */
 export const SOCKET_PATH_OCTETS_MAX = 107
