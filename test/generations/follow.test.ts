@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/base/errors.ts'
+import { GenerationStore } from '../../src/controlplane/generations/generation-store.ts'
 import { findServedGeneration } from '../../src/controlplane/generations/served-generation.ts'
 import { ListVersions } from '../../src/controlplane/generations/list-versions.ts'
 import { startListServer, type ListServer } from '../blocklist/download/list-server.ts'
@@ -102,6 +103,28 @@ describe('a running server', { timeout: LONG_MS }, () => {
     const seconds = await server.metric('niveau3_list_last_success_timestamp_seconds', labels)
     expect(Math.abs(Date.now() / 1000 - seconds)).toBeLessThan(60)
     expect((await house.audit()).at(-1)).toMatchObject({ by: 'schedule', result: 'built' })
+    await server.stop()
+    await house.remove()
+  })
+
+  test('that starts with an older generation, as the newest is damaged, has it made again', async () => {
+    const house = await makeInstallation()
+    lists.serve('/healed', manyNames(50, 0, 'healed.example'))
+    await house.subscribe({ name: 'healed', url: `${lists.origin}/healed` })
+    await house.update()
+    lists.serve('/healed', manyNames(60, 0, 'healed.example'))
+    await house.update()
+    const { imageFile } = await new GenerationStore(house.folder).find(2)
+    await writeFile(imageFile, 'damaged')
+    const server = await startNiveau3({
+      upstreams: ['127.0.0.1:9'],
+      args: ['--state-dir', house.folder],
+    })
+    expect(server.ready).toMatchObject({ generation: 1 })
+    expect((await askUdp(server, 'n7.healed.example')).rcode).toBe('NXDOMAIN')
+    await server.process.line(/"event":"generation_passed_over".*generation 2/)
+    await server.process.line(/"event":"reloaded","generation":3/)
+    expect((await askUdp(server, 'n57.healed.example')).rcode).toBe('NXDOMAIN')
     await server.stop()
     await house.remove()
   })
