@@ -41,7 +41,7 @@ export async function findInForce(stateDirectory: string): Promise<InForce> {
   return { generation, served, isWhole: served?.number === state.generation }
 }
 
-/** Builds, judges and puts in force, unless the generation in force is whole and of the same lists. */
+/** Builds, judges, puts in force, unless the generation in force is whole and of the same lists. */
 export async function buildUpdate(
   lists: readonly UpdatedList[],
   inForce: InForce,
@@ -91,8 +91,8 @@ export async function buildUpdate(
 }
 
 /**
- * From here on the new generation is served. An interruption before `setCurrent` leaves the old one,
- * with the old versions; one behind it leaves the journal, by which the next change goes on.
+ * From here on the new generation is served. An interruption before `setCurrent` leaves the old
+ * one with the old versions; one behind it leaves the journal, by which the next change goes on.
  */
 async function putInForce(
   draft: Generation,
@@ -112,7 +112,7 @@ async function putInForce(
   return generation
 }
 
-/** Versions that `version.json` does not name yet, though the generation in force is made of them. */
+/** Versions of which the generation in force is made and that `version.json` does not name yet. */
 async function replaceVersions(lists: readonly UpdatedList[]): Promise<void> {
   for (const { kept, version, versions } of lists) {
     if (version !== undefined && version !== kept.stored) await versions.replace(version)

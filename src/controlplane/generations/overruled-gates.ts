@@ -70,7 +70,7 @@ function parse(text: string): OverruledGate {
   throw new OperationalError('ERR_USAGE', message)
 }
 
-/** What `--force` would have to say for these faults of a list; empty where nothing can be forced. */
+/** What `--force` would have to say for these faults; empty where nothing can be forced. */
 export function overruleTexts(list: string, faults: readonly GateFault[]): readonly string[] {
   const known = list === WHOLE ? WHOLE_GATES : LIST_GATES
   const gates = new Set(faults.map(({ gate }) => gate).filter((gate) => known.includes(gate)))
