@@ -183,6 +183,10 @@ export class Niveau3Server {
       filter: () => this.#filter,
       keeper: () => this.#keeper,
       reload: () => this.reload(),
+      follow: async () => {
+        await this.#keeper?.look()
+        await this.#reloadSoon()
+      },
     })
   }
 

@@ -21,6 +21,8 @@ export interface AdministeredServer {
   filter(): LoadedFilter
   /** Undefined where the server follows no generations. */
   keeper(): SubscriptionKeeper | undefined
+  /** Looks at the state directory, and takes the generation that is in force there. */
+  follow(): Promise<void>
   /** Takes lists and configuration anew, all or nothing. */
   reload(): Promise<ReloadOutcome>
 }
