@@ -5,6 +5,8 @@
 import type { Logger } from 'pino'
 import { OperationalError } from '../base/errors.ts'
 import { DAY_S, SECOND_MS } from '../base/units.ts'
+import type { PolicyMessage } from '../dataplane/messages.ts'
+import { NO_OVERLAY } from '../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -22,6 +24,9 @@ import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
+import { keysThatNeedRestart } from './needs-restart.ts'
+import { openOverrule, type InForce } from './overrule/open-overrule.ts'
+import type { OverruleKeeper } from './overrule/overrule-keeper.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
@@ -38,23 +43,14 @@ export interface ServeOptions {
   readonly onFatal: (error: OperationalError) => void
   /** The shared cache with its secrets; undefined: none. */
   readonly redis?: RedisSettings | undefined
+  /** Rules and pauses of the state directory; undefined without one. */
+  readonly overrule?: OverruleKeeper | undefined
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
 const CERTIFICATE_LOOK_MS = SECOND_MS
 /** A certificate that ends sooner is warned of: those of ACME are renewed before. */
 const CERTIFICATE_DAYS_MIN = 14
-
-/** Settings that only a restart can change, with the way to read each. */
-const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
-  ['listen', (config) => config.dataplane.listen],
-  ['workers', (config) => config.control.workers],
-  ['metrics.listen', (config) => config.control.metrics],
-  ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
-  ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
-  ['stateDirectory', (config) => config.control.stateDirectory],
-  ['redis', (config) => config.control.redis],
-]
 
 /** One running server: filter, workers and admin pages under one life. */
 export class Niveau3Server {
@@ -91,7 +87,7 @@ export class Niveau3Server {
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
-    const policy = policyOf(filter, dataplane)
+    const policy = this.#policy()
     const secrets = { redis: options.redis, tls: this.#certificate?.identity }
     this.#supervisor = new Supervisor(dataplane, policy, secrets, {
       workerDied: (worker, reason) => {
@@ -114,6 +110,11 @@ export class Niveau3Server {
       gaveUp: options.onFatal,
     })
     this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
+  }
+
+  /** The configuration and the filter of this moment. */
+  get inForce(): InForce {
+    return { config: this.#config, filter: this.#filter }
   }
 
   get endpoints(): readonly ListenSettings[] {
@@ -151,8 +152,20 @@ export class Niveau3Server {
   /** A reload that is under way looks sites up by itself. */
   async #applySites(settings: DataplaneSettings): Promise<void> {
     if (this.#reloading !== null || this.#stopping) return
-    const policy = policyOf(this.#filter, this.#config.dataplane)
-    await this.#supervisor.reload(startCache(settings, this.#startConfig.dataplane), policy)
+    const startSettings = startCache(settings, this.#startConfig.dataplane)
+    await this.#supervisor.reload(startSettings, this.#policy())
+  }
+
+  /** What the workers decide by, made anew of what is in force at this moment. */
+  #policy(): PolicyMessage {
+    const overlay = this.#options.overrule?.store.overlay ?? NO_OVERLAY
+    return policyOf(this.#filter, this.#config.dataplane, overlay)
+  }
+
+  async #overruleWorkers(): Promise<void> {
+    const { overlay, stamp } = this.#policy()
+    await this.#supervisor.overrule(overlay, stamp)
+    this.#fleet.announce(stamp, this.#generation())
   }
 
   async #bind(): Promise<void> {
@@ -170,7 +183,8 @@ export class Niveau3Server {
       }
     }
     await this.#fleet.join(this.#options.redis)
-    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation())
+    this.#fleet.announce(this.#policy().stamp, this.#generation())
+    this.#options.overrule?.store.follow(() => this.#overruleWorkers())
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
@@ -269,6 +283,7 @@ export class Niveau3Server {
     this.#sites.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#keeper?.stop()
+    await this.#options.overrule?.store.close()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin?.close()
@@ -294,18 +309,15 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control, this.#filter)
       const isSame = filter.trie.digest === this.#filter.trie.digest
       if (this.#stopping || (isSame && !isConfigDue)) return
-      const policy = policyOf(filter, config.dataplane)
-      await this.#supervisor.reload(
-        startCache(await this.#sites.follow(config), this.#startConfig.dataplane),
-        policy,
-      )
-      const needsRestart = NEEDS_RESTART.filter(
-        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
-      ).map(([key]) => key)
-      const files = config.control.certificate
-      if (files !== undefined) this.#certificate?.reread(files)
+      const sites = await this.#sites.follow(config)
+      // What is overruled while the workers take the new filter has to know of it.
       this.#config = config
       this.#filter = filter
+      const policy = this.#policy()
+      await this.#supervisor.reload(startCache(sites, this.#startConfig.dataplane), policy)
+      const needsRestart = keysThatNeedRestart(config, this.#startConfig)
+      const files = config.control.certificate
+      if (files !== undefined) this.#certificate?.reread(files)
       this.#policies++
       this.#lastReloadOk = true
       this.#fleet.announce(policy.stamp, this.#generation())
@@ -380,7 +392,10 @@ export async function startServer(
   const { redis: configured, stateDirectory } = config.control
   const redis = configured && (await loadRedis(configured, stateDirectory))
   const withSecrets = await addCookieSecrets(config)
-  const server = new Niveau3Server(withSecrets, filter, { ...options, redis })
+  let server: Niveau3Server | undefined
+  const atStart = { config: withSecrets, filter }
+  const overrule = await openOverrule(options.log, () => server?.inForce ?? atStart)
+  server = new Niveau3Server(withSecrets, filter, { ...options, redis, overrule })
   await server.start()
   return server
 }

@@ -12,6 +12,7 @@ import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { OverruleConfig } from './overrule-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -344,6 +345,9 @@ export const ConfigSchema = z.strictObject({
   safety: SafetyConfig.prefault({}).meta({
     description:
       'What an update may change at most; past a limit the last good version of the list stays.',
+  }),
+  overrule: OverruleConfig.prefault({}).meta({
+    description: 'What `niveau3 allow`, `deny` and `pause` may do.',
   }),
   essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
   categories: z

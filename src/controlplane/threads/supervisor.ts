@@ -15,6 +15,7 @@ import type {
   ToWorker,
   WorkerStart,
 } from '../../dataplane/messages.ts'
+import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -171,6 +172,13 @@ export class Supervisor {
     this.#settings = settings
     this.#policy = policy
     const message: ToWorker = { kind: 'reload', settings, policy }
+    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
+  }
+
+  /** Gives every worker other rules and pauses; resolves when all of them decide by these. */
+  async overrule(overlay: OverlayMessage, stamp: string): Promise<void> {
+    this.#policy = { ...this.#policy, overlay, stamp }
+    const message: ToWorker = { kind: 'overrule', overlay, stamp }
     await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
   }
 
