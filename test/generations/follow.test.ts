@@ -182,12 +182,18 @@ describe('an update that is cut off', { timeout: LONG_MS }, () => {
     await house.subscribe({ name: 'step', url: `${lists.origin}/step` })
     await house.update()
     lists.serve('/step', manyNames(120))
-    const versions = join(REPOSITORY, 'dist/controlplane/generations/list-versions.js')
+    // The versions' own rename is the first step behind the one that puts the generation in force.
     const killer = join(house.folder, 'killer.mjs')
     await writeFile(
       killer,
-      `import { ListVersions } from ${JSON.stringify(versions)}
-      ListVersions.prototype.replace = () => process.kill(process.pid, 'SIGKILL')`,
+      `import promises from 'node:fs/promises'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { rename } = promises
+      promises.rename = async (from, to) => {
+        if (to.endsWith('/step/version.json')) process.kill(process.pid, 'SIGKILL')
+        await rename(from, to)
+      }
+      syncBuiltinESMExports()`,
     )
     const args = ['--import', killer, PROGRAM, 'lists', 'update', '--state-dir', house.folder]
     const child = await startProcess(process.execPath, args)

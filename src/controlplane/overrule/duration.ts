@@ -73,10 +73,13 @@ export function spanText(milliseconds: number): string {
   return parts.slice(0, 2).join(' ') || '0s'
 }
 
+function two(value: number): string {
+  return String(value).padStart(2, '0')
+}
+
 /** A moment for people, in the zone of this machine: `2026-12-01 18:00:00`. */
 export function momentText(atMs: number): string {
   const at = new Date(atMs)
-  const two = (value: number): string => String(value).padStart(2, '0')
   const date = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join('-')
   return `${date} ${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':')}`
 }

@@ -103,7 +103,10 @@ export function idOf(entry: Identity): string {
   return `${entry.kind === 'rule' ? 'r' : 'p'}-${id}`
 }
 
-/** True when `next` counts and `known` does not; versions of one moment are told apart alike by all boxes. */
+/**
+ * True when `next` counts and `known` does not. Versions of one moment are told apart by their
+ * content, alike by all boxes.
+ */
 export function isNewer(next: Entry, known: Entry | undefined): boolean {
   if (known === undefined || next.versionMs !== known.versionMs) {
     return next.versionMs > (known?.versionMs ?? -1)

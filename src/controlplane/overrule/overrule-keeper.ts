@@ -8,7 +8,7 @@ import { nameToText, nameToWire } from '../blocklist/name-text.ts'
 import type { Actor } from '../generations/audit.ts'
 import { spanText } from './duration.ts'
 import { compareTexts, idOf, isPause, isRule, type Entry, type RuleEntry } from './entry.ts'
-import { guardName, requireCategory, requireSite, type GuardFacts } from './guard.ts'
+import type { GuardFacts } from './guard.ts'
 import { OverruleStore, type StoreOptions } from './overrule-store.ts'
 import type {
   AddRules,
@@ -138,6 +138,7 @@ export class OverruleKeeper {
    */
   async pause(request: PauseBlocking, who: Actor): Promise<OverruleChange> {
     const { seconds, category, site, reason } = request
+    const { requireCategory, requireSite } = await loadGuard()
     const change = await this.store.change('pause', who, () => {
       const secondsMax = this.#options.pauseSecondsMax()
       if (seconds > secondsMax) {
@@ -191,6 +192,7 @@ export class OverruleKeeper {
     who: Actor,
     what: 'add' | 'import',
   ): Promise<OverruleChange> {
+    const { guardName, requireCategory, requireSite } = await loadGuard()
     const change = await this.store.change(`rule-${what}`, who, () => {
       const facts = this.#options.facts()
       const versionMs = this.store.nextVersionMs()
@@ -224,6 +226,11 @@ export class OverruleKeeper {
   #goneBy(entry: Entry, who: Actor, reason: string): Entry {
     return { ...entry, gone: true, versionMs: this.store.nextVersionMs(), user: who.user, reason }
   }
+}
+
+/** The list of public suffixes takes memory: it is loaded when the first rule is made. */
+function loadGuard() {
+  return import('./guard.ts')
 }
 
 /** The name as entries have it; what is none stays as it is, and is found nowhere. */

@@ -1,7 +1,7 @@
 /**
- * Rules and pauses of one state directory: on the disk, in force, and in the exchange between boxes.
- * Changes are made one after the other: each is on the disk before it counts, all workers decide by
- * it before the caller hears of it, and one line of the audit log says who did it and why.
+ * Rules and pauses of one state directory: on the disk, in force, and between boxes. Changes are
+ * made one after the other: each is on the disk before it counts, all workers decide by it before
+ * the caller hears of it, and one line of the audit log says who did it and why.
  *
  * The one writer of its file is the server, or a command while no server runs.
  */
@@ -132,11 +132,11 @@ export class OverruleStore {
 
   /**
    * Takes from another box's state what is newer than ours, entry by entry: the last writer wins.
-   * What is gone there goes here, if it was removed or has ended later than our version was made;
-   * gone entries are forgotten 30 days after. Merging is commutative and idempotent: boxes that have
-   * exchanged their states in any order have the same entries, and the same policy stamp. Guards are
-   * not asked again: the box that took the change has asked its own. A pause lasts here no longer
-   * than this box's configuration lets one last.
+   * What is gone there goes here, if it was removed later than our version was made; gone entries
+   * are forgotten after 30 days. Merging is commutative and idempotent: boxes that have exchanged
+   * their states in any order have the same entries, and their overlays add the same to their
+   * policy stamps. Guards are not asked again: the box that took the change has asked its own. A
+   * pause lasts here no longer than this box's configuration lets one last.
    *
    * @param who `by: 'fleet'` and the box that it comes from, for the audit log.
    * @returns the ids that have changed here, none when all was known; entries that claim to be made
