@@ -17,6 +17,7 @@ import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
+import { formatEndpoint } from './config/addresses.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
@@ -26,6 +27,8 @@ import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
 import { StateLock } from './state-lock.ts'
+import { ReloadRecord } from './reload-record.ts'
+import { formatListen, SupervisorLog } from './supervisor-log.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { workersThatCanShare } from './threads/worker-count.ts'
 import { packageVersion } from './version.ts'
@@ -50,6 +53,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['listen', (config) => config.dataplane.listen],
   ['workers', (config) => config.control.workers],
   ['metrics.listen', (config) => config.control.metrics],
+  ['metrics.pageMsMin', (config) => config.control.metricsPageMsMin],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
@@ -60,6 +64,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
 export class Niveau3Server {
   readonly #options: ServeOptions
   readonly #supervisor: Supervisor
+  readonly #workers: SupervisorLog
   readonly #receiveDrops = new ReceiveDrops()
   #admin: AdminServer | undefined
   readonly #fleet: Fleet
@@ -76,7 +81,7 @@ export class Niveau3Server {
   #policies = 1
   /** A reload reads the configuration as well, not only the lists. */
   #isConfigDue = false
-  #lastReloadOk = true
+  readonly #reloads = new ReloadRecord()
   #reloading: Promise<void> | null = null
   #reloadAgain = false
   #stopping = false
@@ -93,26 +98,8 @@ export class Niveau3Server {
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
     const policy = policyOf(filter, dataplane)
     const secrets = { redis: options.redis, tls: this.#certificate?.identity }
-    this.#supervisor = new Supervisor(dataplane, policy, secrets, {
-      workerDied: (worker, reason) => {
-        options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
-      },
-      addressesChanged: ({ appeared, vanished }) => {
-        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(textOf) }
-        options.log.info(
-          { event: 'addresses_changed', ...facts },
-          'listening where the wildcard says',
-        )
-      },
-      addressFailed: (endpoint, reason) => {
-        const facts = { listen: textOf(endpoint), reason }
-        options.log.warn(
-          { event: 'address_failed', ...facts },
-          `cannot listen there yet: ${reason}`,
-        )
-      },
-      gaveUp: options.onFatal,
-    })
+    this.#workers = new SupervisorLog(options.log, options.onFatal)
+    this.#supervisor = new Supervisor(dataplane, policy, secrets, this.#workers)
     this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
   }
 
@@ -180,7 +167,7 @@ export class Niveau3Server {
   async #openAdmin(endpoint: Endpoint): Promise<void> {
     const { AdminServer: Server } = await import('./admin/http-server.ts')
     const { Metrics } = await import('./admin/metrics.ts')
-    const metrics = new Metrics(() => this.#facts())
+    const metrics = new Metrics(() => this.#facts(), this.#startConfig.control.metricsPageMsMin)
     this.#admin = new Server({ metrics, checks: () => this.#checks() })
     this.metricsEndpoint = await this.#admin.listen(endpoint)
   }
@@ -218,8 +205,8 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(urlOf),
-        metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
+        listen: this.endpoints.map(formatListen),
+        metrics: this.metricsEndpoint && formatEndpoint(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
         generation: this.#filter.generation,
@@ -307,7 +294,7 @@ export class Niveau3Server {
       this.#config = config
       this.#filter = filter
       this.#policies++
-      this.#lastReloadOk = true
+      this.#reloads.succeed()
       this.#fleet.announce(policy.stamp, this.#generation())
       logReports(log, filter)
       const names = filter.trie.names
@@ -318,7 +305,7 @@ export class Niveau3Server {
           : `reloaded; these keys take effect at the next start: ${needsRestart.join(', ')}`,
       )
     } catch (error) {
-      this.#lastReloadOk = false
+      this.#reloads.fail()
       const facts =
         error instanceof OperationalError
           ? { code: error.code, file: error.file, line: error.line }
@@ -349,7 +336,9 @@ export class Niveau3Server {
       sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
-      lastReloadOk: this.#lastReloadOk,
+      workerDeaths: this.#workers.deaths,
+      cacheOctetsMax: this.#startConfig.dataplane.cache.octetsMax,
+      reloads: this.#reloads,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
       fleet: this.#fleet.counts,
@@ -388,13 +377,4 @@ export async function startServer(
 /** The cache keeps the size that it was made with. */
 function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
   return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
-}
-
-/** As the operator writes it. */
-function urlOf({ protocol, ...endpoint }: ListenSettings): string {
-  return protocol === 'dns' ? textOf(endpoint) : `${protocol}://${textOf(endpoint)}`
-}
-
-function textOf({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }

@@ -32,6 +32,7 @@ import type { CacheEntry } from './cache/cache-entry.ts'
 import { createCache, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
 import {
+  BYPASS_SIGNALS,
   CACHE_EXPIRED,
   CACHE_FAILURE,
   CACHE_HIT,
@@ -44,6 +45,7 @@ import {
   OUTCOME_STALE,
   PREFETCHED,
   PROTO_UDP,
+  SIGNAL_NONE,
   SITE_QUERIES,
   clearSites,
   count,
@@ -55,6 +57,7 @@ import {
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { TimedMatch } from './policy/timed-match.ts'
 import { ClientRate } from './transport/client-rate.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
@@ -77,6 +80,7 @@ export class Pipeline {
   readonly #query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   readonly #asked = new AskedName()
   readonly #special = new SpecialNames()
+  readonly #timed: TimedMatch
   readonly #waiting: WaitingQueries
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
@@ -101,6 +105,7 @@ export class Pipeline {
     this.#cache = createCache(settings, counters, this.#hot)
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#rate = new ClientRate(settings)
+    this.#timed = new TimedMatch(counters)
     this.#replies = new Replies(settings, policy, counters, this.#query.message)
     this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
@@ -181,10 +186,11 @@ export class Pipeline {
     }
     const special = this.#special.find(asked)
     if (special !== SPECIAL_NONE) {
-      const { rcode, zoneLabel } = this.#special
+      const { rcode, signal, zoneLabel } = this.#special
+      if (signal !== SIGNAL_NONE) count(this.#counters, BYPASS_SIGNALS + signal)
       return this.#replies.special(query, special, rcode, asked.labelStarts[zoneLabel]!)
     }
-    const matched = this.#policy.match(asked)
+    const matched = this.#timed.match(this.#policy, asked)
     if (matched !== 0) {
       const { ruleStart, whole } = this.#policy
       if (known === null) this.#hot.noteBlock(asked, matched, ruleStart, whole, stamp)

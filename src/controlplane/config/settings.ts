@@ -49,6 +49,8 @@ export interface CertificateFiles {
 export interface ControlSettings {
   /** Where /metrics and the health pages are served; undefined when off. */
   readonly metrics: Endpoint | undefined
+  /** How long a page of metrics is given again. */
+  readonly metricsPageMsMin: number
   readonly workers: number
   /** Empty exactly when `image` is given. */
   readonly lists: readonly ListSource[]
@@ -202,6 +204,7 @@ export function controlSettings(
   )
   return {
     metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
+    metricsPageMsMin: metrics.pageMsMin,
     workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],
     image: image === undefined ? undefined : locate(image, ['image']),

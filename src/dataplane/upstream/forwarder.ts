@@ -21,13 +21,15 @@ import {
   FAILURE_MISMATCH,
   FAILURE_RCODE,
   FAILURE_TIMEOUT,
-  UPSTREAM_DURATION_SUM_MS,
+  UPSTREAM_BOUNDS_MS,
   UPSTREAM_QUERIES,
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
   count,
+  countInHistogram,
   createCounters,
   failureSlot,
+  upstreamDurationSlot,
   type Counters,
 } from '../counters.ts'
 import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
@@ -337,8 +339,7 @@ export class Forwarder implements UpstreamEvents {
   #noteReply(upstream: Upstream, tookMs: number, nowMs: number): void {
     const counters = this.#counters
     count(counters, UPSTREAM_RESPONSES + upstream.index)
-    const sum = UPSTREAM_DURATION_SUM_MS + upstream.index
-    counters[sum] = counters[sum]! + tookMs
+    countInHistogram(counters, upstreamDurationSlot(upstream.index), UPSTREAM_BOUNDS_MS, tookMs)
     this.#noteHeard(upstream, tookMs, nowMs)
   }
 

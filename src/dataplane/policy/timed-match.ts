@@ -1,0 +1,29 @@
+/** Measures one look-up in 64: the clock costs a fifth of what it measures. */
+import { LOOKUP_BOUNDS_MS, LOOKUP_DURATION, countInHistogram } from '../counters.ts'
+import type { Counters } from '../counters.ts'
+import type { AskedName } from '../query.ts'
+import type { Policy } from './policy.ts'
+
+/** A power of two: the turn is found by a mask. */
+const LOOKUPS_PER_SAMPLE = 64
+
+/** The look-ups of one worker. */
+export class TimedMatch {
+  readonly #counters: Counters
+  #turn = 0
+
+  constructor(counters: Counters) {
+    this.#counters = counters
+  }
+
+  /** What `policy.match` returns. */
+  match(policy: Policy, asked: AskedName): number {
+    this.#turn = (this.#turn + 1) & (LOOKUPS_PER_SAMPLE - 1)
+    if (this.#turn !== 0) return policy.match(asked)
+    const startMs = performance.now()
+    const matched = policy.match(asked)
+    const tookMs = performance.now() - startMs
+    countInHistogram(this.#counters, LOOKUP_DURATION, LOOKUP_BOUNDS_MS, tookMs)
+    return matched
+  }
+}
