@@ -94,7 +94,9 @@ export const LIMITS = ['pending', 'question', 'client', 'upstream'] as const
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */
 export const DECISION_EXEMPT = 1
-export const DECISION_ACTIONS = ['block', 'exempt'] as const
+/** A list would block it, a rule of the operator's says no. */
+export const DECISION_ALLOW = 2
+export const DECISION_ACTIONS = ['block', 'exempt', 'allow'] as const
 export const CATEGORY_SLOTS = 32
 
 export const CACHE_HIT = 0
@@ -156,10 +158,10 @@ export const LOOKUP_BOUNDS_MS = [
 /** Upper bounds of how long a worker stands still while it takes a new policy, in milliseconds. */
 export const SWAP_BOUNDS_MS = [0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000] as const
 
-/** Info codes of extended errors that have a label (RFC 8914 5.2 and the registry); the last: others. */
+/** Info codes of extended errors that have a label (RFC 8914 5.2, registry); the last: others. */
 export const EDE_SLOTS = 31
 
-/** Names that somebody asks who would go round the resolver, or whose program asks whether it may. */
+/** Names by which somebody goes round the resolver, or a program asks whether it may. */
 export const SIGNAL_NONE = -1
 export const SIGNAL_ONION = 0
 export const SIGNAL_I2P = 1
@@ -271,7 +273,7 @@ export function responseSlot(outcome: number, rcode: number): number {
   return RESPONSES + outcome * RCODE_SLOTS + Math.min(rcode, RCODE_SLOTS - 1)
 }
 
-/** Returns the slot of a verdict on a listed name: `DECISION_BLOCK` or `DECISION_EXEMPT`. */
+/** Returns the slot of a verdict on a listed name: one of `DECISION_*`. */
 export function decisionSlot(action: number, category: number): number {
   return DECISIONS + action * CATEGORY_SLOTS + category
 }

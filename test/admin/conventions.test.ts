@@ -7,7 +7,7 @@ import * as redis from '../../src/dataplane/redis-counters.ts'
 import { listFacts, serverFacts, subscribedFacts } from '../support/server-facts.ts'
 import { readOpenMetrics, type Family } from './openmetrics.ts'
 
-/** Every label of ours with the values that it can have; those of the operator are of these facts. */
+/** Every label of ours with the values that it can have; an operator's are those of the facts. */
 const UPSTREAMS = ['udp://192.0.2.1:53', 'tls://dns.example@192.0.2.2:853']
 const SITES = ['default', 'lyon', 'nantes']
 const LISTS = ['ut1-adult', 'ut1-vpn']
@@ -49,9 +49,11 @@ const CLOSED: Readonly<Record<string, readonly string[]>> = {
   version: ['1.2.3'],
 }
 
-/** Base units, and how a gauge that is a time ends (Prometheus, metric and label naming). */
-const FOREIGN_UNITS =
-  /_(ms|milliseconds?|microseconds?|us|ns|minutes?|hours?|days?|age|octets|kb|mb|kib|mib|percent|percentage|ratio)(_|$)/
+/** Units that are none of Prometheus's base units (Prometheus, metric and label naming). */
+const FOREIGN = ['ms', 'milliseconds', 'us', 'ns', 'minutes', 'hours', 'days', 'age', 'octets']
+const FOREIGN_UNITS = new RegExp(
+  `_(${[...FOREIGN, 'kb', 'mib', 'percent', 'ratio'].join('|')})(_|$)`,
+)
 
 const facts = serverFacts({
   upstreams: UPSTREAMS,

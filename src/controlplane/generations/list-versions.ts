@@ -6,7 +6,7 @@
 
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { readStateFile, unwritable, writeStateFile } from './state-file.ts'
 

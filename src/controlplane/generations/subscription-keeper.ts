@@ -11,9 +11,9 @@ import { unwatchFile, watchFile } from 'node:fs'
 import { constants, setPriority } from 'node:os'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 
+import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import type { SubscribedFacts } from '../admin/server-facts.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
@@ -22,7 +22,7 @@ import { nextDueAtMs } from './schedule.ts'
 import { loadSubscriptions } from './subscriptions.ts'
 import { UpdateCounter } from './update-counter.ts'
 
-const PROGRAM = fileURLToPath(new URL('../../bin.js', import.meta.url))
+const PROGRAM = programFile('bin.js')
 /** A rollback is to be in force within a second. */
 const LOOK_MS = 400
 /** Subscriptions change by commands: they are looked at so often at the least. */

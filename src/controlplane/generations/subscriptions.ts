@@ -4,7 +4,7 @@
  */
 
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
 import type { Catalogue, CatalogueSource } from '../blocklist/catalogue.ts'

@@ -17,11 +17,11 @@ export class TimedMatch {
   }
 
   /** What `policy.match` returns. */
-  match(policy: Policy, asked: AskedName): number {
+  match(policy: Policy, asked: AskedName, site: number): number {
     this.#turn = (this.#turn + 1) & (LOOKUPS_PER_SAMPLE - 1)
-    if (this.#turn !== 0) return policy.match(asked)
+    if (this.#turn !== 0) return policy.match(asked, site)
     const startMs = performance.now()
-    const matched = policy.match(asked)
+    const matched = policy.match(asked, site)
     const tookMs = performance.now() - startMs
     countInHistogram(this.#counters, LOOKUP_DURATION, LOOKUP_BOUNDS_MS, tookMs)
     return matched
