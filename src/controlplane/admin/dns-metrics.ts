@@ -40,7 +40,7 @@ import { RCODE_NAMES } from './rcode-names.ts'
 
 /** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
 const RCODES_ALWAYS = 6
-/** The extended errors that we make ourselves: always shown. Others come from upstreams, if at all. */
+/** The extended errors that we make ourselves: always shown. */
 const ERRORS_ALWAYS: ReadonlySet<number> = new Set([
   EDE_STALE_ANSWER,
   EDE_CACHED_ERROR,
