@@ -147,8 +147,7 @@ const DURATION_SLOTS = DURATION_BOUNDS_MS.length + 1
 
 /** Upper bounds of the time that an upstream takes for one reply, in milliseconds. */
 export const UPSTREAM_BOUNDS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000] as const
-/** Its buckets, the one above all bounds, and the sum: what one histogram takes. */
-const UPSTREAM_DURATION_SLOTS = UPSTREAM_BOUNDS_MS.length + 2
+const UPSTREAM_DURATION_SLOTS = UPSTREAM_BOUNDS_MS.length + 1
 
 /** Upper bounds of the time of one look-up in the compiled lists, in milliseconds. */
 export const LOOKUP_BOUNDS_MS = [
@@ -225,10 +224,12 @@ export const TLS_HANDSHAKES_FAILED = UDP_READ + FAMILIES.length
 export const HTTP_REJECTED = TLS_HANDSHAKES_FAILED + 1
 export const EXTENDED_ERRORS = HTTP_REJECTED + HTTP_STATUSES.length
 export const BYPASS_SIGNALS = EXTENDED_ERRORS + EDE_SLOTS
-export const LOOKUP_DURATION = BYPASS_SIGNALS + SIGNALS.length
-export const SWAP_DURATION = LOOKUP_DURATION + LOOKUP_BOUNDS_MS.length + 2
+export const LOOKUP_BUCKETS = BYPASS_SIGNALS + SIGNALS.length
+export const LOOKUP_SUM_MS = LOOKUP_BUCKETS + LOOKUP_BOUNDS_MS.length + 1
+export const SWAP_BUCKETS = LOOKUP_SUM_MS + 1
+export const SWAP_SUM_MS = SWAP_BUCKETS + SWAP_BOUNDS_MS.length + 1
 /** By number of the site, the default first; they start anew with other sites. */
-export const SITE_QUERIES = SWAP_DURATION + SWAP_BOUNDS_MS.length + 2
+export const SITE_QUERIES = SWAP_SUM_MS + 1
 export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
 export const SITE_LIMITED = SITE_BLOCKED + SITES_MAX + 1
 const SITE_END = SITE_LIMITED + SITES_MAX + 1
@@ -236,14 +237,15 @@ export const UPSTREAM_QUERIES = SITE_END
 export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
-const UPSTREAM_DURATION = UPSTREAM_UP + UPSTREAMS_MAX
+export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
+const UPSTREAM_BUCKETS = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
 /**
  * Just past the upstreams' slots, which begin at `UPSTREAM_QUERIES`: they start anew with new
  * upstreams.
  */
-export const UPSTREAM_END = UPSTREAM_DURATION + UPSTREAMS_MAX * UPSTREAM_DURATION_SLOTS
+export const UPSTREAM_END = UPSTREAM_BUCKETS + UPSTREAMS_MAX * UPSTREAM_DURATION_SLOTS
 /** The shared cache's group (`redis-counters.ts`). */
-export const REDIS = UPSTREAM_DURATION + UPSTREAMS_MAX * UPSTREAM_DURATION_SLOTS
+export const REDIS = UPSTREAM_BUCKETS + UPSTREAMS_MAX * UPSTREAM_DURATION_SLOTS
 const SLOTS = REDIS + REDIS_SLOTS
 
 /** One worker's counters: `block[QUERIES + …]`. */
@@ -293,9 +295,9 @@ export function failureSlot(upstream: number, reason: number): number {
   return UPSTREAM_FAILURES + upstream * FAILURE_REASONS.length + reason
 }
 
-/** Returns the first slot of the histogram of an upstream's replies. */
-export function upstreamDurationSlot(upstream: number): number {
-  return UPSTREAM_DURATION + upstream * UPSTREAM_DURATION_SLOTS
+/** Returns the first bucket of an upstream's reply times. */
+export function upstreamBuckets(upstream: number): number {
+  return UPSTREAM_BUCKETS + upstream * UPSTREAM_DURATION_SLOTS
 }
 
 /** Counts an extended error that goes into a reply. */
@@ -303,21 +305,25 @@ export function countExtendedError(counters: Counters, code: number): void {
   count(counters, EXTENDED_ERRORS + Math.min(code, EDE_SLOTS - 1))
 }
 
-/**
- * Counts one duration in a histogram: a slot for each bound, one for what is above all of them, and
- * one for the sum.
- */
+/** Counts one duration: a bucket for each bound from `buckets` on, one above all, and the sum. */
 export function countInHistogram(
   counters: Counters,
-  start: number,
+  buckets: number,
+  sum: number,
   boundsMs: readonly number[],
   milliseconds: number,
 ): void {
-  const bounds = boundsMs.length
   let bucket = 0
-  while (bucket < bounds && milliseconds > boundsMs[bucket]!) bucket++
-  counters[start + bucket] = counters[start + bucket]! + 1
-  counters[start + bounds + 1] = counters[start + bounds + 1]! + milliseconds
+  while (bucket < boundsMs.length && milliseconds > boundsMs[bucket]!) bucket++
+  counters[buckets + bucket] = counters[buckets + bucket]! + 1
+  counters[sum] = counters[sum]! + milliseconds
+}
+
+/** Counts a reply of an upstream. */
+export function countUpstreamReply(counters: Counters, upstream: number, tookMs: number): void {
+  count(counters, UPSTREAM_RESPONSES + upstream)
+  const sum = UPSTREAM_DURATION_SUM_MS + upstream
+  countInHistogram(counters, upstreamBuckets(upstream), sum, UPSTREAM_BOUNDS_MS, tookMs)
 }
 
 const REPLY_CODE_SHIFT = 5

@@ -10,7 +10,13 @@ import { isLibc, openLibc } from '../sys/libc.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
-import { SWAP_BOUNDS_MS, SWAP_DURATION, countInHistogram, type Counters } from './counters.ts'
+import {
+  SWAP_BOUNDS_MS,
+  SWAP_BUCKETS,
+  SWAP_SUM_MS,
+  countInHistogram,
+  type Counters,
+} from './counters.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
@@ -219,7 +225,8 @@ function reloadTimed(
 ): void {
   const startMs = performance.now()
   worker.reload(settings, policy)
-  countInHistogram(counters, SWAP_DURATION, SWAP_BOUNDS_MS, performance.now() - startMs)
+  const tookMs = performance.now() - startMs
+  countInHistogram(counters, SWAP_BUCKETS, SWAP_SUM_MS, SWAP_BOUNDS_MS, tookMs)
 }
 
 async function listen(

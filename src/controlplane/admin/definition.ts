@@ -38,29 +38,27 @@ export function labelled(offset: number, label: string, values: readonly string[
 }
 
 /**
- * The samples of one histogram: a slot for each bound from `start` on, one for what is above all of
- * them.
- *
- * @param sumMs the sum in milliseconds; default: the slot behind the buckets.
+ * The samples of one histogram: a bucket for each bound from `buckets` on, one for what is above
+ * all of them, and the sum in milliseconds at `sum`.
  */
 export function histogram(
   name: string,
   labels: Labels,
   slots: Slots,
-  start: number,
+  buckets: number,
+  sum: number,
   boundsMs: readonly number[],
-  sumMs = slots[start + boundsMs.length + 1]!,
 ): readonly Sample[] {
   const samples: Sample[] = []
   const metric = PREFIX + name
   let total = 0
   const texts = boundTexts(boundsMs)
   for (let bucket = 0; bucket <= boundsMs.length; bucket++) {
-    total += slots[start + bucket]!
+    total += slots[buckets + bucket]!
     const le = texts[bucket]!
     samples.push({ labels: { le, ...labels }, value: total, metricName: `${metric}_bucket` })
   }
-  samples.push({ labels, value: sumMs / 1000, metricName: `${metric}_sum` })
+  samples.push({ labels, value: slots[sum]! / 1000, metricName: `${metric}_sum` })
   samples.push({ labels, value: total, metricName: `${metric}_count` })
   return samples
 }

@@ -84,8 +84,8 @@ function durations(slots: Slots): readonly Sample[] {
       { outcome },
       slots,
       DURATION_BUCKETS + index * buckets,
+      DURATION_SUM_MS + index,
       DURATION_BOUNDS_MS,
-      slots[DURATION_SUM_MS + index],
     ),
   )
 }

@@ -1,9 +1,11 @@
 /** What Prometheus sees of the filter in force and of the lists that it is made of. */
 import {
   LOOKUP_BOUNDS_MS,
-  LOOKUP_DURATION,
+  LOOKUP_BUCKETS,
+  LOOKUP_SUM_MS,
   SWAP_BOUNDS_MS,
-  SWAP_DURATION,
+  SWAP_BUCKETS,
+  SWAP_SUM_MS,
 } from '../../dataplane/counters.ts'
 import { define, histogram, single, type Definition } from './definition.ts'
 import { UPDATE_RESULTS } from './server-facts.ts'
@@ -30,13 +32,28 @@ export const LIST_METRICS: readonly Definition[] = [
     'histogram',
     'Time of one look-up in the compiled lists; one in 64 is measured.',
     (slots) =>
-      histogram('filter_lookup_duration_seconds', {}, slots, LOOKUP_DURATION, LOOKUP_BOUNDS_MS),
+      histogram(
+        'filter_lookup_duration_seconds',
+        {},
+        slots,
+        LOOKUP_BUCKETS,
+        LOOKUP_SUM_MS,
+        LOOKUP_BOUNDS_MS,
+      ),
   ),
   define(
     'filter_swap_duration_seconds',
     'histogram',
     'How long a worker stood still while it took a new policy.',
-    (slots) => histogram('filter_swap_duration_seconds', {}, slots, SWAP_DURATION, SWAP_BOUNDS_MS),
+    (slots) =>
+      histogram(
+        'filter_swap_duration_seconds',
+        {},
+        slots,
+        SWAP_BUCKETS,
+        SWAP_SUM_MS,
+        SWAP_BOUNDS_MS,
+      ),
   ),
   define(
     'list_entries',

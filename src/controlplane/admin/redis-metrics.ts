@@ -40,9 +40,8 @@ export function redisLookups(slots: Slots): readonly Sample[] {
 }
 
 function lookupSeconds(slots: Slots): readonly Sample[] {
-  const sumMs = slots[REDIS + REDIS_SUM_MS]!
-  const start = REDIS + REDIS_BUCKETS
-  return histogram('redis_lookup_duration_seconds', {}, slots, start, REDIS_BOUNDS_MS, sumMs)
+  const [buckets, sum] = [REDIS + REDIS_BUCKETS, REDIS + REDIS_SUM_MS]
+  return histogram('redis_lookup_duration_seconds', {}, slots, buckets, sum, REDIS_BOUNDS_MS)
 }
 
 /** In the order of the page. */

@@ -3,11 +3,12 @@ import {
   COALESCED,
   FAILURE_REASONS,
   UPSTREAM_BOUNDS_MS,
+  UPSTREAM_DURATION_SUM_MS,
   UPSTREAM_FAILURES,
   UPSTREAM_QUERIES,
   UPSTREAM_RESPONSES,
   UPSTREAM_UP,
-  upstreamDurationSlot,
+  upstreamBuckets,
 } from '../../dataplane/counters.ts'
 import { define, histogram, slotMetric } from './definition.ts'
 import type { Definition, Sample, Slots } from './definition.ts'
@@ -44,7 +45,8 @@ function durations(slots: Slots, facts: ServerFacts): readonly Sample[] {
       'upstream_response_duration_seconds',
       { upstream },
       slots,
-      upstreamDurationSlot(index),
+      upstreamBuckets(index),
+      UPSTREAM_DURATION_SUM_MS + index,
       UPSTREAM_BOUNDS_MS,
     ),
   )

@@ -13,7 +13,7 @@ import { readStateFile, unwritable, writeStateFile } from './state-file.ts'
 const time = z.iso.datetime()
 
 /** One version of one list. */
-const ListVersion = z.object({
+export const ListVersion = z.object({
   schema: z.literal('niveau3.list-version/1'),
   url: z.string(),
   /** Of the list file; lower-case hexadecimal. */

@@ -19,6 +19,7 @@ import type { SubscribedFacts } from '../admin/server-facts.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
 import { nextDueAtMs } from './schedule.ts'
+import { findServedGeneration } from './served-generation.ts'
 import { loadSubscriptions } from './subscriptions.ts'
 import { UpdateCounter } from './update-counter.ts'
 
@@ -65,6 +66,8 @@ export class SubscriptionKeeper {
   #facts: readonly SubscribedListFacts[] = []
   #isHeld = false
   readonly #counts = new UpdateCounter()
+  /** The generation in force cannot be served: an update makes it again of the kept lists. */
+  #isDamaged = true
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -127,7 +130,7 @@ export class SubscriptionKeeper {
       const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
       const mayRun = this.#options.isAutomatic() && !this.#isHeld && !this.#isStopped
       if (dueMs !== undefined && mayRun) {
-        if (dueMs <= Date.now()) await this.#update()
+        if (dueMs <= Date.now() || (await this.#lookForDamage())) await this.#update()
         else waitMs = Math.min(waitMs, dueMs - Date.now())
       }
     } catch (error) {
@@ -135,6 +138,15 @@ export class SubscriptionKeeper {
       this.#options.log.error({ event: 'update_schedule_failed' }, `no update was started: ${why}`)
     }
     this.#schedule(Math.max(SCHEDULE_MS_MIN, waitMs))
+  }
+
+  /** Looks until all is well once: what is in force was read whole then. */
+  async #lookForDamage(): Promise<boolean> {
+    if (!this.#isDamaged) return false
+    const { stateDirectory } = this.#options
+    const { passedOver } = await findServedGeneration(stateDirectory)
+    this.#isDamaged = passedOver.length > 0
+    return this.#isDamaged
   }
 
   async #look(): Promise<void> {

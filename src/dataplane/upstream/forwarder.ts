@@ -21,15 +21,12 @@ import {
   FAILURE_MISMATCH,
   FAILURE_RCODE,
   FAILURE_TIMEOUT,
-  UPSTREAM_BOUNDS_MS,
   UPSTREAM_QUERIES,
-  UPSTREAM_RESPONSES,
   UPSTREAM_UP,
   count,
-  countInHistogram,
+  countUpstreamReply,
   createCounters,
   failureSlot,
-  upstreamDurationSlot,
   type Counters,
 } from '../counters.ts'
 import type { DataplaneSettings, ForwardSettings } from '../settings.ts'
@@ -337,9 +334,7 @@ export class Forwarder implements UpstreamEvents {
   }
 
   #noteReply(upstream: Upstream, tookMs: number, nowMs: number): void {
-    const counters = this.#counters
-    count(counters, UPSTREAM_RESPONSES + upstream.index)
-    countInHistogram(counters, upstreamDurationSlot(upstream.index), UPSTREAM_BOUNDS_MS, tookMs)
+    countUpstreamReply(this.#counters, upstream.index, tookMs)
     this.#noteHeard(upstream, tookMs, nowMs)
   }
 
