@@ -16,7 +16,7 @@ let server: Niveau3
 let state = ''
 let listUrl = ''
 /** A list server that holds its answer back until the test lets it go. */
-let held: ServerResponse[] = []
+const held: ServerResponse[] = []
 let asked = new Gate()
 let isHeld = false
 let listText = 'first.example\nsecond.example\n'
