@@ -2,17 +2,26 @@
  * Replies to one read of a TCP connection, framed one behind another (RFC 1035 4.2.2), so that they
  * leave in one write. One per listener: it is empty between two reads.
  */
+import type { Socket } from 'node:net'
 import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 
 const LENGTH_OCTETS = 2
 /** Room for the largest reply, and for those of an ordinary read. */
 const GATHER_OCTETS = LENGTH_OCTETS + MESSAGE_OCTETS_MAX
+/**
+ * From so many octets on the socket gets the buffer itself, not a copy: copies of that size leave the
+ * collector of garbage tens of megabytes behind, which pass for memory in use.
+ */
+const LEND_OCTETS = GATHER_OCTETS >>> 1
+/** Buffers kept for the next loan. */
+const SPARES_MAX = 8
 /** Replies kept before they are written: more than a read of small queries brings. */
 const REPLIES_MAX = 1024
 
 /** Framed replies and how each is counted once it is written. */
 export class ReplyGather {
-  readonly #octets = Buffer.allocUnsafeSlow(GATHER_OCTETS)
+  #octets: Buffer = Buffer.allocUnsafeSlow(GATHER_OCTETS)
+  readonly #spares: Buffer[] = []
   readonly #codes = new Uint16Array(REPLIES_MAX)
   #length = 0
   #replies = 0
@@ -48,11 +57,21 @@ export class ReplyGather {
     return this.#codes[index]!
   }
 
-  /** Returns the gathered octets in a buffer of their own: the socket may keep it. */
-  copy(): Buffer {
-    const copied = Buffer.allocUnsafe(this.#length)
-    this.#octets.copy(copied, 0, 0, this.#length)
-    return copied
+  /** Writes the gathered octets; `onWritten` is called when the socket has no more use for them. */
+  writeTo(socket: Socket, onWritten: () => void): void {
+    const length = this.#length
+    if (length < LEND_OCTETS) {
+      const copied = Buffer.allocUnsafe(length)
+      this.#octets.copy(copied, 0, 0, length)
+      socket.write(copied, onWritten)
+      return
+    }
+    const lent = this.#octets
+    this.#octets = this.#spares.pop() ?? Buffer.allocUnsafeSlow(GATHER_OCTETS)
+    socket.write(lent.subarray(0, length), () => {
+      if (this.#spares.length < SPARES_MAX) this.#spares.push(lent)
+      onWritten()
+    })
   }
 
   clear(): void {
