@@ -36,11 +36,11 @@ if (isMainThread) {
     threads.add(id)
     worker.once('exit', () => threads.delete(id))
   })
-  channel.onmessage = ({ data }) => {
+  channel.addEventListener('message', ({ data }) => {
     if (data.octets === undefined || !awaited.delete(data.from)) return
     octets += data.octets
     if (awaited.size === 0) tell()
-  }
+  })
   const tell = () => {
     writeFileSync(`${FILE}.new`, JSON.stringify({ times, octets }))
     renameSync(`${FILE}.new`, FILE)
@@ -53,7 +53,7 @@ if (isMainThread) {
     else channel.postMessage({ collect: true })
   })
 } else {
-  channel.onmessage = async ({ data }) => {
+  channel.addEventListener('message', async ({ data }) => {
     if (data.collect) channel.postMessage({ from: threadId, octets: await liveOctets() })
-  }
+  })
 }

@@ -9,8 +9,8 @@ const LENGTH_OCTETS = 2
 /** Room for the largest reply, and for those of an ordinary read. */
 const GATHER_OCTETS = LENGTH_OCTETS + MESSAGE_OCTETS_MAX
 /**
- * From so many octets on the socket gets the buffer itself, not a copy: copies of that size leave the
- * collector of garbage tens of megabytes behind, which pass for memory in use.
+ * From so many octets on the socket gets the buffer itself, not a copy: copies of that size leave
+ * the collector of garbage tens of megabytes behind, which pass for memory in use.
  */
 const LEND_OCTETS = GATHER_OCTETS >>> 1
 /** Buffers kept for the next loan. */
@@ -18,10 +18,29 @@ const SPARES_MAX = 8
 /** Replies kept before they are written: more than a read of small queries brings. */
 const REPLIES_MAX = 1024
 
+/** A buffer that a socket may have for a while. */
+class Loan {
+  readonly octets = Buffer.allocUnsafeSlow(GATHER_OCTETS)
+  readonly onReturn: () => void
+  /** Who wants to know that it is back. */
+  onWritten: () => void = toNobody
+
+  constructor(spares: Loan[]) {
+    this.onReturn = () => {
+      const { onWritten } = this
+      this.onWritten = toNobody
+      if (spares.length < SPARES_MAX) spares.push(this)
+      onWritten()
+    }
+  }
+}
+
+function toNobody(): void {}
+
 /** Framed replies and how each is counted once it is written. */
 export class ReplyGather {
-  #octets: Buffer = Buffer.allocUnsafeSlow(GATHER_OCTETS)
-  readonly #spares: Buffer[] = []
+  readonly #spares: Loan[] = []
+  #loan = new Loan(this.#spares)
   readonly #codes = new Uint16Array(REPLIES_MAX)
   #length = 0
   #replies = 0
@@ -42,7 +61,7 @@ export class ReplyGather {
 
   /** Takes a copy of the first `octets` of `reply`; `isFullFor` has to be false. */
   add(reply: Uint8Array, octets: number, code: number): void {
-    const into = this.#octets
+    const into = this.#loan.octets
     const at = this.#length
     into[at] = octets >>> 8
     into[at + 1] = octets
@@ -60,18 +79,16 @@ export class ReplyGather {
   /** Writes the gathered octets; `onWritten` is called when the socket has no more use for them. */
   writeTo(socket: Socket, onWritten: () => void): void {
     const length = this.#length
+    const loan = this.#loan
     if (length < LEND_OCTETS) {
       const copied = Buffer.allocUnsafe(length)
-      this.#octets.copy(copied, 0, 0, length)
+      loan.octets.copy(copied, 0, 0, length)
       socket.write(copied, onWritten)
       return
     }
-    const lent = this.#octets
-    this.#octets = this.#spares.pop() ?? Buffer.allocUnsafeSlow(GATHER_OCTETS)
-    socket.write(lent.subarray(0, length), () => {
-      if (this.#spares.length < SPARES_MAX) this.#spares.push(lent)
-      onWritten()
-    })
+    this.#loan = this.#spares.pop() ?? new Loan(this.#spares)
+    loan.onWritten = onWritten
+    socket.write(loan.octets.subarray(0, length), loan.onReturn)
   }
 
   clear(): void {

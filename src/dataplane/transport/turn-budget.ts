@@ -57,7 +57,7 @@ export class TurnBudget {
       callback()
     }
     if (called.size === 0) return
-    // Who had nothing of this turn goes before those that had, else one pipeline could have them all.
+    // Who had nothing of this turn goes before those that had, else one could have every turn.
     for (const callback of this.#waiting) called.add(callback)
     this.#waiting.clear()
     this.#called = this.#waiting
