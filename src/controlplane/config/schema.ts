@@ -13,6 +13,7 @@ import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from 
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { OverruleConfig } from './overrule-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -102,6 +103,11 @@ const MetricsConfig = z.strictObject({
         'ADDR:PORT of /metrics, /livez and /readyz over HTTP, or `off`. No client address and no ' +
         'queried name is shown there, but nothing guards it either: keep it private.',
     }),
+  pageMsMin: whole(0, MINUTE_S * SECOND_MS, SECOND_MS).meta({
+    description:
+      'A page of /metrics is given again to who asks so soon after it was made, so that scrapers, ' +
+      'however many, take no time from queries.',
+  }),
 })
 
 const EssentialConfig = z.strictObject({
@@ -350,6 +356,9 @@ export const ConfigSchema = z.strictObject({
   safety: SafetyConfig.prefault({}).meta({
     description:
       'What an update may change at most; past a limit the last good version of the list stays.',
+  }),
+  overrule: OverruleConfig.prefault({}).meta({
+    description: 'What `niveau3 allow`, `deny` and `pause` may do.',
   }),
   essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
   categories: z

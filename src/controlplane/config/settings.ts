@@ -58,6 +58,8 @@ export interface AdminSocketPlace {
 export interface ControlSettings {
   /** Where /metrics and the health pages are served; undefined when off. */
   readonly metrics: Endpoint | undefined
+  /** How long a page of metrics is given again. */
+  readonly metricsPageMsMin: number
   /** Where commands reach the running server; undefined when off, or without a folder for it. */
   readonly adminSocket: AdminSocketPlace | undefined
   readonly workers: number
@@ -82,6 +84,8 @@ export interface ControlSettings {
   /** Undefined when no listener is encrypted. */
   readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
+  /** Longest pause of blocks. */
+  readonly pauseSecondsMax: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
@@ -216,6 +220,7 @@ export function controlSettings(
   )
   return {
     metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
+    metricsPageMsMin: metrics.pageMsMin,
     adminSocket: adminSocketOf(values, locate),
     workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],
@@ -231,6 +236,7 @@ export function controlSettings(
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    pauseSecondsMax: values.overrule.pauseSecondsMax,
     addressSources: addressSourcesOf(values, locate),
     privateZones: values.privateAnswers.blocked
       ? values.privateAnswers.exceptZones.map((text) => accepted(parseHostName(text)))
