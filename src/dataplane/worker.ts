@@ -23,6 +23,7 @@ import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
 import type { OverlayMessage } from './policy/overlay.ts'
 import { Policy } from './policy/policy.ts'
+import { RecentNames } from './recent-names.ts'
 import type { DataplaneSettings, ListenSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
@@ -149,6 +150,7 @@ export async function startWorker(
     upstreamPortsMax: start.upstreamPortsMax,
     encrypted,
   })
+  if (start.recent !== undefined) pipeline.recent = new RecentNames(start.recent)
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')

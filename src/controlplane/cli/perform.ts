@@ -112,6 +112,7 @@ async function here<Wanted, Result extends object>(
     environment,
     signal,
     servedGeneration: undefined,
+    recent: undefined,
     actor: currentActor(given.by ?? 'command'),
     compile: (sources, onProgress) =>
       compileInThread(sources, { essentialFiles, onProgress, signal }),

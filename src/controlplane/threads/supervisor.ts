@@ -1,6 +1,7 @@
 /**
  * Starts the data plane's workers, hands them new policies, restarts one that dies, stops them all.
  */
+import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { programFile } from '../package-files.ts'
@@ -14,6 +15,7 @@ import type {
   WorkerStart,
 } from '../../dataplane/messages.ts'
 import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
+import { createRecentNames, type RecentNamesMemory } from '../../dataplane/recent-names.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -21,6 +23,8 @@ import type {
   RedisSettings,
   TlsIdentity,
 } from '../../dataplane/settings.ts'
+import { SIPHASH_KEY_OCTETS } from '../../wire/siphash.ts'
+import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { DescriptorLedger, createLedgerWords } from '../../sys/descriptor-ledger.ts'
 import { descriptorsMax } from './descriptors.ts'
@@ -69,6 +73,7 @@ export interface Secrets {
 interface Slot {
   readonly index: number
   readonly counters: Counters
+  readonly recent: RecentNamesMemory
   /** What its thread has opened besides Node: closed after it. */
   readonly ledger: DescriptorLedger
   thread: Worker | null
@@ -89,6 +94,8 @@ export class Supervisor {
   #policy: PolicyMessage
   #tls: TlsIdentity | undefined
   #sockets: ListenSockets | undefined
+  /** Drawn anew with every process: what is hashed with it means nothing to anybody else. */
+  readonly #recentKey = randomBytes(SIPHASH_KEY_OCTETS)
   #started = false
   #watch: NodeJS.Timeout | undefined
   #lookingAtAddresses = false
@@ -123,6 +130,11 @@ export class Supervisor {
     return this.#slots.map((slot) => slot.counters)
   }
 
+  /** The names that were asked lately, hashed: one block per worker. */
+  get recentNames(): RecordedNames {
+    return { key: this.#recentKey, blocks: this.#slots.map(({ recent }) => recent.words) }
+  }
+
   /** Why datagrams go one by one instead of in batches; undefined when they go in batches. */
   get whyNotBatched(): string | undefined {
     return isLibc(this.#libc) ? undefined : this.#libc.why
@@ -148,7 +160,7 @@ export class Supervisor {
       if (this.#shared && libc === undefined) await probePorts(sockets.endpoints)
       for (let index = 0; index < workers; index++) {
         sockets.openPlace()
-        const slot = createSlot(index)
+        const slot = createSlot(index, this.#recentKey)
         this.#slots.push(slot)
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
@@ -218,6 +230,7 @@ export class Supervisor {
       ledger: slot.ledger.words,
       descriptors: lent,
       tls: this.#tls,
+      recent: slot.recent,
       redis: this.#redis,
     }
     if (lent !== undefined) slot.lent.push(lent)
@@ -367,10 +380,11 @@ export class Supervisor {
   }
 }
 
-function createSlot(index: number): Slot {
+function createSlot(index: number, recentKey: Uint8Array): Slot {
   const counters = createCounters()
   const ledger = new DescriptorLedger(createLedgerWords(descriptorsMax()))
-  return { index, counters, ledger, thread: null, ready: false, lent: [], answers: [] }
+  const recent = createRecentNames(recentKey)
+  return { index, counters, recent, ledger, thread: null, ready: false, lent: [], answers: [] }
 }
 
 function unexpected(message: FromWorker): OperationalError {
