@@ -1,5 +1,6 @@
 /** What the admin pages tell about the running server; made anew whenever somebody asks. */
 
+import type { OverruleCounts } from '../overrule/overrule-keeper.ts'
 import type { ReloadFacts } from '../reload-record.ts'
 
 /** One readiness check; `why` says what is missing and how to mend it. */
@@ -49,6 +50,14 @@ export interface FilterFacts {
   readonly memoryOctets: number
 }
 
+/** What operators have overruled. */
+export interface OverruleFacts {
+  /** Rules in force by action. */
+  readonly rules: { readonly allow: number; readonly deny: number }
+  /** Changes since the start. */
+  readonly actions: OverruleCounts
+}
+
 export interface ServerFacts {
   readonly version: string
   /** All workers' counters, added up. */
@@ -68,6 +77,7 @@ export interface ServerFacts {
   /** Undefined when no listener is encrypted. */
   readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts
+  readonly overrule: OverruleFacts
   readonly checks: readonly ReadinessCheck[]
   /** Announcements of policies, to and from other boxes. */
   readonly fleet: { readonly sent: number; readonly received: number }
