@@ -31,7 +31,7 @@ beforeAll(async () => {
   redis = await startRedis()
   upstream = await startScriptedUpstream()
   secretFile = join(await ownFolder(), 'secret')
-  await writeFile(secretFile, makeSecret().text, { mode: 0o600 })
+  await writeFile(secretFile, makeSecret(upstream).text, { mode: 0o600 })
 })
 
 async function startBox(prefix: string, more = ''): Promise<Niveau3> {
