@@ -4,6 +4,7 @@
  */
 import {
   EDE_BLOCKED,
+  EDE_NONE,
   RCODE_NOERROR,
   RCODE_NXDOMAIN,
   RCODE_REFUSED,
@@ -44,6 +45,7 @@ import {
   SITE_LIMITED,
   TRUNCATED,
   count,
+  countExtendedError,
   decisionSlot,
   replyCodeOf,
   type Counters,
@@ -55,6 +57,7 @@ import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { asksDesignation, writeDesignations } from './policy/designation.ts'
 import { SPECIAL_NODATA } from './policy/special-names.ts'
 import type { DataplaneSettings } from './settings.ts'
+import type { StampedAnswer, Verdicts } from './verdicts.ts'
 
 /** The query was counted as dropped, nothing is sent. */
 export const DROPPED_QUERY = 0
@@ -68,21 +71,18 @@ const PRIVATE_ERROR: ExtendedError = {
 }
 
 /** An answer that is kept, with its verdict. */
-export interface JudgedAnswer extends StoredAnswer {
+export interface KeptAnswer extends StoredAnswer, StampedAnswer {
   readonly storedMs: number
-  /** Categories, as bits, that cover something it leads to. */
-  readonly matched: number
-  /** Why nobody may have it, or `NO_BAR`. */
-  readonly bar: number
+  readonly ttlOffsets: Uint16Array
 }
 
 /** One pipeline's replies. Every method returns the octets that it wrote into `out`. */
 export class Replies {
   readonly #counters: Counters
+  readonly #verdicts: Verdicts
   /** Where the reply of the moment is written. */
   out: Uint8Array
   settings: DataplaneSettings
-  policy: Policy
   /** RDATA of what leads clients to our encrypted listeners (RFC 9462). */
   designations: readonly Uint8Array[] = []
   /** Number of the site of the client that is answered. */
@@ -90,11 +90,21 @@ export class Replies {
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   code = 0
 
-  constructor(settings: DataplaneSettings, policy: Policy, counters: Counters, out: Uint8Array) {
+  constructor(
+    settings: DataplaneSettings,
+    verdicts: Verdicts,
+    counters: Counters,
+    out: Uint8Array,
+  ) {
     this.settings = settings
-    this.policy = policy
+    this.#verdicts = verdicts
     this.#counters = counters
     this.out = out
+  }
+
+  /** The policy of the moment. */
+  get policy(): Policy {
+    return this.#verdicts.policy
   }
 
   /** A message that `parseQuery` did not take; `DROPPED_QUERY` where nothing may be answered. */
@@ -131,6 +141,7 @@ export class Replies {
   blocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
     count(this.#counters, decisionSlot(DECISION_BLOCK, category))
     count(this.#counters, SITE_BLOCKED + this.site)
+    this.#noteError(query, EDE_BLOCKED)
     const end = writeBlocked(
       this.out,
       query,
@@ -143,8 +154,12 @@ export class Replies {
     return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.out))
   }
 
-  /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
-  entry(query: ParsedQuery, entry: JudgedAnswer, outcome: number, nowMs: number): number {
+  /**
+   * Writes what an entry means to one client: its answer, or the block of a name it led to. No
+   * answer leaves without a verdict of the policy of this moment.
+   */
+  entry(query: ParsedQuery, entry: KeptAnswer, outcome: number, nowMs: number): number {
+    this.#verdicts.refresh(entry, this.site)
     if (entry.matched !== 0) {
       const category = this.policy.categoryOf(entry.matched, this.site)
       if (category !== NOT_BLOCKED) return this.blocked(query, category, 0, false)
@@ -157,6 +172,7 @@ export class Replies {
     if (outcome === OUTCOME_STALE) {
       const error = headerRcode(entry.message) === RCODE_NXDOMAIN ? STALE_NXDOMAIN : STALE
       const ttlSeconds = this.settings.cache.staleTtlSeconds
+      this.#noteError(query, error.code)
       end = writeStored(this.out, query, entry, 0, error, octetsMax, ttlSeconds)
     } else {
       const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
@@ -172,6 +188,7 @@ export class Replies {
     count(this.#counters, SITE_BLOCKED + this.site)
     const { blockTtlSeconds, udpOctetsMax } = this.settings
     const error = PRIVATE_ERROR
+    this.#noteError(query, error.code)
     const out = this.out
     const owner = HEADER_OCTETS
     const end = writeNegative(
@@ -215,8 +232,14 @@ export class Replies {
   }
 
   #rcode(query: ParsedQuery, rcode: number, outcome: number, error: ExtendedError): number {
+    if (error.code !== EDE_NONE) this.#noteError(query, error.code)
     const end = writeRcode(this.out, query, rcode, error, this.settings.udpOctetsMax)
     return this.#finish(end, outcome, rcode)
+  }
+
+  /** Only those with EDNS get to see an extended error. */
+  #noteError(query: ParsedQuery, code: number): void {
+    if (query.hasEdns) countExtendedError(this.#counters, code)
   }
 
   #finish(octets: number, outcome: number, rcode: number): number {

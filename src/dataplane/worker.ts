@@ -11,10 +11,18 @@ import { openNativeGcm } from '../sys/native-gcm.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
+import {
+  SWAP_BOUNDS_MS,
+  SWAP_BUCKETS,
+  SWAP_SUM_MS,
+  countInHistogram,
+  type Counters,
+} from './counters.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
+import type { OverlayMessage } from './policy/overlay.ts'
 import { Policy } from './policy/policy.ts'
 import {
   answersOf,
@@ -29,11 +37,26 @@ import { EncryptedWays } from './upstream/encrypted-ways.ts'
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
 
-/** Makes the policy that a worker decides by. */
-export function createPolicy(message: PolicyMessage, settings: PolicySettings): Policy {
+/** What of a policy takes time to open, and outlives what an operator overrules. */
+interface OpenFilter {
+  readonly matcher: Matcher
+  readonly categories: readonly string[]
+  readonly essential: EssentialNames
+}
+
+function openFilter(message: PolicyMessage): OpenFilter {
   const trie = openTrie(message.image)
   const essential = new EssentialNames(message.essentialNames)
-  return new Policy(new Matcher(trie), trie.categories, essential, settings, message)
+  return { matcher: new Matcher(trie), categories: trie.categories, essential }
+}
+
+/** Makes the policy that a worker decides by. */
+export function createPolicy(
+  message: PolicyMessage,
+  settings: PolicySettings,
+  { matcher, categories, essential } = openFilter(message),
+): Policy {
+  return new Policy(matcher, categories, essential, settings, message)
 }
 
 /** One worker's pipeline and listeners. */
@@ -43,16 +66,21 @@ export class DataplaneWorker {
   readonly #encrypted: EncryptedWays
 
   readonly #loop: SocketLoop | undefined
-  #serverName: string | undefined
+  #settings: DataplaneSettings
+  #policy: PolicyMessage
+  #filter: OpenFilter
 
   constructor(
     pipeline: Pipeline,
     listeners: Listeners,
     encrypted: EncryptedWays,
     loop: SocketLoop | undefined,
-    serverName: string | undefined,
+    { settings, policy }: Pick<WorkerStart, 'settings' | 'policy'>,
+    filter: OpenFilter,
   ) {
-    this.#serverName = serverName
+    this.#settings = settings
+    this.#policy = policy
+    this.#filter = filter
     this.#pipeline = pipeline
     this.#encrypted = encrypted
     this.#listeners = listeners
@@ -66,14 +94,22 @@ export class DataplaneWorker {
 
   /** Designates the encrypted listeners that there are at this moment (RFC 9462). */
   designate(listen: readonly ListenSettings[] = this.#listeners.endpoints): void {
-    this.#pipeline.designate(createDesignations(listen, this.#serverName))
+    this.#pipeline.designate(createDesignations(listen, this.#settings.serverName))
   }
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
-    this.#serverName = settings.serverName
-    this.#pipeline.reload(settings, createPolicy(policy, settings))
+    this.#settings = settings
+    this.#policy = policy
+    this.#filter = openFilter(policy)
+    this.#pipeline.reload(settings, createPolicy(policy, settings, this.#filter))
     this.#listeners.update(new ClientAccess(settings), settings.limits)
     this.designate()
+  }
+
+  /** Takes other rules and pauses; the image stays open. */
+  overrule(overlay: OverlayMessage, stamp: string): void {
+    this.#policy = { ...this.#policy, overlay, stamp }
+    this.#pipeline.overrule(createPolicy(this.#policy, this.#settings, this.#filter))
   }
 
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
@@ -105,7 +141,8 @@ export async function startWorker(
   start: WorkerStart,
 ): Promise<{ worker: DataplaneWorker; listeners: Listeners; ready: FromWorker }> {
   const { settings, counters } = start
-  const policy = createPolicy(start.policy, settings)
+  const filter = openFilter(start.policy)
+  const policy = createPolicy(start.policy, settings, filter)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
   const loop =
@@ -134,7 +171,7 @@ export async function startWorker(
   }
   const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
-  const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, settings.serverName)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, start, filter)
   try {
     // Before the first datagram: a client would keep a denial for hours.
     worker.designate(settings.listen)
@@ -158,8 +195,12 @@ async function startThread(
       switch (message.kind) {
         case 'reload':
           await worker.prepare(message.settings)
-          worker.reload(message.settings, message.policy)
+          reloadTimed(worker, message, start.counters)
           say({ kind: 'reloaded' })
+          break
+        case 'overrule':
+          worker.overrule(message.overlay, message.stamp)
+          say({ kind: 'overruled' })
           break
         case 'listen':
           listeners.close(message.close)
@@ -189,6 +230,18 @@ async function startThread(
     say(failure(error))
     port.close()
   }
+}
+
+/** Nothing is answered while a worker takes a policy: how long that is belongs to be known. */
+function reloadTimed(
+  worker: DataplaneWorker,
+  { settings, policy }: Extract<ToWorker, { kind: 'reload' }>,
+  counters: Counters,
+): void {
+  const startMs = performance.now()
+  worker.reload(settings, policy)
+  const tookMs = performance.now() - startMs
+  countInHistogram(counters, SWAP_BUCKETS, SWAP_SUM_MS, SWAP_BOUNDS_MS, tookMs)
 }
 
 async function listen(

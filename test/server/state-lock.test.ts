@@ -17,6 +17,9 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
+/** What a lock of ours says: our id, when we started, the boot. */
+const OURS = new RegExp(`^${process.pid} \\d+@[0-9a-f-]{36}\n$`)
+
 /** The id of a process that has ended. */
 async function deadProcess(): Promise<number> {
   const child = spawn(process.execPath, ['--version'], { stdio: 'ignore' })
@@ -28,7 +31,7 @@ describe('the lock of a state directory', () => {
   test('holds our process id, and is gone when it is released', async () => {
     const directory = join(folder, 'made', 'for', 'it')
     const lock = await StateLock.take(directory)
-    expect(await readFile(join(directory, 'lock'), 'utf8')).toBe(`${process.pid}\n`)
+    expect(await readFile(join(directory, 'lock'), 'utf8')).toMatch(OURS)
     await lock.release()
     expect(await readdir(directory)).toEqual([])
   })
@@ -48,9 +51,24 @@ describe('the lock of a state directory', () => {
     for (const text of [`${await deadProcess()}\n`, '', 'rubbish', `${process.pid}\n`]) {
       await writeFile(file, text)
       const lock = await StateLock.take(folder)
-      expect(await readFile(file, 'utf8')).toBe(`${process.pid}\n`)
+      expect(await readFile(file, 'utf8')).toMatch(OURS)
       await lock.release()
       expect(await readdir(folder)).toEqual([])
+    }
+  })
+
+  test('is taken over from an id that another process has by now, and after a new boot', async () => {
+    const other = await StateLock.take(join(folder, 'other'))
+    const [, birth = ''] = (await readFile(join(folder, 'other', 'lock'), 'utf8')).split(' ')
+    await other.release()
+    const [ticks = '', boot = ''] = birth.trim().split('@')
+    const earlier = `${Number(ticks) - 1}@${boot}`
+    const otherBoot = `${ticks}@${'0'.repeat(8)}${boot.slice(8)}`
+    for (const text of [`1 ${earlier}\n`, `${process.ppid} ${otherBoot}\n`]) {
+      await writeFile(file, text)
+      const lock = await StateLock.take(folder)
+      expect(await readFile(file, 'utf8')).toMatch(OURS)
+      await lock.release()
     }
   })
 
@@ -83,6 +101,16 @@ describe('a server', () => {
     expect(await readdir(folder)).toEqual(['lock'])
     await first.stop()
     expect(await readdir(folder)).toEqual([])
+  })
+
+  test('that lives keeps its lock, and one that was killed leaves it to the next', async () => {
+    const server = await startNiveau3({ upstreams: ['127.0.0.1:1'], args: ['--state-dir', folder] })
+    const [id] = (await readFile(file, 'utf8')).split(' ')
+    await expect(StateLock.take(folder)).rejects.toThrow(`in use by process ${id}`)
+    server.process.signal('SIGKILL')
+    await server.process.exited
+    expect(await readdir(folder)).toContain('lock')
+    await (await StateLock.take(folder)).release()
   })
 
   test('that cannot start leaves no lock either', async () => {

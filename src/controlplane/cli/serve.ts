@@ -9,7 +9,7 @@ import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
 
 /** A server that runs until it is stopped. */
 interface RunningServer {
-  readonly reload: () => Promise<void>
+  readonly reload: () => Promise<unknown>
   /** Answers what is in flight, then closes everything. */
   readonly stop: () => Promise<void>
 }
@@ -100,10 +100,10 @@ async function serve(load: () => LoadedConfig, startServer: StartServer): Promis
 
 /** One line of JSON for each event on standard error; no client address, no queried name. */
 async function createLog(level: string): Promise<Logger> {
-  const { destination, pino, stdTimeFunctions } = await import('pino')
+  const { default: pino } = await import('pino')
   const formatters = { level: (label: string) => ({ level: label }) }
-  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters }
-  return pino(options, destination({ dest: 2, sync: true }))
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }
+  return pino(options, pino.destination({ dest: 2, sync: true }))
 }
 
 /** What ends a running server: SIGTERM, SIGINT, or a failure from inside. */

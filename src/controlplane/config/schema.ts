@@ -6,11 +6,12 @@
  * `settings.ts` makes addresses of texts that are known to parse by then.
  */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
@@ -101,6 +102,11 @@ const MetricsConfig = z.strictObject({
         'ADDR:PORT of /metrics, /livez and /readyz over HTTP, or `off`. No client address and no ' +
         'queried name is shown there, but nothing guards it either: keep it private.',
     }),
+  pageMsMin: whole(0, MINUTE_S * SECOND_MS, SECOND_MS).meta({
+    description:
+      'A page of /metrics is given again to who asks so soon after it was made, so that scrapers, ' +
+      'however many, take no time from queries.',
+  }),
 })
 
 const EssentialConfig = z.strictObject({
@@ -370,6 +376,7 @@ export const ConfigSchema = z.strictObject({
     description: 'How fast clients may ask, per worker.',
   }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
+  admin: AdminConfig.prefault({}).meta({ description: 'How commands reach the running server.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({
     description: 'Folder for what outlives a restart, and for the lock. Made when missing.',
