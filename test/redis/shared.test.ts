@@ -120,32 +120,32 @@ test('the whole verdict is stored: decision, rule, list, names, expiry, policy, 
   expect(decodeMessage(Buffer.from(value.message)).answers).toHaveLength(3)
 })
 
+/** A box behind a slow network whose upstream fails; Redis holds `www.example`. */
+async function startHedging(script: Script): Promise<{
+  readonly box: Dataplane
+  readonly upstream: ScriptedUpstream
+  readonly proxy: SlowProxy
+}> {
+  const server = await startRedis()
+  const proxy = await startProxy(server.port)
+  const upstream = await startScriptedUpstream()
+  const first = await startDataplane({ upstreams: [upstream], redis: redisSettings(server) })
+  const forward = { tryTimeoutMs: 60, totalTimeoutMs: 60, triesMax: 1 }
+  const redis = redisSettings(proxy, { hedgeMs: 5 })
+  const box = await startDataplane({ upstreams: [upstream], redis, forward })
+  for (const each of [first, box]) await each.until(() => each.count(REDIS + REDIS_UP) === 1)
+  await askUdp(first, 'www.example')
+  await first.until(() => first.count(REDIS + REDIS_WRITTEN + WRITE_STORED) === 1)
+  upstream.follow(script)
+  proxy.delayMs = 150
+  return { box, upstream, proxy }
+}
+
 describe('after the hedge, while Redis is still being read', () => {
   const failing: readonly { readonly what: string; readonly script: Script }[] = [
     { what: 'SERVFAIL', script: (query) => reply(query, { rcode: 'SERVFAIL' }) },
     { what: 'silence', script: silence },
   ]
-
-  /** A box behind a slow network whose upstream fails; Redis holds `www.example`. */
-  async function startHedging(script: Script): Promise<{
-    readonly box: Dataplane
-    readonly upstream: ScriptedUpstream
-    readonly proxy: SlowProxy
-  }> {
-    const server = await startRedis()
-    const proxy = await startProxy(server.port)
-    const upstream = await startScriptedUpstream()
-    const first = await startDataplane({ upstreams: [upstream], redis: redisSettings(server) })
-    const forward = { tryTimeoutMs: 60, totalTimeoutMs: 60, triesMax: 1 }
-    const redis = redisSettings(proxy, { hedgeMs: 5 })
-    const box = await startDataplane({ upstreams: [upstream], redis, forward })
-    for (const each of [first, box]) await each.until(() => each.count(REDIS + REDIS_UP) === 1)
-    await askUdp(first, 'www.example')
-    await first.until(() => first.count(REDIS + REDIS_WRITTEN + WRITE_STORED) === 1)
-    upstream.follow(script)
-    proxy.delayMs = 150
-    return { box, upstream, proxy }
-  }
 
   test.each(failing)("an upstream's $what does not settle the question", async ({ script }) => {
     const { box, upstream, proxy } = await startHedging(script)
@@ -182,27 +182,27 @@ describe('after the hedge, while Redis is still being read', () => {
   })
 })
 
+const answering =
+  (data: string): Script =>
+  (query) =>
+    reply(query, { answers: [{ name: query.name, type: 'A', ttl: 300, data }] })
+
+async function startBox(
+  redis: RedisSettings,
+  upstreams: readonly ScriptedUpstream[],
+): Promise<Dataplane> {
+  const box = await startDataplane({ upstreams: [...upstreams], redis })
+  await box.until(() => box.count(REDIS + REDIS_UP) === 1)
+  return box
+}
+
+async function addressOf(box: Dataplane, name: string): Promise<unknown> {
+  const answer = await askUdp(box, name)
+  await box.until(() => box.count(REDIS + REDIS_WRITES_OPEN) === 0)
+  return answer.answers[0]?.data
+}
+
 describe('answers are shared by boxes that ask the same upstreams, and by no others', () => {
-  const answering =
-    (data: string): Script =>
-    (query) =>
-      reply(query, { answers: [{ name: query.name, type: 'A', ttl: 300, data }] })
-
-  async function startBox(
-    redis: RedisSettings,
-    upstreams: readonly ScriptedUpstream[],
-  ): Promise<Dataplane> {
-    const box = await startDataplane({ upstreams: [...upstreams], redis })
-    await box.until(() => box.count(REDIS + REDIS_UP) === 1)
-    return box
-  }
-
-  async function addressOf(box: Dataplane, name: string): Promise<unknown> {
-    const answer = await askUdp(box, name)
-    await box.until(() => box.count(REDIS + REDIS_WRITES_OPEN) === 0)
-    return answer.answers[0]?.data
-  }
-
   test('whatever one resolver says inside, the boxes outside do not hear it from Redis', async () => {
     const redis = redisSettings(await startRedis())
     const inside = await startScriptedUpstream(answering('192.0.2.10'))
