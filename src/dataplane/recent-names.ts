@@ -1,7 +1,7 @@
 /**
- * The names that were asked for lately, as keyed hashes of each name and of its parents: how many of
- * them a planned update would judge otherwise can be counted without knowing any of them. In memory
- * shared with the control plane, and nowhere else; the key is drawn anew with every process.
+ * The names that were asked for lately, as keyed hashes of each name and of its parents: how many
+ * of them a planned update would judge otherwise can be counted without knowing any of them. In
+ * memory shared with the control plane, and nowhere else; the key is drawn anew with every process.
  *
  * One writer. A record is a count of suffixes, then two 32-bit words for each of them: the name
  * itself, then its parents. Of a name with more labels only the parents nearest the root are there.

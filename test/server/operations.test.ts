@@ -144,6 +144,28 @@ describe('lists, by the running server', () => {
     expect(server.process.output()).not.toContain(SECRET)
   })
 
+  test('a plan tells how many of the names that were asked lately would be judged otherwise', async () => {
+    // Until here the tests have asked first.example and third.example, which the plan swaps.
+    expect([await isBlocked('first.example'), await isBlocked('third.example')]).toEqual([
+      true,
+      false,
+    ])
+    const plan = ['update', '--plan', '--force', 'own', '--reason', 'looking']
+    const { stdout } = await lists(...plan)
+    expect(stdout).toMatch(
+      /^of \d+ names that were asked here lately 1 would be newly blocked, 1 no longer$/m,
+    )
+    const json = JSON.parse((await lists(...plan, '--json')).stdout) as Record<string, unknown>
+    expect(json).toMatchObject({
+      result: 'planned',
+      recentlyAsked: { newlyBlocked: 1, newlyOpen: 1 },
+    })
+    expect([await isBlocked('first.example'), await isBlocked('third.example')]).toEqual([
+      true,
+      false,
+    ])
+  })
+
   test('Ctrl-C in the middle of an update leaves everything as it was', async () => {
     const before = await lists('ls', '--json')
     isHeld = true

@@ -1,6 +1,6 @@
 /**
- * `niveau3 lists search`: the stored names at and below a name, the one that covers it, and which of
- * the subscribed lists have it.
+ * `niveau3 lists search`: the stored names at and below a name, the one that covers it, and which
+ * of the subscribed lists have it.
  */
 
 import { InvalidArgumentError, Option, type Command } from 'commander'

@@ -48,11 +48,13 @@ export function siteNameOf({ dataplane }: LoadedConfig, site: number): string {
   return site === SITE_DEFAULT ? 'default' : (dataplane.sites[site - 1]?.name ?? 'default')
 }
 
+function weight(rule: ShownEntry): number {
+  return 4 * (rule.name?.length ?? 0) + (rule.exact ? 2 : 0) + (rule.site === null ? 0 : 1)
+}
+
 /** The most specific rule for a name at a site: the longest name, then exact, then of the site. */
 function ruleFor({ rules }: Overruled, wire: Uint8Array, site: string): ShownEntry | undefined {
   const name = nameToText(wire)
-  const weight = (rule: ShownEntry): number =>
-    4 * (rule.name?.length ?? 0) + (rule.exact ? 2 : 0) + (rule.site === null ? 0 : 1)
   return rules
     .filter(
       (rule) =>

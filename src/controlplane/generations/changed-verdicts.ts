@@ -102,7 +102,10 @@ function isBlocked(suffixes: readonly number[], rules: ReadonlyMap<number, Rule>
   return false
 }
 
-/** 53 of the 64 bits, as a number: a million rules and 40,000 suffixes meet by chance once in 200,000. */
+/**
+ * 53 of the 64 bits, as a number: a million rules and 40,000 suffixes meet by chance in one plan of
+ * 200,000.
+ */
 function keyOf(low: number, high: number): number {
   return (high >>> 11) * 2 ** 32 + (low >>> 0)
 }
