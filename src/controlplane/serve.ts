@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import type { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
+import { NO_OVERLAY } from '../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -24,6 +25,8 @@ import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
+import type { EffectivenessProbe } from './probe/effectiveness-probe.ts'
+import { NO_PROBE } from './probe/probe-facts.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
@@ -52,6 +55,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['listen', (config) => config.dataplane.listen],
   ['workers', (config) => config.control.workers],
   ['metrics.listen', (config) => config.control.metrics],
+  ['probe.intervalSeconds', (config) => config.control.probe.intervalSeconds],
   ['metrics.pageMsMin', (config) => config.control.metricsPageMsMin],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
@@ -78,6 +82,7 @@ export class Niveau3Server {
   #lock: StateLock | undefined
   #keeper: SubscriptionKeeper | undefined
   #access: AdminAccess | undefined
+  #probe: EffectivenessProbe | undefined
   /** Policies since the start; a generation of the state directory has its own number. */
   #policies = 1
   /** A reload reads the configuration as well, not only the lists. */
@@ -164,6 +169,7 @@ export class Niveau3Server {
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
+    await this.#openProbe()
   }
 
   /** After the workers: what formats metrics takes longer to load than they to start. */
@@ -187,6 +193,21 @@ export class Niveau3Server {
       keeper: () => this.#keeper,
       reload: () => this.reload(),
     })
+  }
+
+  /** Loaded after the first answers: it takes what commands use to ask. */
+  async #openProbe(): Promise<void> {
+    const { intervalSeconds } = this.#startConfig.control.probe
+    if (intervalSeconds === 0) return
+    const { EffectivenessProbe: Probe } = await import('./probe/effectiveness-probe.ts')
+    this.#probe = new Probe({
+      log: this.#options.log,
+      config: () => this.#config,
+      filter: () => this.#filter,
+      overlay: () => NO_OVERLAY,
+      endpoints: () => this.endpoints,
+    })
+    this.#probe.start(intervalSeconds * SECOND_MS)
   }
 
   #certificateEvents(): CertificateEvents {
@@ -248,6 +269,7 @@ export class Niveau3Server {
     this.#stopping = true
     const log = this.#options.log
     this.#certificate?.stop()
+    this.#probe?.stop()
     this.#sites.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#access?.close()
@@ -324,6 +346,9 @@ export class Niveau3Server {
       workerDeaths: this.#log.workerDeaths,
       cacheOctetsMax: this.#startConfig.dataplane.cache.octetsMax,
       reloads: this.#reloads,
+      probe: this.#probe?.facts ?? NO_PROBE,
+      probeIntervalSeconds: this.#startConfig.control.probe.intervalSeconds,
+      pauses: NO_OVERLAY.pauses,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
       fleet: this.#fleet.counts,

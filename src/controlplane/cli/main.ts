@@ -78,11 +78,13 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   const { addListsCompile } = await import('./lists-compile.ts')
   const { addListsInspect } = await import('./lists-inspect.ts')
   const { addListsSearch } = await import('./lists-search.ts')
+  const { addProbe } = await import('./probe.ts')
   const { addQuery } = await import('./query.ts')
   const { addReload } = await import('./reload.ts')
   const { addStatus } = await import('./status.ts')
   addCheck(program, cli)
   addQuery(program, cli)
+  addProbe(program, cli)
   addStatus(program, cli)
   addReload(program, cli)
   const lists = program

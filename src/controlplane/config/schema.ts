@@ -13,6 +13,7 @@ import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from 
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { ProbeConfig } from './probe-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -377,6 +378,9 @@ export const ConfigSchema = z.strictObject({
   }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   admin: AdminConfig.prefault({}).meta({ description: 'How commands reach the running server.' }),
+  probe: ProbeConfig.prefault({}).meta({
+    description: 'Whether the server filters, asked of itself.',
+  }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({
     description: 'Folder for what outlives a restart, and for the lock. Made when missing.',
