@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { Metrics } from '../../src/controlplane/admin/metrics.ts'
 import { RCODE_NAMES } from '../../src/controlplane/admin/rcode-names.ts'
 import { UPDATE_RESULTS } from '../../src/controlplane/admin/server-facts.ts'
+import { VERDICTS } from '../../src/controlplane/probe/ask-one.ts'
 import { NO_PROBE } from '../../src/controlplane/probe/probe-facts.ts'
 import * as counters from '../../src/dataplane/counters.ts'
 import * as redis from '../../src/dataplane/redis-counters.ts'
@@ -39,6 +40,7 @@ const CLOSED: Readonly<Record<string, readonly string[]>> = {
     ...counters.CACHE_RESULTS,
     ...redis.REDIS_RESULTS,
     ...redis.REDIS_WRITES,
+    ...VERDICTS,
     'success',
     'failure',
   ],

@@ -78,8 +78,6 @@ async function planOf({ config }: Options, { environment }: Cli): Promise<ProbeP
   for (const [category, own] of Object.entries(control.probe.mustBlock)) names.set(category, own)
   for (const { blocked, name } of dataplane.categories) if (!blocked) names.delete(name)
   const essential = await EssentialNames.load(control.essentialFiles)
-  const wires = (texts: readonly string[]): readonly Uint8Array[] =>
-    controlNames(texts, 'probe').map(({ wire }) => wire)
   const blocked = [...names].map(([category, texts]) => {
     const closed = wires(texts).filter((name) => essential.covers(name) === undefined)
     return [category, closed] as const
@@ -87,10 +85,15 @@ async function planOf({ config }: Options, { environment }: Cli): Promise<ProbeP
   return { blocked: new Map(blocked), essential: wires(ESSENTIAL_NAMES) }
 }
 
+function wires(texts: readonly string[]): readonly Uint8Array[] {
+  return controlNames(texts, 'probe').map(({ wire }) => wire)
+}
+
 function exitCodeOf(groups: readonly GroupResult[], server: Endpoint): ExitCode {
   const answered = groups.flatMap(({ answers }) => [answers.blocked, answers.open, answers.failed])
   if (answered.every((count) => count === 0)) {
-    const message = `no answer from ${formatEndpoint(server)} over UDP; is it the resolver, and may this machine ask it?`
+    const place = formatEndpoint(server)
+    const message = `no answer from ${place} over UDP; is it the resolver, and may this machine ask it?`
     throw new OperationalError('ERR_SERVER_UNREACHABLE', message)
   }
   if (groups.some(({ ok }) => !ok)) return EXIT.error

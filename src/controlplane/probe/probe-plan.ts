@@ -1,4 +1,4 @@
-/** Which names the probe asks of the filter in force, as the site sees it that the probe asks from. */
+/** Which names the probe asks of the filter in force, as the site that it asks from sees it. */
 import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
 import { Client, SITE_DEFAULT } from '../../dataplane/client.ts'
 import { FAMILY_IPV4, PROTO_UDP } from '../../dataplane/counters.ts'

@@ -18,7 +18,7 @@ export interface ProbePlan {
 export interface GroupResult {
   /** A category, or `ESSENTIAL`. */
   readonly category: string
-  /** All of them were answered as they must be; an error of the upstreams opens and blocks nothing. */
+  /** All were answered as they must be; errors of the upstreams open and block nothing. */
   readonly ok: boolean
   readonly answers: Readonly<Record<Verdict, number>>
   /** Those that were not, or were not answered. */
