@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { SOCKET_PATH_OCTETS_MAX } from '../config/admin-schema.ts'
+import { overruleRoutes } from '../overrule/routes.ts'
 import type { AdminSocketPlace } from '../config/settings.ts'
 import { AdminSocket } from './admin-socket.ts'
 import type { AdministeredServer } from './administered-server.ts'
@@ -73,5 +74,6 @@ function routesOf(server: AdministeredServer, window: TrafficWindow): readonly R
       if (failure !== undefined) throw failure
       return { generation: server.facts().filter.generation, needsRestart }
     }),
+    ...overruleRoutes(() => server.overrule()),
   ]
 }

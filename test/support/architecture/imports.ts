@@ -63,6 +63,7 @@ const CLI_SHARED: readonly string[] = [
   'lists-state.ts',
   'server-options.ts',
   'names-and-types.ts',
+  'overrule-desk.ts',
   'progress.ts',
   'rule-search.ts',
   'terminal.ts',
