@@ -180,7 +180,10 @@ export class Niveau3Server {
     await this.#fleet.join(this.#options.redis)
     this.#fleet.announce(this.#policy().stamp, this.#generation())
     this.#logReady(workers)
-    this.#logCertificate('encrypted listeners have their certificate')
+    this.#log.certificate(
+      'encrypted listeners have their certificate',
+      this.#certificate?.expiresAtSeconds,
+    )
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
     await this.#openProbe()
   }
@@ -232,14 +235,12 @@ export class Niveau3Server {
     return {
       changed: (identity, isNew) => {
         void this.#supervisor.certify(identity)
-        if (isNew) this.#logCertificate('the encrypted listeners have a new certificate')
+        if (!isNew) return
+        const until = this.#certificate?.expiresAtSeconds
+        this.#log.certificate('the encrypted listeners have a new certificate', until)
       },
       refused: (why) => this.#log.certificateRefused(why),
     }
-  }
-
-  #logCertificate(text: string): void {
-    this.#log.certificate(text, this.#certificate?.expiresAtSeconds)
   }
 
   #logReady(workers: number): void {
