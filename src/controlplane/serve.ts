@@ -29,6 +29,7 @@ import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { openOverrule, type InForce } from './overrule/open-overrule.ts'
 import type { OverruleKeeper } from './overrule/overrule-keeper.ts'
 import type { EffectivenessProbe } from './probe/effectiveness-probe.ts'
+import { openProbe } from './probe/open-probe.ts'
 import { NO_PROBE } from './probe/probe-facts.ts'
 import { keysThatNeedRestart, startCache } from './needs-restart.ts'
 import { Fleet } from './redis/fleet.ts'
@@ -185,7 +186,13 @@ export class Niveau3Server {
       this.#certificate?.expiresAtSeconds,
     )
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
-    await this.#openProbe()
+    this.#probe = await openProbe(control.probe.intervalSeconds, {
+      log,
+      config: () => this.#config,
+      filter: () => this.#filter,
+      overlay: () => this.#overlay,
+      endpoints: () => this.endpoints,
+    })
   }
 
   /** After the workers: what formats metrics takes longer to load than they to start. */
@@ -214,21 +221,6 @@ export class Niveau3Server {
         await this.#reloadSoon()
       },
     })
-  }
-
-  /** Loaded after the first answers: it takes what commands use to ask. */
-  async #openProbe(): Promise<void> {
-    const { intervalSeconds } = this.#startConfig.control.probe
-    if (intervalSeconds === 0) return
-    const { EffectivenessProbe: Probe } = await import('./probe/effectiveness-probe.ts')
-    this.#probe = new Probe({
-      log: this.#options.log,
-      config: () => this.#config,
-      filter: () => this.#filter,
-      overlay: () => this.#overlay,
-      endpoints: () => this.endpoints,
-    })
-    this.#probe.start(intervalSeconds * SECOND_MS)
   }
 
   #certificateEvents(): CertificateEvents {
