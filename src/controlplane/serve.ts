@@ -211,6 +211,10 @@ export class Niveau3Server {
       keeper: () => this.#keeper,
       overrule: () => this.#options.overrule,
       reload: () => this.reload(),
+      follow: async () => {
+        await this.#keeper?.look()
+        await this.#reloadSoon()
+      },
     })
   }
 

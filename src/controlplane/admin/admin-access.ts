@@ -8,6 +8,7 @@ import type { AdminSocketPlace } from '../config/settings.ts'
 import { AdminSocket } from './admin-socket.ts'
 import type { AdministeredServer } from './administered-server.ts'
 import { Callers, groupNumber } from './caller.ts'
+import { operationRoutes } from './operation-routes.ts'
 import { route, type Route } from './route.ts'
 import { statusOf } from './status.ts'
 import { TrafficWindow } from './traffic-window.ts'
@@ -68,6 +69,7 @@ export class AdminAccess {
 /** Everything that the socket can be asked. */
 function routesOf(server: AdministeredServer, window: TrafficWindow): readonly Route[] {
   return [
+    ...operationRoutes(server),
     route('GET', '/v1/status', Nothing, async () => statusOf(server, window)),
     route('POST', '/v1/reload', Nothing, async () => {
       const { failure, needsRestart } = await server.reload()

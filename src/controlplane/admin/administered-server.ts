@@ -22,6 +22,8 @@ export interface AdministeredServer {
   filter(): LoadedFilter
   /** Undefined where the server follows no generations. */
   keeper(): SubscriptionKeeper | undefined
+  /** Looks at the state directory, and takes the generation that is in force there. */
+  follow(): Promise<void>
   /** Rules and pauses; undefined without a state directory. */
   overrule(): OverruleKeeper | undefined
   /** Takes lists and configuration anew, all or nothing. */

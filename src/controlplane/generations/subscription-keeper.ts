@@ -90,10 +90,10 @@ export class SubscriptionKeeper {
   }
 
   async start(): Promise<void> {
-    await this.#look()
+    await this.look()
     watchFile(this.#file, { interval: LOOK_MS, persistent: false }, (now, before) => {
       if (now.mtimeMs === before.mtimeMs && now.ino === before.ino) return
-      void this.#look()
+      void this.look()
       this.#options.onChange()
     })
     this.#schedule(0)
@@ -126,7 +126,7 @@ export class SubscriptionKeeper {
   async #turn(): Promise<void> {
     let waitMs = SCHEDULE_MS_MAX
     try {
-      await this.#look()
+      await this.look()
       const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
       const mayRun = this.#options.isAutomatic() && !this.#isHeld && !this.#isStopped
       if (dueMs !== undefined && mayRun) {
@@ -149,7 +149,8 @@ export class SubscriptionKeeper {
     return this.#isDamaged
   }
 
-  async #look(): Promise<void> {
+  /** Brings the facts up to date; a command has just changed the state directory. */
+  async look(): Promise<void> {
     const { stateDirectory } = this.#options
     const state = await new GenerationStore(stateDirectory).state().catch(() => undefined)
     this.#isHeld = state !== undefined && state.hold !== null
@@ -202,7 +203,7 @@ export class SubscriptionKeeper {
     } finally {
       this.#child = undefined
     }
-    await this.#look()
+    await this.look()
     this.#tell(code, output)
   }
 

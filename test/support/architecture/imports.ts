@@ -60,7 +60,7 @@ const CLI_SHARED: readonly string[] = [
   'filter-image.ts',
   'list-bars.ts',
   'admin-client.ts',
-  'lists-state.ts',
+  'perform.ts',
   'server-options.ts',
   'names-and-types.ts',
   'overrule-desk.ts',
@@ -68,6 +68,7 @@ const CLI_SHARED: readonly string[] = [
   'rule-search.ts',
   'terminal.ts',
   'verdict.ts',
+  'whole-number.ts',
 ]
 
 /** An import as the source writes it. */
