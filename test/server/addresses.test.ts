@@ -130,9 +130,8 @@ describe('a server that listens on every address', { timeout: 60_000 }, () => {
     await expectAnswers(network, '127.0.0.1')
     // Room for the sockets of the place, and for one of the two that its worker is lent.
     const prlimit = (limit: string) => runToEnd('prlimit', ['--pid', String(server.pid), limit])
-    const { stdout } = await runToEnd('prlimit', [
-      ...['--pid', String(server.pid), '--nofile', '--output=HARD', '--noheadings', '--raw'],
-    ])
+    const shown = ['--nofile', '--output=HARD', '--noheadings', '--raw']
+    const { stdout } = await runToEnd('prlimit', ['--pid', String(server.pid), ...shown])
     expect((await prlimit(`--nofile=${freeNumber(server.pid, 3)}:`)).code).toBe(0)
     await network.ip('address', 'add', '10.9.9.4/24', 'dev', 'lo')
     await server.line(/"address_failed".*"10\.9\.9\.4:5300".*no descriptor is left/)
