@@ -17,7 +17,7 @@ const OWN_CHILDREN = [
 const PROGRAMS =
   /\b(from|import|require)\s*\(?\s*['"`](node:)?(child_process|cluster)['"`]|\b(setuid|setgid|seteuid|setegid)\(/
 /** Waits that are spread so that not all come at once: whoever guesses one gains nothing. */
-const SPREAD_WAITS = ['redis-link', 'redis-pause', 'redis-warm']
+const SPREAD_WAITS = ['redis-events', 'redis-link', 'redis-pause', 'redis-warm']
 
 interface Locked {
   readonly version?: string
