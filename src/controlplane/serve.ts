@@ -248,6 +248,7 @@ export class Niveau3Server {
       essentialNames: essential.size,
       workers,
       whyNotBatched: this.#supervisor.whyNotBatched,
+      hasOwnLoops: this.#supervisor.hasOwnLoops,
     })
   }
 
