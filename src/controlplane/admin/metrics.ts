@@ -30,6 +30,7 @@ import { writeMetric } from './exposition.ts'
 import { DNS_METRICS } from './dns-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
 import { OVERRULE_METRICS } from './overrule-metrics.ts'
+import { PROBE_METRICS } from './probe-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import type { ServerFacts } from './server-facts.ts'
 import { UPSTREAM_METRICS } from './upstream-metrics.ts'
@@ -250,6 +251,7 @@ const DEFINITIONS: readonly Definition[] = [
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
   ...OVERRULE_METRICS,
+  ...PROBE_METRICS,
   ...CACHE_METRICS,
   ...REDIS_METRICS,
   ...UPSTREAM_METRICS,
