@@ -23,6 +23,17 @@ function check(...args: readonly string[]): ReturnType<typeof run> {
   return run(['check', '--state-dir', house.folder, ...args])
 }
 
+/** A finding of a name that no list is asked about. */
+function decided(name: string): object {
+  const lists = { step: 'lists', result: 'not reached' }
+  return { name, change: null, steps: expect.arrayContaining([expect.objectContaining(lists)]) }
+}
+
+async function search(name: string): Promise<Record<string, unknown>> {
+  const args = ['lists', 'search', name, '--json', '--limit', '2', '--state-dir', house.folder]
+  return (await run(args)).json()
+}
+
 describe('check, of an installation with generations', () => {
   test('tells each step, the line of the list, since when, and what would change it', async () => {
     const { code, stdout } = await check('www.later.example')
@@ -71,23 +82,12 @@ describe('check, of an installation with generations', () => {
 
   test('essential and special names are decided before the lists, and nothing would change that', async () => {
     const { json } = await check('www.ofpra.gouv.fr', 'x.onion', '--json')
-    const decided = (name: string): object => ({
-      name,
-      change: null,
-      steps: expect.arrayContaining([
-        expect.objectContaining({ step: 'lists', result: 'not reached' }),
-      ]),
-    })
     expect(json()).toMatchObject({ results: [decided('www.ofpra.gouv.fr'), decided('x.onion')] })
   })
 })
 
 describe('lists search, of an installation with generations', () => {
   test('shows the generation, and which subscribed lists have the name, its parents or children', async () => {
-    const search = async (name: string): Promise<Record<string, unknown>> =>
-      (
-        await run(['lists', 'search', name, '--json', '--limit', '2', '--state-dir', house.folder])
-      ).json()
     expect(await search('bad.example')).toMatchObject({
       generation: 3,
       count: 100,

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
-import { createCounters, type Counters } from '../../dataplane/counters.ts'
+import type { Counters } from '../../dataplane/counters.ts'
 import type {
   Descriptors,
   FromWorker,
@@ -15,7 +15,6 @@ import type {
   WorkerStart,
 } from '../../dataplane/messages.ts'
 import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
-import { createRecentNames, type RecentNamesMemory } from '../../dataplane/recent-names.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -26,8 +25,8 @@ import type {
 import { SIPHASH_KEY_OCTETS } from '../../wire/siphash.ts'
 import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
-import { DescriptorLedger, createLedgerWords } from '../../sys/descriptor-ledger.ts'
 import { descriptorsMax } from './descriptors.ts'
+import { createSlot, type Slot } from './slot.ts'
 import { countLost } from './lost-queries.ts'
 import { ListenSockets, type AddressChanges } from './listen-sockets.ts'
 import { probePorts } from './probe-ports.ts'
@@ -67,22 +66,6 @@ export interface Secrets {
   readonly redis: RedisSettings | undefined
   /** Undefined when no listener is encrypted. */
   readonly tls: TlsIdentity | undefined
-}
-
-/** One place for a worker: its thread changes when it dies, its counters stay. */
-interface Slot {
-  readonly index: number
-  readonly counters: Counters
-  readonly recent: RecentNamesMemory
-  /** What its thread has opened besides Node: closed after it. */
-  readonly ledger: DescriptorLedger
-  thread: Worker | null
-  /** The thread has bound its addresses and answers. */
-  ready: boolean
-  /** Descriptors given to the thread; those that it did not take over are closed after it. */
-  readonly lent: Descriptors[]
-  /** Resolve the waits for the thread's next answers, which come in the order of the questions. */
-  answers: ((message: FromWorker) => void)[]
 }
 
 /** Owns the worker threads: one slot each, whose thread may change and whose counters stay. */
@@ -390,13 +373,6 @@ export class Supervisor {
       this.#restartLater(slot, error instanceof Error ? error.message : String(error))
     }
   }
-}
-
-function createSlot(index: number, recentKey: Uint8Array): Slot {
-  const counters = createCounters()
-  const ledger = new DescriptorLedger(createLedgerWords(descriptorsMax()))
-  const recent = createRecentNames(recentKey)
-  return { index, counters, recent, ledger, thread: null, ready: false, lent: [], answers: [] }
 }
 
 function unexpected(message: FromWorker): OperationalError {
