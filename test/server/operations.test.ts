@@ -11,6 +11,8 @@ import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { startProcess } from '../support/processes.ts'
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.js')
+/** Some of these tests run ten commands one after another, each a process. */
+const COMMANDS_MS_MAX = 240_000
 const SECRET = 'hunter2'
 let server: Niveau3
 let state = ''
@@ -59,7 +61,7 @@ async function audit(): Promise<readonly Record<string, unknown>[]> {
 const isBlocked = async (name: string): Promise<boolean> =>
   (await askUdp(server, name)).rcode === 'NXDOMAIN'
 
-describe('lists, by the running server', () => {
+describe('lists, by the running server', { timeout: COMMANDS_MS_MAX }, () => {
   test('it makes each change itself, answers by it at once, and notes who wanted it and why', async () => {
     const add = ['add', 'own', '--only', '--url', listUrl, '--category', 'adult']
     const added = await lists(...add, '--allow-private', '--reason', 'a test of ours')
