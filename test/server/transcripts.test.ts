@@ -33,10 +33,7 @@ beforeAll(async () => {
 edns: {cookies: true}
 tls: {certificateFile: ${certificateFile}, keyFile: ${keyFile}, serverName: ${NAME}}
 `,
-    args: [
-      ...['--listen', `tls://127.0.0.1:${tlsPort}`],
-      ...['--listen', `https://127.0.0.1:${httpsPort}`],
-    ],
+    args: [`--listen=tls://127.0.0.1:${tlsPort}`, `--listen=https://127.0.0.1:${httpsPort}`],
   })
 })
 
