@@ -52,7 +52,7 @@ export function footprintOf(server: Niveau3, upstreamPort: number): Footprint {
   const rss = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`${folder}/status`, 'latin1'))
   const remote = `:${upstreamPort.toString(16).toUpperCase().padStart(4, '0')}`
   const sources = new Set<string>()
-  // The kernel lists thousands of sockets in many steps, and leaves out some when others come or go.
+  // The kernel lists thousands of sockets in many steps, and misses some when others come or go.
   for (let times = 0; times < TABLE_READINGS; times++) {
     for (const line of readFileSync(`${folder}/net/udp`, 'latin1').split('\n')) {
       const words = line.trim().split(/\s+/)
