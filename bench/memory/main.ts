@@ -2,9 +2,9 @@
  * Memory: `npm run bench:memory`, with the lists of `NIVEAU3_DATA`.
  *
  * Resident memory of the server as an operator starts it, from the image of the large list: with
- * 10,000 answers cached and one, two and three workers; and how much it grows when the cache of one
- * worker is filled to its limit and beyond. Every answer is checked by its rcode, and that the cache
- * is full by the metrics.
+ * 10,000 answers cached and one, two and three workers; and how much it grows when the cache of
+ * one worker is filled to its limit and beyond. Every answer is checked by its rcode, and that the
+ * cache is full by the metrics.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
@@ -115,8 +115,7 @@ async function measure(bench: Bench, warm: string, filling: string): Promise<Fin
   try {
     await askAll(server, warm, 'NOERROR')
     const beforeFilling = await residentOctets(server)
-    // What is asked for twice at once moves from the part of newcomers to the other one.
-    for (let round = 0; round < 2; round++) await askAll(server, filling, 'NOERROR')
+    await askAll(server, filling, 'NOERROR')
     const afterFilling = await residentOctets(server)
     return { byWorkers, beforeFilling, afterFilling, cacheOctets: await cacheOctets(server) }
   } finally {
@@ -124,7 +123,7 @@ async function measure(bench: Bench, warm: string, filling: string): Promise<Fin
   }
 }
 
-/** Every name four times in a row, in blocks that the newcomers' part holds. */
+/** Every name twice, within a block that the newcomers' part holds: from there it moves on. */
 function writeFilling(path: string, list: BlockList): void {
   const lines = Array.from({ length: FILLING_NAMES }, (_, index) => {
     const label = (Math.imul(index, 0x9e3779b1) >>> 0).toString(36)
