@@ -185,6 +185,25 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
       held: true,
       nextUpdateAt: null,
     },
+    overruled: {
+      allow: 2,
+      deny: 1,
+      nextEndAt: new Date(Date.now() + 2 * 3_600_000 + 400).toISOString(),
+      pauses: [
+        {
+          id: 'p-aaaaaaaaaa',
+          what: 'pause',
+          name: null,
+          exact: false,
+          site: 'lyon',
+          category: 'vpn',
+          since: '2026-11-24T12:00:00.000Z',
+          until: new Date(Date.now() + 40 * 60_000 + 400).toISOString(),
+          user: 'ana',
+          reason: 'a hearing',
+        },
+      ],
+    },
     upstreams: [
       { upstream: '9.9.9.9', up: true, responseMs: 14.4 },
       { upstream: 'tls://dns.example@192.0.2.1', up: false, responseMs: null },
@@ -198,11 +217,13 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
   const stream = { write: () => true }
   const text = statusText(state, createTerminal(stream, stream, {}))
   expect(text)
-    .toBe(`niveau3 1.2.0  up 12d 4h  pid 812  node 24.1.0  filtering: ON  generation 87 (since 2026-11-21 04:02 UTC)
+    .toBe(`niveau3 1.2.0  up 12d 4h  pid 812  node 24.1.0  filtering: PARTLY PAUSED  generation 87 (since 2026-11-21 04:02 UTC)
 Traffic    5m: 1,312/s   blocked 3.1 %   cached 81.4 %   p50 0.09 ms   p99 11 ms   servfail 0.0 %   dropped 0.1 %
 Lists      4 ok   4,914,202 names   updates held by a rollback: niveau3 lists resume
            2 stale (ut1-doh: 3d 0h, new: never)
            1 failed (ut1-vpn: 2 times)
+Overruled  PAUSED vpn at lyon for 40m, by ana: a hearing
+           2 allowed, 1 denied, the next ends in 2h: niveau3 rules ls
 Upstreams  9.9.9.9 up 14 ms   tls://dns.example@192.0.2.1 DOWN
            192.0.2.2 up
 Redis      up 0.31 ms
