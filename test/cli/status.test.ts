@@ -154,6 +154,29 @@ describe('the socket of a server', () => {
   })
 })
 
+/** A pause that ends in 40 minutes, and rules of which the first ends in two hours. */
+function overruled(): Status['overruled'] {
+  return {
+    allow: 2,
+    deny: 1,
+    nextEndAt: new Date(Date.now() + 2 * 3_600_000 + 400).toISOString(),
+    pauses: [
+      {
+        id: 'p-aaaaaaaaaa',
+        what: 'pause',
+        name: null,
+        exact: false,
+        site: 'lyon',
+        category: 'vpn',
+        since: '2026-11-24T12:00:00.000Z',
+        until: new Date(Date.now() + 40 * 60_000 + 400).toISOString(),
+        user: 'ana',
+        reason: 'a hearing',
+      },
+    ],
+  }
+}
+
 test('the screen names stale and failed lists, dead upstreams, Redis and troubles', () => {
   const state: Status = {
     version: '1.2.0',
@@ -185,25 +208,7 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
       held: true,
       nextUpdateAt: null,
     },
-    overruled: {
-      allow: 2,
-      deny: 1,
-      nextEndAt: new Date(Date.now() + 2 * 3_600_000 + 400).toISOString(),
-      pauses: [
-        {
-          id: 'p-aaaaaaaaaa',
-          what: 'pause',
-          name: null,
-          exact: false,
-          site: 'lyon',
-          category: 'vpn',
-          since: '2026-11-24T12:00:00.000Z',
-          until: new Date(Date.now() + 40 * 60_000 + 400).toISOString(),
-          user: 'ana',
-          reason: 'a hearing',
-        },
-      ],
-    },
+    overruled: overruled(),
     upstreams: [
       { upstream: '9.9.9.9', up: true, responseMs: 14.4 },
       { upstream: 'tls://dns.example@192.0.2.1', up: false, responseMs: null },

@@ -16,14 +16,7 @@ export const ProbeConfig = z.strictObject({
       'any other and in `niveau3_probe_answers_total` besides.',
   }),
   mustBlock: z
-    .record(
-      categoryName,
-      z
-        .array(parsedText(parseHostName))
-        .min(1)
-        .max(NAMES_MAX)
-        .meta({ description: 'Names of the category that are asked.' }),
-    )
+    .record(categoryName, z.array(parsedText(parseHostName)).min(1).max(NAMES_MAX))
     .default({})
     .meta({
       description:
