@@ -53,13 +53,11 @@ test('the dashboard has its rows and variables, and every panel asks the chosen 
 })
 
 test('what provisions it are files that Grafana knows', () => {
-  const read = (file: string): unknown =>
-    parse(readFileSync(join(GRAFANA, 'provisioning', file), 'utf8'))
-  expect(read('datasources/niveau3.yaml')).toMatchObject({
+  expect(provisioned('datasources/niveau3.yaml')).toMatchObject({
     apiVersion: 1,
     datasources: [{ type: 'prometheus' }],
   })
-  expect(read('dashboards/niveau3.yaml')).toMatchObject({
+  expect(provisioned('dashboards/niveau3.yaml')).toMatchObject({
     apiVersion: 1,
     providers: [{ type: 'file' }],
   })
@@ -89,6 +87,10 @@ describe('over a Prometheus that scrapes a loaded server', () => {
     },
   )
 })
+
+function provisioned(file: string): unknown {
+  return parse(readFileSync(join(GRAFANA, 'provisioning', file), 'utf8'))
+}
 
 async function startLoadedServer(): Promise<Niveau3> {
   const redis = await startRedis()
