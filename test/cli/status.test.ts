@@ -46,10 +46,11 @@ describe('niveau3 status', () => {
     )
     expect(lines[2]).toBe('Lists      1 ok   1 names   no update planned')
     expect(lines[3]).toMatch(/^Upstreams {2}127\.0\.0\.1:\d+ up \S+ ms$/)
-    expect(lines[4]).toBe('Redis      not used')
-    expect(lines[5]).toMatch(/^Memory {5}\d+ MiB {3}workers 1$/)
-    expect(lines[6]).toBe('Log        no query and no client is kept')
-    expect(lines.slice(7)).toEqual([''])
+    expect(lines[4]).toBe('Overruled  allowed 0   denied 0   pauses none')
+    expect(lines[5]).toBe('Redis      not used')
+    expect(lines[6]).toMatch(/^Memory {5}\d+ MiB {3}workers 1$/)
+    expect(lines[7]).toBe('Log        no query and no client is kept')
+    expect(lines.slice(8)).toEqual([''])
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(120)
   })
 
@@ -214,6 +215,8 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
       { upstream: 'tls://dns.example@192.0.2.1', up: false, responseMs: null },
       { upstream: '192.0.2.2', up: true, responseMs: null },
     ],
+    pauses: [{ category: 'adult', site: 'lyon', until: '2026-11-21T16:40:00.000Z' }],
+    rules: { allow: 2, deny: 1, nextEnd: '2026-11-21T18:00:00.000Z' },
     redis: { up: true, responseMs: 0.314 },
     memoryOctets: 214 * 1024 * 1024,
     workersAlive: 2,
@@ -231,6 +234,8 @@ Overruled  PAUSED vpn at lyon for 40m, by ana: a hearing
            2 allowed, 1 denied, the next ends in 2h: niveau3 rules ls
 Upstreams  9.9.9.9 up 14 ms   tls://dns.example@192.0.2.1 DOWN
            192.0.2.2 up
+Overruled  allowed 2   denied 1 (first end 2026-11-21 18:00 UTC)
+           paused: adult at lyon until 2026-11-21 16:40 UTC
 Redis      up 0.31 ms
 Memory     214 MiB   workers 2
 Log        no query and no client is kept
