@@ -1,7 +1,7 @@
 /** `niveau3 lists update`: fetch, check, build, test and put in force what is subscribed to. */
 
 import type { Command } from 'commander'
-import { EXIT, type ExitCode } from '../../base/errors.ts'
+import { EXIT, OperationalError, type ExitCode } from '../../base/errors.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { compileInThread } from '../compiler/compile-thread.ts'
 import { currentActor } from '../generations/audit.ts'
@@ -57,6 +57,11 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
 async function update(names: readonly string[], options: Options, cli: Cli): Promise<void> {
   const config = loadState(options, cli)
   const { stateDirectory } = config
+  if (config.control.fleet !== undefined) {
+    const why =
+      'this box takes its image from the fleet (fleet.source): "niveau3 fleet pull" looks for one'
+    throw new OperationalError('ERR_USAGE', why)
+  }
   const actor = currentActor(options.due ? 'schedule' : 'command')
   const bars = new ListBars(cli.terminal)
   const interruption = new Interruption()

@@ -12,6 +12,7 @@ import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { FleetConfig } from './fleet-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -362,6 +363,9 @@ export const ConfigSchema = z.strictObject({
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
   redis: RedisConfig.prefault({}).meta({
     description: 'The cache that workers, restarts and boxes share through Redis.',
+  }),
+  fleet: FleetConfig.prefault({}).meta({
+    description: 'Images that another machine builds and signs for many boxes.',
   }),
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),

@@ -1,0 +1,162 @@
+/**
+ * A fleet's image in Redis: the signed manifest under one key, the octets in chunks under keys made
+ * of their digest, all sealed as every value there is. Redis may lose, cut or exchange any of it:
+ * what is missing is not there yet, and the signature decides over the rest.
+ */
+
+import { createHash } from 'node:crypto'
+import { open, rm } from 'node:fs/promises'
+
+import { OperationalError } from '../../base/errors.ts'
+import { DAY_S, SECOND_MS } from '../../base/units.ts'
+import { RedisLink } from '../../dataplane/cache/redis-link.ts'
+import { createWire, type RedisWire } from '../../dataplane/cache/redis-wire.ts'
+import { OPENED, Seal, SEAL_OCTETS } from '../../dataplane/cache/seal.ts'
+import { SharedKeys } from '../../dataplane/cache/shared-keys.ts'
+import { createCounters } from '../../dataplane/counters.ts'
+import type { RedisSettings } from '../../dataplane/settings.ts'
+import { unwritable } from '../generations/state-file.ts'
+import type { ImageSource } from './image-place.ts'
+import { CHUNK_OCTETS, MANIFEST_OCTETS_MAX, type ImageManifest } from './signed-image.ts'
+
+/** Longer than any box is away and then believed; `niveau3 fleet publish` begins it anew. */
+const KEPT_MS = 31 * DAY_S * SECOND_MS
+const CONNECT_MS_MAX = 5 * SECOND_MS
+/** For one value, in either direction, whatever Redis does. */
+const VALUE_MS_MAX = 10 * SECOND_MS
+const MANIFEST_TEXT = '\u00ffimage'
+
+/** One connection of a command; closed by `close`. */
+export class RedisPlace implements ImageSource {
+  readonly #link: RedisLink
+  readonly #wire: RedisWire
+  readonly #keys: SharedKeys
+  readonly #seal: Seal
+  readonly #up: Promise<void>
+
+  constructor(settings: RedisSettings) {
+    this.#keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
+    this.#seal = new Seal(settings.secret, 'niveau3 fleet image')
+    let isUp = (): void => undefined
+    this.#up = new Promise((resolve) => (isUp = resolve))
+    this.#link = new RedisLink(settings, createCounters(), {
+      up: () => isUp(),
+      down: () => undefined,
+    })
+    this.#wire = createWire(this.#link, settings.deployment === 'cluster')
+  }
+
+  /**
+   * Publishes an image: its octets first, so that the manifest never names what is not there.
+   *
+   * @throws OperationalError ERR_SERVER_UNREACHABLE.
+   */
+  async publish(manifest: ImageManifest, signed: Buffer, image: Uint8Array): Promise<void> {
+    for (const [index, at] of chunkStarts(manifest).entries()) {
+      await this.#write(chunkText(manifest, index), image.subarray(at, at + CHUNK_OCTETS))
+    }
+    await this.#write(MANIFEST_TEXT, signed)
+  }
+
+  /** Redis knows no conditional read: the manifest is small, and its digest is the validator. */
+  async manifest(validators: { readonly etag?: string | undefined } | undefined) {
+    const octets = await this.#read(MANIFEST_TEXT)
+    if (octets === undefined) throw failed('there is no image that this box can unseal')
+    if (octets.length > MANIFEST_OCTETS_MAX) throw failed('the manifest is too large')
+    const etag = createHash('sha256').update(octets).digest('hex')
+    return validators?.etag === etag ? undefined : { octets, validators: { etag } }
+  }
+
+  async image(manifest: ImageManifest, file: string): Promise<void> {
+    const handle = await open(file, 'w', 0o640).catch((cause: unknown) => {
+      throw unwritable(file, cause)
+    })
+    try {
+      for (const [index, at] of chunkStarts(manifest).entries()) {
+        const chunk = await this.#read(chunkText(manifest, index))
+        const wanted = Math.min(CHUNK_OCTETS, manifest.octets - at)
+        if (chunk?.length !== wanted) throw failed(`part ${index} of the image is not there (yet)`)
+        await handle.write(chunk, 0, wanted, at).catch((cause: unknown) => {
+          throw unwritable(file, cause)
+        })
+      }
+    } catch (cause) {
+      await rm(file, { force: true })
+      throw cause
+    } finally {
+      await handle.close()
+    }
+  }
+
+  close(): void {
+    this.#link.close()
+  }
+
+  async #write(text: string, octets: Uint8Array): Promise<void> {
+    await this.#connected()
+    const id = this.#keys.id(text)
+    const values = [this.#seal.seal(octets, id)]
+    await inTime(
+      new Promise<void>((resolve, reject) => {
+        const batch = { keys: [this.#keys.keyOf(id)], values, ttlsMs: [KEPT_MS] }
+        this.#wire.write(batch, (error) => {
+          if (error === null || error === undefined) resolve()
+          else reject(unreachable(error))
+        })
+      }),
+    )
+    this.#link.noteReply()
+  }
+
+  /** Undefined for what is not there, or that nobody with our secret has sealed. */
+  async #read(text: string): Promise<Buffer | undefined> {
+    await this.#connected()
+    const id = this.#keys.id(text)
+    const value = await inTime(
+      new Promise<Buffer | null>((resolve, reject) => {
+        this.#wire.read([this.#keys.keyOf(id)], (error, values) => {
+          if (values === undefined) reject(unreachable(error))
+          else resolve(values[0] ?? null)
+        })
+      }),
+    )
+    this.#link.noteReply()
+    if (value === null || value.length > MANIFEST_OCTETS_MAX + SEAL_OCTETS) return undefined
+    return this.#seal.unseal(value, id) === OPENED ? this.#seal.opened : undefined
+  }
+
+  async #connected(): Promise<void> {
+    if (!this.#link.isUp) await inTime(this.#up, CONNECT_MS_MAX)
+  }
+}
+
+function chunkStarts({ octets }: ImageManifest): readonly number[] {
+  return Array.from({ length: Math.ceil(octets / CHUNK_OCTETS) }, (_, index) => {
+    return index * CHUNK_OCTETS
+  })
+}
+
+function chunkText({ sha256 }: ImageManifest, index: number): string {
+  return `${MANIFEST_TEXT} ${sha256} ${index}`
+}
+
+async function inTime<Result>(work: Promise<Result>, ms = VALUE_MS_MAX): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(failed(`no answer in ${ms / SECOND_MS} s`)), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function failed(why: string): OperationalError {
+  return new OperationalError('ERR_DOWNLOAD', `the fleet's image in Redis: ${why}`)
+}
+
+function unreachable(cause: unknown): OperationalError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new OperationalError('ERR_DOWNLOAD', `the fleet's image in Redis: ${why}`, { cause })
+}
