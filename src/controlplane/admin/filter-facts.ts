@@ -1,7 +1,9 @@
 /** What the admin pages tell of the filter in force and of the lists that it is made of. */
 import type { LoadedFilter } from '../filter.ts'
+import { SECOND_MS } from '../../base/units.ts'
+import type { PullStatus } from '../fleet/pull-status.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
-import type { FilterFacts } from './server-facts.ts'
+import type { FilterFacts, FleetImageFacts } from './server-facts.ts'
 
 /**
  * Puts the facts together.
@@ -27,7 +29,20 @@ export function filterFacts(
     })),
     subscriptions: keeper?.facts ?? [],
     isHeld: keeper?.isHeld ?? false,
+    fleetImage: keeper?.pulled && fleetImageFacts(keeper.pulled),
     generation,
     memoryOctets: trie.octets,
+  }
+}
+
+function fleetImageFacts({ failures, refusals, succeededAt, taken }: PullStatus): FleetImageFacts {
+  const seconds = (time: string | undefined) =>
+    time === undefined ? undefined : Date.parse(time) / SECOND_MS
+  return {
+    generation: taken?.generation,
+    builtAtSeconds: seconds(taken?.createdAt),
+    succeededAtSeconds: seconds(succeededAt),
+    failures,
+    refusals,
   }
 }

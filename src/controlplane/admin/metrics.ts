@@ -53,6 +53,7 @@ import {
   type Sample,
   type Slots,
 } from './definition.ts'
+import { FLEET_METRICS } from './fleet-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import { RCODE_NAMES } from './rcode-names.ts'
@@ -286,6 +287,7 @@ const DEFINITIONS: readonly Definition[] = [
   ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
+  ...FLEET_METRICS,
   define(
     'config_last_reload_successful',
     'gauge',

@@ -1,10 +1,24 @@
 /** What the admin pages tell about the running server; made anew whenever somebody asks. */
 
+import type { Refusal } from '../fleet/refusals.ts'
+
 /** One readiness check; `why` says what is missing and how to mend it. */
 export interface ReadinessCheck {
   readonly check: string
   readonly ok: boolean
   readonly why: string
+}
+
+/** How taking the fleet's image goes; undefined what has not happened yet. */
+export interface FleetImageFacts {
+  /** Number of the image on the machine that built it. */
+  readonly generation: number | undefined
+  readonly builtAtSeconds: number | undefined
+  /** When the source was last asked with success. */
+  readonly succeededAtSeconds: number | undefined
+  /** Looks in a row that failed or ended in a refusal. */
+  readonly failures: number
+  readonly refusals: Readonly<Partial<Record<Refusal, number>>>
 }
 
 /** The filter in force. */
@@ -17,6 +31,8 @@ export interface FilterFacts {
   readonly subscriptions: readonly { readonly list: string; readonly failures: number }[]
   /** Whether a rollback holds automatic updates. */
   readonly isHeld: boolean
+  /** Undefined where no image of a fleet is taken. */
+  readonly fleetImage: FleetImageFacts | undefined
   readonly generation: number
   readonly memoryOctets: number
 }

@@ -64,6 +64,7 @@ function createProgram(cli: Cli, isJson: boolean): Command {
       'niveau3 serve',
       'niveau3 check torproject.org',
       'niveau3 query example.com AAAA',
+      'niveau3 status',
       'niveau3 lists compile --out lists.n3 --blocklist vpn=ut1-vpn.txt.gz',
       'niveau3 config show --changed --origin',
     ]) + EXIT_CODES,
@@ -85,8 +86,12 @@ async function addOtherCommands(
   const { addListsInspect } = await import('./lists-inspect.ts')
   const { addListsSearch } = await import('./lists-search.ts')
   const { addQuery } = await import('./query.ts')
+  const { addReload } = await import('./reload.ts')
+  const { addStatus } = await import('./status.ts')
   addCheck(program, cli)
   addQuery(program, cli)
+  addStatus(program, cli)
+  addReload(program, cli)
   const lists = program
     .command('lists')
     .description('subscribe to, update, compile and search block lists')

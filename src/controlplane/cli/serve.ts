@@ -9,7 +9,7 @@ import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
 
 /** A server that runs until it is stopped. */
 interface RunningServer {
-  readonly reload: () => Promise<void>
+  readonly reload: () => Promise<unknown>
   /** Answers what is in flight, then closes everything. */
   readonly stop: () => Promise<void>
 }

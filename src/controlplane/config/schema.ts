@@ -11,6 +11,7 @@ import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
 import { FleetConfig } from './fleet-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
@@ -374,6 +375,7 @@ export const ConfigSchema = z.strictObject({
     description: 'How fast clients may ask, per worker.',
   }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
+  admin: AdminConfig.prefault({}).meta({ description: 'How commands reach the running server.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({
     description: 'Folder for what outlives a restart, and for the lock. Made when missing.',

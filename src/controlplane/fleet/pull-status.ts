@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 
 import { readStateFile, writeStateFile } from '../generations/state-file.ts'
-import { REFUSALS } from './signed-image.ts'
+import { REFUSALS } from './refusals.ts'
 
 const time = z.iso.datetime()
 const count = z.int().min(0)

@@ -11,6 +11,7 @@ import { KiB, MiB } from '../../base/units.ts'
 import { FORMAT_VERSION, IMAGE_OCTETS_MAX } from '../../trie/layout.ts'
 import { parseSigningKey } from '../blocklist/download/verify-signature.ts'
 import { GenerationReport } from '../generations/generation-store.ts'
+import type { Refusal } from './refusals.ts'
 
 /** A manifest holds a report with a few samples, and no name list. */
 export const MANIFEST_OCTETS_MAX = 4 * MiB
@@ -44,11 +45,6 @@ const Envelope = z.object({
   content: z.base64(),
   signature: z.base64(),
 })
-
-/** Why an image of the fleet was not taken. */
-export const REFUSALS = ['signature', 'format', 'rollback', 'size', 'digest', 'safety'] as const
-
-export type Refusal = (typeof REFUSALS)[number]
 
 /** An image that was fetched and is not taken. */
 export class RefusedImage extends OperationalError {

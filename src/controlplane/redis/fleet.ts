@@ -12,11 +12,14 @@ export interface FleetCounts {
 /** Without a shared cache it does nothing: there is no fleet then. */
 export class Fleet {
   readonly #log: Logger
+  readonly #mayDiffer: () => void
   #events: FleetEvents | undefined
   #stamp = ''
 
-  constructor(log: Logger) {
+  /** @param mayDiffer told when other boxes may have, or decide by, something that we have not. */
+  constructor(log: Logger, mayDiffer: () => void) {
     this.#log = log
+    this.#mayDiffer = mayDiffer
   }
 
   get counts(): FleetCounts {
@@ -36,8 +39,12 @@ export class Fleet {
           { event: 'fleet_policy', box, stamp, generation, same },
           same ? 'another box decides as this one' : 'another box decides by another policy',
         )
+        if (!same) this.#mayDiffer()
       },
-      up: () => log.info({ event: 'redis_up' }, 'the shared cache answers'),
+      up: () => {
+        log.info({ event: 'redis_up' }, 'the shared cache answers')
+        this.#mayDiffer()
+      },
       down: () => {
         log.warn({ event: 'redis_down' }, 'the shared cache is gone; everything goes on without it')
       },
