@@ -24,6 +24,7 @@ const facts = (): ServerFacts => ({
     lists: [],
     subscriptions: [{ list: 'ut1-adult', failures: 2 }],
     isHeld: true,
+    fleetImage: undefined,
     generation: 1,
     memoryOctets: 0,
   },

@@ -60,11 +60,8 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['listen', 'tls'], checkCertificate],
   [['stateDirectory'], checkStateDirectory],
   [['redis', 'stateDirectory'], checkRedis],
-<<<<<<< HEAD
   [['fleet', 'redis', 'stateDirectory', 'image', 'lists'], checkFleet],
-=======
   [['admin'], checkAdmin],
->>>>>>> main
 ]
 
 /**
