@@ -29,6 +29,7 @@ import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
 import { NO_UPSTREAM, ServerLog } from './server-log.ts'
 import { StateLock } from './state-lock.ts'
+import { ReloadRecord } from './reload-record.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { workersThatCanShare } from './threads/worker-count.ts'
 import { packageVersion } from './version.ts'
@@ -51,6 +52,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['listen', (config) => config.dataplane.listen],
   ['workers', (config) => config.control.workers],
   ['metrics.listen', (config) => config.control.metrics],
+  ['metrics.pageMsMin', (config) => config.control.metricsPageMsMin],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
@@ -80,6 +82,7 @@ export class Niveau3Server {
   #policies = 1
   /** A reload reads the configuration as well, not only the lists. */
   #isConfigDue = false
+  readonly #reloads = new ReloadRecord()
   #lastReload: ReloadOutcome = { needsRestart: [], failure: undefined }
   #reloading: Promise<void> | null = null
   #reloadAgain = false
@@ -168,7 +171,7 @@ export class Niveau3Server {
   async #openAdmin(endpoint: Endpoint): Promise<void> {
     const { AdminServer: Server } = await import('./admin/http-server.ts')
     const { Metrics } = await import('./admin/metrics.ts')
-    const metrics = new Metrics(() => this.#facts())
+    const metrics = new Metrics(() => this.#facts(), this.#startConfig.control.metricsPageMsMin)
     this.#admin = new Server({ metrics, checks: () => this.#checks() })
     this.metricsEndpoint = await this.#admin.listen(endpoint)
   }
@@ -288,12 +291,14 @@ export class Niveau3Server {
       this.#config = config
       this.#filter = filter
       this.#policies++
+      this.#reloads.succeed()
       this.#lastReload = { needsRestart, failure: undefined }
       this.#fleet.announce(policy.stamp, this.#generation())
       logReports(log, filter)
       this.#log.reloaded(this.#generation(), filter.trie.names, needsRestart)
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error))
+      this.#reloads.fail()
       this.#lastReload = { ...this.#lastReload, failure }
       this.#log.reloadFailed(failure)
     }
@@ -317,7 +322,9 @@ export class Niveau3Server {
       sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
-      lastReloadOk: this.#lastReload.failure === undefined,
+      workerDeaths: this.#log.workerDeaths,
+      cacheOctetsMax: this.#startConfig.dataplane.cache.octetsMax,
+      reloads: this.#reloads,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
       fleet: this.#fleet.counts,

@@ -32,6 +32,8 @@ export interface ReadyFacts {
 /** Writes the lines of one server. */
 export class ServerLog {
   readonly #log: Logger
+  /** Workers that died since the start. */
+  workerDeaths = 0
 
   constructor(log: Logger) {
     this.#log = log
@@ -42,6 +44,7 @@ export class ServerLog {
     const log = this.#log
     return {
       workerDied: (worker, reason) => {
+        this.workerDeaths += 1
         log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
       addressesChanged: ({ appeared, vanished }) => {

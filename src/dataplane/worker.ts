@@ -10,6 +10,13 @@ import { isLibc, openLibc } from '../sys/libc.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
+import {
+  SWAP_BOUNDS_MS,
+  SWAP_BUCKETS,
+  SWAP_SUM_MS,
+  countInHistogram,
+  type Counters,
+} from './counters.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
@@ -173,7 +180,7 @@ async function startThread(
       switch (message.kind) {
         case 'reload':
           await worker.prepare(message.settings)
-          worker.reload(message.settings, message.policy)
+          reloadTimed(worker, message, start.counters)
           say({ kind: 'reloaded' })
           break
         case 'overrule':
@@ -208,6 +215,18 @@ async function startThread(
     say(failure(error))
     port.close()
   }
+}
+
+/** Nothing is answered while a worker takes a policy: how long that is belongs to be known. */
+function reloadTimed(
+  worker: DataplaneWorker,
+  { settings, policy }: Extract<ToWorker, { kind: 'reload' }>,
+  counters: Counters,
+): void {
+  const startMs = performance.now()
+  worker.reload(settings, policy)
+  const tookMs = performance.now() - startMs
+  countInHistogram(counters, SWAP_BUCKETS, SWAP_SUM_MS, SWAP_BOUNDS_MS, tookMs)
 }
 
 async function listen(

@@ -74,7 +74,7 @@ export type Status = z.output<typeof Status>
 
 /** Puts the status together. */
 export async function statusOf(server: AdministeredServer, window: TrafficWindow): Promise<Status> {
-  const { checks, filter, lastReloadOk, slots, upstreams, version, workersAlive } = server.facts()
+  const { checks, filter, reloads, slots, upstreams, version, workersAlive } = server.facts()
   const { trie, loadedAtSeconds } = server.filter()
   return {
     version,
@@ -96,7 +96,7 @@ export async function statusOf(server: AdministeredServer, window: TrafficWindow
     redis: server.config().control.redis === undefined ? null : redisOf(slots),
     memoryOctets: process.memoryUsage.rss(),
     workersAlive,
-    lastReloadOk,
+    lastReloadOk: reloads.isLastSuccessful,
   }
 }
 

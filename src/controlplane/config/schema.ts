@@ -103,6 +103,11 @@ const MetricsConfig = z.strictObject({
         'ADDR:PORT of /metrics, /livez and /readyz over HTTP, or `off`. No client address and no ' +
         'queried name is shown there, but nothing guards it either: keep it private.',
     }),
+  pageMsMin: whole(0, MINUTE_S * SECOND_MS, SECOND_MS).meta({
+    description:
+      'A page of /metrics is given again to who asks so soon after it was made, so that scrapers, ' +
+      'however many, take no time from queries.',
+  }),
 })
 
 const EssentialConfig = z.strictObject({

@@ -31,7 +31,11 @@ export async function publishToDirectory(
     await finish(`${image}.tmp`, image)
     const file = join(directory, MANIFEST_NAME)
     const handle = await open(`${file}.tmp`, 'w', MODE)
-    await handle.writeFile(signed).finally(() => handle.close())
+    try {
+      await handle.writeFile(signed)
+    } finally {
+      await handle.close()
+    }
     await finish(`${file}.tmp`, file)
     await syncFolder(directory)
     await sweep(directory, imageNameOf(manifest))

@@ -25,10 +25,6 @@ export interface CommandEnd {
 export class ChildCommand {
   #child: ChildProcess | undefined
 
-  get isRunning(): boolean {
-    return this.#child !== undefined
-  }
-
   /** Resolves when it has ended, however that went. */
   async run(program: string, args: readonly string[]): Promise<CommandEnd> {
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })

@@ -11,6 +11,7 @@ import type { Logger } from 'pino'
 
 import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
+import type { SubscribedFacts } from '../admin/server-facts.ts'
 import { readPullStatus, type PullStatus } from '../fleet/pull-status.ts'
 import { ChildCommand, type CommandEnd } from './child-command.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
@@ -18,6 +19,7 @@ import { ListVersions } from './list-versions.ts'
 import { nextDueAtMs } from './schedule.ts'
 import { findServedGeneration } from './served-generation.ts'
 import { loadSubscriptions } from './subscriptions.ts'
+import { UpdateCounter } from './update-counter.ts'
 
 const PROGRAM = programFile('bin.js')
 /** A rollback is to be in force within a second. */
@@ -50,12 +52,13 @@ export interface KeeperOptions {
 }
 
 /** How a subscribed list fares. */
-export interface SubscribedListFacts {
-  readonly list: string
+interface SubscribedListFacts extends SubscribedFacts {
   /** Undefined before the first success. */
   readonly succeededAtSeconds: number | undefined
-  /** Failures and refusals in a row. */
-  readonly failures: number
+  /** Undefined before the first attempt. */
+  readonly attemptedAtSeconds: number | undefined
+  /** Of the version in force; undefined where none is, or an older niveau3 took it. */
+  readonly invalidLines: number | undefined
 }
 
 /** One server's keeper, from `start` to `stop`. */
@@ -65,11 +68,13 @@ export class SubscriptionKeeper {
   #timer: NodeJS.Timeout | undefined
   readonly #command = new ChildCommand()
   #pulledAtMs = -Infinity
+  #isTurning = false
   #isPullWanted = false
   #pulled: PullStatus | undefined
   #isStopped = false
   #facts: readonly SubscribedListFacts[] = []
   #isHeld = false
+  readonly #counts = new UpdateCounter()
   /** The generation in force cannot be served: an update makes it again of the kept lists. */
   #isDamaged = true
 
@@ -83,9 +88,9 @@ export class SubscriptionKeeper {
     return this.#facts
   }
 
-  /** When a list was last good, as far as is known. */
-  succeededAtSeconds(list: string): number | undefined {
-    return this.#facts.find((facts) => facts.list === list)?.succeededAtSeconds
+  /** Of one list; undefined when it is not subscribed to. */
+  factsOf(list: string): SubscribedListFacts | undefined {
+    return this.#facts.find((facts) => facts.list === list)
   }
 
   /** Whether a rollback holds automatic updates. */
@@ -101,11 +106,10 @@ export class SubscriptionKeeper {
   /** Somebody has said that the fleet's image is another one, or can be reached again. */
   pullSoon(): void {
     if (this.#isStopped || this.#options.fleet?.() === undefined) return
-    if (this.#command.isRunning) {
+    if (this.#isTurning) {
       this.#isPullWanted = true
       return
     }
-    clearTimeout(this.#timer)
     const apartMs = Math.max(0, this.#pulledAtMs + PULLS_APART_MS - Date.now())
     this.#schedule(apartMs + Math.random() * PULL_JITTER_MS)
   }
@@ -128,6 +132,7 @@ export class SubscriptionKeeper {
   }
 
   #schedule(waitMs: number): void {
+    clearTimeout(this.#timer)
     if (this.#isStopped) return
     this.#timer = setTimeout(() => void this.#turn(), waitMs)
     this.#timer.unref()
@@ -136,6 +141,7 @@ export class SubscriptionKeeper {
   /** One look at what is due; an update when something is. */
   async #turn(): Promise<void> {
     let waitMs = SCHEDULE_MS_MAX
+    this.#isTurning = true
     try {
       await this.#look()
       const fleet = this.#options.fleet?.()
@@ -146,6 +152,7 @@ export class SubscriptionKeeper {
       const why = error instanceof Error ? error.message : String(error)
       this.#options.log.error({ event: 'update_schedule_failed' }, `no update was started: ${why}`)
     }
+    this.#isTurning = false
     this.#schedule(Math.max(SCHEDULE_MS_MIN, waitMs))
   }
 
@@ -187,14 +194,21 @@ export class SubscriptionKeeper {
     this.#isHeld = state !== undefined && state.hold !== null
     this.#pulled = await readPullStatus(stateDirectory).catch(() => this.#pulled)
     const subscriptions = (await loadSubscriptions(stateDirectory).catch(() => undefined)) ?? []
-    this.#facts = await Promise.all(
-      subscriptions.map(async ({ name }) => {
-        const status = await new ListVersions(stateDirectory, name).status().catch(() => undefined)
-        const at = status?.succeededAt
-        const succeededAtSeconds = at === undefined ? undefined : Date.parse(at) / SECOND_MS
-        return { list: name, succeededAtSeconds, failures: status?.failures ?? 0 }
-      }),
-    )
+    this.#facts = await Promise.all(subscriptions.map(({ name }) => this.#factsOf(name)))
+  }
+
+  async #factsOf(list: string): Promise<SubscribedListFacts> {
+    const versions = new ListVersions(this.#options.stateDirectory, list)
+    const status = await versions.status().catch(() => undefined)
+    const current = await versions.current().catch(() => undefined)
+    return {
+      list,
+      succeededAtSeconds: secondsOf(status?.succeededAt),
+      attemptedAtSeconds: secondsOf(status?.checkedAt),
+      failures: status?.failures ?? 0,
+      invalidLines: current?.invalidLines,
+      updates: this.#counts.look(list, status),
+    }
   }
 
   async #run(command: readonly string[]): Promise<CommandEnd> {
@@ -245,6 +259,10 @@ export class SubscriptionKeeper {
       log.error({ event: 'update_incomplete', exit: code }, `the update ended with ${code}${why}`)
     }
   }
+}
+
+function secondsOf(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time) / SECOND_MS
 }
 
 interface ToldList {

@@ -2,7 +2,7 @@
 
 import { EXIT, OperationalError, type ErrorCode } from '../../base/errors.ts'
 import type { SectionReport } from '../blocklist/download/unpack-ut1.ts'
-import type { ListReport } from '../blocklist/list-source.ts'
+import { invalidLinesOf, type ListReport } from '../blocklist/list-source.ts'
 import type { ImageComparison } from '../blocklist/safety/compare-images.ts'
 import type { GateFault } from '../blocklist/safety/list-contract.ts'
 import { writeImage } from '../compiler/image-file.ts'
@@ -162,6 +162,7 @@ function versionOf(
     exceptions: report.exceptions,
     essentialRules: [...new Set(report.essentialHits.map(({ rule }) => rule))],
     notEnforceable: sections.reduce((sum, { urls, expressions }) => sum + urls + expressions, 0),
+    invalidLines: invalidLinesOf(report),
   }
 }
 
