@@ -73,7 +73,7 @@ const facts = serverFacts({
       builtAtSeconds: 1_700_000_000,
       succeededAtSeconds: 1_700_000_100,
       failures: 0,
-      refusals: { signature: 2 },
+      refusals: {},
     },
     generation: 1,
     memoryOctets: 4096,

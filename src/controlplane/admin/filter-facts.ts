@@ -44,13 +44,15 @@ export function filterFacts(
 }
 
 function fleetImageFacts({ failures, refusals, succeededAt, taken }: PullStatus): FleetImageFacts {
-  const seconds = (time: string | undefined) =>
-    time === undefined ? undefined : Date.parse(time) / SECOND_MS
   return {
     generation: taken?.generation,
-    builtAtSeconds: seconds(taken?.createdAt),
-    succeededAtSeconds: seconds(succeededAt),
+    builtAtSeconds: secondsOf(taken?.createdAt),
+    succeededAtSeconds: secondsOf(succeededAt),
     failures,
     refusals,
   }
+}
+
+function secondsOf(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time) / SECOND_MS
 }

@@ -44,5 +44,3 @@ function isSource(text: string): boolean {
   const { protocol } = new URL(text)
   return protocol === 'https:' || protocol === 'http:'
 }
-
-export type FleetValues = z.output<typeof FleetConfig>

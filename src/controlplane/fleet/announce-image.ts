@@ -14,8 +14,7 @@ export async function announceImage(
   settings: RedisSettings,
   { digest, report }: ImageManifest,
 ): Promise<boolean> {
-  const nothing = (): void => undefined
-  const events = new FleetEvents(settings, { policy: nothing, up: nothing, down: nothing })
+  const events = new FleetEvents(settings, { policy: noop, up: noop, down: noop })
   try {
     events.announce(digest, report.generation)
     const endMs = performance.now() + WAIT_MS_MAX
@@ -24,4 +23,8 @@ export async function announceImage(
   } finally {
     events.close()
   }
+}
+
+function noop(): void {
+  // What others say is not this command's matter.
 }

@@ -49,6 +49,7 @@ export function readPullStatus(stateDirectory: string): Promise<PullStatus | und
   return readStateFile(fileOf(stateDirectory), PullStatus)
 }
 
+/** Replaces the status. */
 export async function writePullStatus(stateDirectory: string, status: PullStatus): Promise<void> {
   await writeStateFile(fileOf(stateDirectory), status)
 }

@@ -5,6 +5,7 @@
  */
 
 import { createHash } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
 import { open, rm } from 'node:fs/promises'
 
 import { OperationalError } from '../../base/errors.ts'
@@ -37,10 +38,10 @@ export class RedisPlace implements ImageSource {
   constructor(settings: RedisSettings) {
     this.#keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
     this.#seal = new Seal(settings.secret, 'niveau3 fleet image')
-    let isUp = (): void => undefined
-    this.#up = new Promise((resolve) => (isUp = resolve))
+    const events = new EventEmitter()
+    this.#up = once(events, 'up').then(() => undefined)
     this.#link = new RedisLink(settings, createCounters(), {
-      up: () => isUp(),
+      up: () => events.emit('up'),
       down: () => undefined,
     })
     this.#wire = createWire(this.#link, settings.deployment === 'cluster')
