@@ -5,6 +5,8 @@
 import type { Logger } from 'pino'
 import type { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
+import type { PolicyMessage } from '../dataplane/messages.ts'
+import { NO_OVERLAY } from '../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -24,6 +26,8 @@ import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
+import { openOverrule, type InForce } from './overrule/open-overrule.ts'
+import type { OverruleKeeper } from './overrule/overrule-keeper.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
@@ -42,6 +46,8 @@ export interface ServeOptions {
   readonly onFatal: (error: OperationalError) => void
   /** The shared cache with its secrets; undefined: none. */
   readonly redis?: RedisSettings | undefined
+  /** Rules and pauses of the state directory; undefined without one. */
+  readonly overrule?: OverruleKeeper | undefined
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
@@ -99,11 +105,16 @@ export class Niveau3Server {
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
-    const policy = policyOf(filter, dataplane)
+    const policy = this.#policy()
     const secrets = { redis: options.redis, tls: this.#certificate?.identity }
     const events = this.#log.supervisorEvents(options.onFatal)
     this.#supervisor = new Supervisor(dataplane, policy, secrets, events)
     this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
+  }
+
+  /** The configuration and the filter of this moment. */
+  get inForce(): InForce {
+    return { config: this.#config, filter: this.#filter }
   }
 
   get endpoints(): readonly ListenSettings[] {
@@ -142,8 +153,20 @@ export class Niveau3Server {
   /** A reload that is under way looks sites up by itself. */
   async #applySites(settings: DataplaneSettings): Promise<void> {
     if (this.#reloading !== null || this.#stopping) return
-    const policy = policyOf(this.#filter, this.#config.dataplane)
-    await this.#supervisor.reload(startCache(settings, this.#startConfig.dataplane), policy)
+    const startSettings = startCache(settings, this.#startConfig.dataplane)
+    await this.#supervisor.reload(startSettings, this.#policy())
+  }
+
+  /** What the workers decide by, made anew of what is in force at this moment. */
+  #policy(): PolicyMessage {
+    const overlay = this.#options.overrule?.store.overlay ?? NO_OVERLAY
+    return policyOf(this.#filter, this.#config.dataplane, overlay)
+  }
+
+  async #overruleWorkers(): Promise<void> {
+    const { overlay, stamp } = this.#policy()
+    await this.#supervisor.overrule(overlay, stamp)
+    this.#fleet.announce(stamp, this.#generation())
   }
 
   async #bind(): Promise<void> {
@@ -152,6 +175,7 @@ export class Niveau3Server {
     const workers = await workersThatCanShare(control.workers, log)
     await this.#applySites(await this.#sites.follow(this.#config))
     await this.#supervisor.start(workers)
+    this.#options.overrule?.store.follow(() => this.#overruleWorkers())
     try {
       if (control.metrics !== undefined) await this.#openAdmin(control.metrics)
       await this.#openAccess()
@@ -161,7 +185,7 @@ export class Niveau3Server {
       throw error
     }
     await this.#fleet.join(this.#options.redis)
-    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation())
+    this.#fleet.announce(this.#policy().stamp, this.#generation())
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
@@ -186,7 +210,12 @@ export class Niveau3Server {
       config: () => this.#config,
       filter: () => this.#filter,
       keeper: () => this.#keeper,
+      overrule: () => this.#options.overrule,
       reload: () => this.reload(),
+      follow: async () => {
+        await this.#keeper?.look()
+        await this.#reloadSoon()
+      },
     })
   }
 
@@ -253,6 +282,7 @@ export class Niveau3Server {
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#access?.close()
     await this.#keeper?.stop()
+    await this.#options.overrule?.store.close()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin?.close()
@@ -278,18 +308,17 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control, this.#filter)
       const isSame = filter.trie.digest === this.#filter.trie.digest
       if (this.#stopping || (isSame && !isConfigDue)) return
-      const policy = policyOf(filter, config.dataplane)
-      await this.#supervisor.reload(
-        startCache(await this.#sites.follow(config), this.#startConfig.dataplane),
-        policy,
-      )
+      const sites = await this.#sites.follow(config)
+      // What is overruled while the workers take the new filter has to know of it.
+      this.#config = config
+      this.#filter = filter
+      const policy = this.#policy()
+      await this.#supervisor.reload(startCache(sites, this.#startConfig.dataplane), policy)
       const needsRestart = NEEDS_RESTART.filter(
         ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
       const files = config.control.certificate
       if (files !== undefined) this.#certificate?.reread(files)
-      this.#config = config
-      this.#filter = filter
       this.#policies++
       this.#reloads.succeed()
       this.#lastReload = { needsRestart, failure: undefined }
@@ -351,7 +380,11 @@ export async function startServer(
   const { redis: configured, stateDirectory } = config.control
   const redis = configured && (await loadRedis(configured, stateDirectory))
   const withSecrets = await addCookieSecrets(config)
-  const server = new Niveau3Server(withSecrets, filter, { ...options, redis })
+  const running: { server?: Niveau3Server } = {}
+  const atStart = { config: withSecrets, filter }
+  const overrule = await openOverrule(options.log, () => running.server?.inForce ?? atStart)
+  const server = new Niveau3Server(withSecrets, filter, { ...options, redis, overrule })
+  running.server = server
   await server.start()
   return server
 }

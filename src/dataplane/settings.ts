@@ -70,6 +70,8 @@ export interface LimitSettings {
   readonly tcpInFlightMax: number
   /** Octets of answers that a client has not read yet; past it we stop reading its queries. */
   readonly tcpUnsentOctetsMax: number
+  /** The same of all clients of a listener; past it only who has read everything is answered. */
+  readonly tcpUnsentTotalOctetsMax: number
   /** Questions waiting for an upstream, per worker; past it a query is answered SERVFAIL. */
   readonly pendingMax: number
   /** Clients that may wait for one and the same pending question. */

@@ -3,10 +3,12 @@ import type { Logger } from 'pino'
 import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { SOCKET_PATH_OCTETS_MAX } from '../config/admin-schema.ts'
+import { overruleRoutes } from '../overrule/routes.ts'
 import type { AdminSocketPlace } from '../config/settings.ts'
 import { AdminSocket } from './admin-socket.ts'
 import type { AdministeredServer } from './administered-server.ts'
 import { Callers, groupNumber } from './caller.ts'
+import { operationRoutes } from './operation-routes.ts'
 import { route, type Route } from './route.ts'
 import { statusOf } from './status.ts'
 import { TrafficWindow } from './traffic-window.ts'
@@ -67,11 +69,13 @@ export class AdminAccess {
 /** Everything that the socket can be asked. */
 function routesOf(server: AdministeredServer, window: TrafficWindow): readonly Route[] {
   return [
+    ...operationRoutes(server),
     route('GET', '/v1/status', Nothing, async () => statusOf(server, window)),
     route('POST', '/v1/reload', Nothing, async () => {
       const { failure, needsRestart } = await server.reload()
       if (failure !== undefined) throw failure
       return { generation: server.facts().filter.generation, needsRestart }
     }),
+    ...overruleRoutes(() => server.overrule()),
   ]
 }

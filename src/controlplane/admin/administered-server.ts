@@ -2,6 +2,7 @@
 import type { LoadedConfig } from '../config/load.ts'
 import type { LoadedFilter } from '../filter.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
+import type { OverruleKeeper } from '../overrule/overrule-keeper.ts'
 import type { ServerFacts } from './server-facts.ts'
 
 /** How a reload went. */
@@ -21,6 +22,10 @@ export interface AdministeredServer {
   filter(): LoadedFilter
   /** Undefined where the server follows no generations. */
   keeper(): SubscriptionKeeper | undefined
+  /** Looks at the state directory, and takes the generation that is in force there. */
+  follow(): Promise<void>
+  /** Rules and pauses; undefined without a state directory. */
+  overrule(): OverruleKeeper | undefined
   /** Takes lists and configuration anew, all or nothing. */
   reload(): Promise<ReloadOutcome>
 }

@@ -10,13 +10,8 @@ import { audit, currentActor } from '../generations/audit.ts'
 import { loadRedis } from '../redis/load-redis.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
-import {
-  addStateOptions,
-  loadState,
-  wholeNumber,
-  type StateConfig,
-  type StateOptions,
-} from './lists-state.ts'
+import { addStateOptions, loadState, type StateConfig, type StateOptions } from './fleet-state.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface Options extends StateOptions {
   readonly key: string

@@ -9,15 +9,11 @@ import type { ImageSource } from '../fleet/image-place.ts'
 import { pullImage, type PullResult } from '../fleet/pull-image.ts'
 import { currentActor } from '../generations/audit.ts'
 import { loadRedis } from '../redis/load-redis.ts'
+import { StateLock } from '../state-lock.ts'
 import { collect, finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
-import {
-  addStateOptions,
-  loadState,
-  whoTakesIt,
-  type StateConfig,
-  type StateOptions,
-} from './lists-state.ts'
+import { addStateOptions, loadState, type StateConfig, type StateOptions } from './fleet-state.ts'
+import { takers } from './perform.ts'
 
 interface Options extends StateOptions {
   readonly force?: readonly string[]
@@ -122,4 +118,8 @@ function resultJson({ comparison, generation, kind, manifest, probes }: PullResu
     selfTestQuestions: probes,
     lists: [],
   }
+}
+
+function whoTakesIt({ control, stateDirectory }: StateConfig): string {
+  return takers(control.usesGenerations, StateLock.ownerOf(join(stateDirectory, 'lock')))
 }

@@ -88,6 +88,7 @@ async function addOtherCommands(
   const { addQuery } = await import('./query.ts')
   const { addReload } = await import('./reload.ts')
   const { addStatus } = await import('./status.ts')
+  await addOverruleCommands(program, cli)
   addCheck(program, cli)
   addQuery(program, cli)
   addStatus(program, cli)
@@ -132,6 +133,18 @@ async function addFleetCommands(program: Command, cli: Cli): Promise<void> {
   addFleetKeygen(fleet, cli)
   addFleetPublish(fleet, cli)
   addFleetPull(fleet, cli)
+}
+
+/** The commands by which operators overrule the lists. */
+async function addOverruleCommands(program: Command, cli: Cli): Promise<void> {
+  const { addAllow, addDeny } = await import('./allow.ts')
+  const { addPause, addResume } = await import('./pause.ts')
+  const { addRules } = await import('./rules.ts')
+  addAllow(program, cli)
+  addDeny(program, cli)
+  addRules(program, cli)
+  addPause(program, cli)
+  addResume(program, cli)
 }
 
 /** The commands on what is subscribed to and on what was made of it. */

@@ -7,13 +7,14 @@
  */
 
 import * as z from 'zod'
-import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { DAY_S, GiB, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
 import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
 import { FleetConfig } from './fleet-schema.ts'
+import { OverruleConfig } from './overrule-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -247,8 +248,13 @@ const LimitsConfig = z.strictObject({
   tcpUnsentOctetsMax: octets(64 * KiB, 64 * MiB, '256KiB').meta({
     description:
       'Answers that a TCP client has not read yet; past it its queries are not read. Room for four of ' +
-      'the largest messages; Unbound bounds the same for all clients together (`stream-wait-size`: ' +
-      '4 MB).',
+      'the largest messages.',
+  }),
+  tcpUnsentTotalOctetsMax: octets(256 * KiB, GiB, '16MiB').meta({
+    description:
+      'The same for all TCP clients of one listen address together, per worker; past it only clients ' +
+      'that have read everything get their next answer. Four times what Unbound has for it ' +
+      '(`stream-wait-size`: 4 MB), which every thread shares there.',
   }),
   pendingMax: whole(1, 65_536, 8192).meta({
     description:
@@ -351,6 +357,9 @@ export const ConfigSchema = z.strictObject({
   safety: SafetyConfig.prefault({}).meta({
     description:
       'What an update may change at most; past a limit the last good version of the list stays.',
+  }),
+  overrule: OverruleConfig.prefault({}).meta({
+    description: 'What `niveau3 allow`, `deny` and `pause` may do.',
   }),
   essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
   categories: z

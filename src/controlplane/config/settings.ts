@@ -84,6 +84,8 @@ export interface ControlSettings {
   /** Undefined when no listener is encrypted. */
   readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
+  /** Longest pause of blocks. */
+  readonly pauseSecondsMax: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
   /** Whose image is taken; undefined: the box builds its own. */
@@ -246,6 +248,7 @@ export function controlSettings(
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    pauseSecondsMax: values.overrule.pauseSecondsMax,
     addressSources: addressSourcesOf(values, locate),
     privateZones: values.privateAnswers.blocked
       ? values.privateAnswers.exceptZones.map((text) => accepted(parseHostName(text)))

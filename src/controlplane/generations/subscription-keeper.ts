@@ -115,10 +115,10 @@ export class SubscriptionKeeper {
   }
 
   async start(): Promise<void> {
-    await this.#look()
+    await this.look()
     watchFile(this.#file, { interval: LOOK_MS, persistent: false }, (now, before) => {
       if (now.mtimeMs === before.mtimeMs && now.ino === before.ino) return
-      void this.#look()
+      void this.look()
       this.#options.onChange()
     })
     this.#schedule(0)
@@ -143,7 +143,7 @@ export class SubscriptionKeeper {
     let waitMs = SCHEDULE_MS_MAX
     this.#isTurning = true
     try {
-      await this.#look()
+      await this.look()
       const fleet = this.#options.fleet?.()
       const mayRun = this.#options.isAutomatic() && !this.#isHeld && !this.#isStopped
       if (fleet !== undefined) waitMs = await this.#turnToFleet(fleet.pollSeconds, mayRun)
@@ -188,7 +188,8 @@ export class SubscriptionKeeper {
     return this.#isDamaged
   }
 
-  async #look(): Promise<void> {
+  /** Brings the facts up to date; a command has just changed the state directory. */
+  async look(): Promise<void> {
     const { stateDirectory } = this.#options
     const state = await new GenerationStore(stateDirectory).state().catch(() => undefined)
     this.#isHeld = state !== undefined && state.hold !== null
@@ -220,7 +221,7 @@ export class SubscriptionKeeper {
     const args = [...first, ...command, '--json', '--state-dir', stateDirectory]
     if (configFile !== undefined) args.push('--config', configFile)
     const end = await this.#command.run(program, args)
-    await this.#look()
+    await this.look()
     return end
   }
 

@@ -10,6 +10,7 @@ import { checkList, type CheckedList, type CheckSurroundings } from './check-lis
 import { fetchCandidate, type Candidate, type FetchSurroundings } from './fetch-candidate.ts'
 import type { KeptVersion } from './kept-version.ts'
 import type { ListStatus, ListVersion, ListVersions } from './list-versions.ts'
+import { maskedUrl } from './masked-url.ts'
 import type { OverruledGates } from './overruled-gates.ts'
 import type { Subscription } from './subscriptions.ts'
 
@@ -152,7 +153,7 @@ function versionOf(
 ): ListVersion {
   return {
     schema: 'niveau3.list-version/1',
-    url,
+    url: maskedUrl(url),
     sha256,
     etag: validators.etag,
     lastModified: validators.lastModified,

@@ -118,6 +118,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     reason: 'once per listener, after its bind',
   },
   {
+    path: 'src/dataplane/transport/reply-gather.ts',
+    within: 'writeTo',
+    rules: ['new'],
+    reason: 'only when sockets hold more large answers than there are spare buffers',
+  },
+  {
     path: 'src/dataplane/transport/tcp-listener.ts',
     within: 'endpoint',
     rules: ['literal'],

@@ -60,13 +60,15 @@ const CLI_SHARED: readonly string[] = [
   'filter-image.ts',
   'list-bars.ts',
   'admin-client.ts',
-  'lists-state.ts',
+  'perform.ts',
   'server-options.ts',
   'names-and-types.ts',
+  'overrule-desk.ts',
   'progress.ts',
   'rule-search.ts',
   'terminal.ts',
   'verdict.ts',
+  'whole-number.ts',
 ]
 
 /** An import as the source writes it. */
