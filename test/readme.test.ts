@@ -191,7 +191,7 @@ describe('commands', () => {
 
   test('the configurations that README shows are accepted', async () => {
     const shown = blocks('yaml')
-    expect(shown).toHaveLength(4)
+    expect(shown).toHaveLength(5)
     const { certificateFile, keyFile } = await (await createAuthority()).sign()
     const folder = dirname(certificateFile)
     await rename(certificateFile, join(folder, 'dns.pem'))

@@ -64,6 +64,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['stateDirectory', (config) => config.control.stateDirectory],
   ['admin', (config) => config.control.adminSocket],
   ['redis', (config) => config.control.redis],
+  ['fleet.shareRules', (config) => config.control.sharesRules],
 ]
 
 /** One running server: filter, workers and admin pages under one life. */
@@ -184,7 +185,8 @@ export class Niveau3Server {
       await this.#supervisor.stop(0)
       throw error
     }
-    await this.#fleet.join(this.#options.redis)
+    const rules = control.sharesRules ? this.#options.overrule?.store : undefined
+    await this.#fleet.join(this.#options.redis, rules)
     this.#fleet.announce(this.#policy().stamp, this.#generation())
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')

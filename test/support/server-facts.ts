@@ -15,7 +15,16 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
     cacheOctetsMax: 1024,
     receiveDrops: () => 0,
     reloads: new ReloadRecord(),
-    fleet: { sent: 0, received: 0 },
+    fleet: {
+      sent: 0,
+      received: 0,
+      rules: {
+        merged: 0,
+        refused: { seal: 0, format: 0 },
+        told: 0,
+        lookedAtSeconds: 1_700_000_000,
+      },
+    },
     certificateExpiresAtSeconds: undefined,
     filter: {
       categories: ['adult'],

@@ -1,4 +1,4 @@
-/** What Prometheus sees of a fleet's image: how old it is here, and why others were refused. */
+/** What Prometheus sees of a fleet: how old its image and rules are here, and what was refused. */
 import { REFUSALS } from '../fleet/refusals.ts'
 import { define, single, type Definition } from './definition.ts'
 
@@ -39,6 +39,28 @@ export const FLEET_METRICS: readonly Definition[] = [
             labels: { reason },
             value: fleetImage.refusals[reason] ?? 0,
           })),
+  ),
+  define(
+    'fleet_rules_merged_total',
+    'counter',
+    'Rules and pauses that have changed here by what another box has done.',
+    (_slots, { fleet: { rules } }) => maybe(rules?.merged),
+  ),
+  define(
+    'fleet_rules_refused_total',
+    'counter',
+    'Shared rules that were not taken: not sealed with our secret, or of no sense.',
+    (_slots, { fleet: { rules } }) =>
+      Object.entries(rules?.refused ?? {}).map(([reason, value]) => ({
+        labels: { reason },
+        value,
+      })),
+  ),
+  define(
+    'fleet_rules_last_success_timestamp_seconds',
+    'gauge',
+    'When the shared rules were last looked at.',
+    (_slots, { fleet: { rules } }) => maybe(rules?.lookedAtSeconds),
   ),
 ]
 

@@ -1,6 +1,7 @@
 /** What the admin pages tell about the running server; made anew whenever somebody asks. */
 
 import type { Refusal } from '../fleet/refusals.ts'
+import type { FleetCounts } from '../redis/fleet.ts'
 import type { ReloadFacts } from '../reload-record.ts'
 
 /** One readiness check; `why` says what is missing and how to mend it. */
@@ -85,5 +86,5 @@ export interface ServerFacts {
   readonly filter: FilterFacts
   readonly checks: readonly ReadinessCheck[]
   /** Announcements of policies, to and from other boxes. */
-  readonly fleet: { readonly sent: number; readonly received: number }
+  readonly fleet: FleetCounts
 }

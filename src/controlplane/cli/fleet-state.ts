@@ -1,4 +1,4 @@
-/** What the commands of a fleet share: they work on the state directory, beside a running server. */
+/** What the commands of a fleet share: they work on the state directory, server or not. */
 
 import type { Command } from 'commander'
 import { OperationalError } from '../../base/errors.ts'

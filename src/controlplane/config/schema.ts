@@ -376,12 +376,8 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
-  redis: RedisConfig.prefault({}).meta({
-    description: 'The cache that workers, restarts and boxes share through Redis.',
-  }),
-  fleet: FleetConfig.prefault({}).meta({
-    description: 'Images that another machine builds and signs for many boxes.',
-  }),
+  redis: RedisConfig,
+  fleet: FleetConfig,
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

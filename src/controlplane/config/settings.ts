@@ -90,6 +90,8 @@ export interface ControlSettings {
   readonly redis: RedisConfiguration | undefined
   /** Whose image is taken; undefined: the box builds its own. */
   readonly fleet: FleetSource | undefined
+  /** Whether rules and pauses are shared through Redis. */
+  readonly sharesRules: boolean
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
   /** Address rules by category. */
@@ -245,6 +247,7 @@ export function controlSettings(
     certificate: certificateOf(values, locate),
     redis: redisOf(values, locate),
     fleet: fleetOf(values),
+    sharesRules: values.fleet.shareRules,
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,

@@ -2,11 +2,15 @@
 import type { Logger } from 'pino'
 import type { FleetEvents } from '../../dataplane/cache/redis-events.ts'
 import type { RedisSettings } from '../../dataplane/settings.ts'
+import type { SharedRules, SharedRulesCounts } from '../fleet/shared-rules.ts'
+import type { OverruleStore } from '../overrule/overrule-store.ts'
 
 /** Announcements so far. */
 export interface FleetCounts {
   readonly sent: number
   readonly received: number
+  /** Undefined where no rules are shared. */
+  readonly rules: SharedRulesCounts | undefined
 }
 
 /** Without a shared cache it does nothing: there is no fleet then. */
@@ -14,6 +18,7 @@ export class Fleet {
   readonly #log: Logger
   readonly #mayDiffer: () => void
   #events: FleetEvents | undefined
+  #rules: SharedRules | undefined
   #stamp = ''
 
   /** @param mayDiffer told when other boxes may have, or decide by, something that we have not. */
@@ -24,12 +29,20 @@ export class Fleet {
 
   get counts(): FleetCounts {
     const { sent = 0, received = 0 } = this.#events ?? {}
-    return { sent, received }
+    return { sent, received, rules: this.#rules?.counts }
   }
 
-  /** Begins to listen; ioredis takes memory, so it is loaded only where it is used. */
-  async join(redis: RedisSettings | undefined): Promise<void> {
+  /**
+   * Begins to listen; ioredis takes memory, so it is loaded only where it is used.
+   *
+   * @param rules undefined where they are this box's own.
+   */
+  async join(redis: RedisSettings | undefined, rules: OverruleStore | undefined): Promise<void> {
     if (redis === undefined) return
+    if (rules !== undefined) {
+      const { SharedRules: Rules } = await import('../fleet/shared-rules.ts')
+      this.#rules = new Rules(redis, rules, this.#log)
+    }
     const module = await import('../../dataplane/cache/redis-events.ts')
     const log = this.#log
     this.#events = new module.FleetEvents(redis, {
@@ -58,6 +71,7 @@ export class Fleet {
   }
 
   leave(): void {
+    this.#rules?.stop()
     this.#events?.close()
   }
 }

@@ -62,6 +62,7 @@ const CLI_SHARED: readonly string[] = [
   'admin-client.ts',
   'perform.ts',
   'server-options.ts',
+  'fleet-state.ts',
   'names-and-types.ts',
   'overrule-desk.ts',
   'progress.ts',
