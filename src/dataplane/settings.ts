@@ -237,6 +237,24 @@ export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings)
   return forwardingOf(left) === forwardingOf(right)
 }
 
+/**
+ * All that tells apart what the upstreams may answer, as text: boxes share answers where it is the
+ * same. In which order and how patiently they are asked does not matter.
+ */
+export function answersOf({
+  upstreams,
+  forward,
+  upstreamAuthorities,
+}: Pick<DataplaneSettings, 'upstreams' | 'upstreamAuthorities'> & {
+  readonly forward: Pick<ForwardSettings, 'trustsAd' | 'clientSubnet'>
+}): string {
+  const ways = upstreams.map(({ protocol, address, port, serverName, path }, index) =>
+    JSON.stringify([protocol, address, port, serverName, path, forward.trustsAd[index] ?? false]),
+  )
+  const subnet = Buffer.from(forward.clientSubnet).toString('hex')
+  return JSON.stringify([ways.toSorted(), subnet, upstreamAuthorities ?? ''])
+}
+
 function forwardingOf(settings: DataplaneSettings): string {
   const { upstreams, forward, upstreamAuthorities, cache } = settings
   return JSON.stringify([upstreams, forward, upstreamAuthorities, cache.failureSecondsMax])

@@ -7,6 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
 import { DescriptorLedger } from '../sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
+import { openNativeGcm } from '../sys/native-gcm.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
@@ -23,7 +24,12 @@ import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
 import type { OverlayMessage } from './policy/overlay.ts'
 import { Policy } from './policy/policy.ts'
-import type { DataplaneSettings, ListenSettings, PolicySettings } from './settings.ts'
+import {
+  answersOf,
+  type DataplaneSettings,
+  type ListenSettings,
+  type PolicySettings,
+} from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
 import { EncryptedWays } from './upstream/encrypted-ways.ts'
@@ -152,7 +158,16 @@ export async function startWorker(
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')
-    pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
+    const { NodeGcm } = await import('./cache/node-gcm.ts')
+    const createGcm = (await openNativeGcm()) ?? ((octets: number) => new NodeGcm(octets))
+    pipeline.arrivals.shared = new RedisCache(
+      start.redis,
+      counters,
+      pipeline.arrivals,
+      answersOf(settings),
+      createGcm,
+      loop,
+    )
   }
   const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
@@ -161,8 +176,9 @@ export async function startWorker(
     // Before the first datagram: a client would keep a denial for hours.
     worker.designate(settings.listen)
     const endpoints = await listeners.open(settings.listen, start.descriptors)
+    const hasOwnLoop = loop !== undefined
     worker.designate()
-    return { worker, listeners, ready: { kind: 'ready', endpoints } }
+    return { worker, listeners, ready: { kind: 'ready', endpoints, hasOwnLoop } }
   } catch (error) {
     worker.close()
     throw error

@@ -1,4 +1,5 @@
 /** Boxes as an operator starts them: one image, built and signed elsewhere, through Redis. */
+import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,13 +15,7 @@ import { askUdp } from '../support/dns-client.ts'
 import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { startProcess } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
-import {
-  eventually,
-  makeSecret,
-  ownFolder,
-  startRedis,
-  type RedisServer,
-} from '../support/redis.ts'
+import { eventually, ownFolder, startRedis, type RedisServer } from '../support/redis.ts'
 import { makeBuilder, type Builder } from './fleet-house.ts'
 
 /** A look is a process of low priority, on a machine that others keep busy. */
@@ -38,7 +33,7 @@ beforeAll(async () => {
   redis = await startRedis()
   await redis.cli('acl', 'setuser', USER, 'on', '>geheim', 'resetkeys', ...RULE.split(' '))
   const secretFile = join(await ownFolder(), 'secret')
-  await writeFile(secretFile, makeSecret().text, { mode: 0o600 })
+  await writeFile(secretFile, randomBytes(32).toString('base64'), { mode: 0o600 })
   const url = redis.url.replace('//', `//${USER}:geheim@`)
   redisText = `redis: {url: "${url}", secretFile: ${secretFile}}\n`
   builder = await makeBuilder()

@@ -8,7 +8,7 @@ import { SharedRules } from '../../src/controlplane/fleet/shared-rules.ts'
 import { currentActor } from '../../src/controlplane/generations/audit.ts'
 import { EssentialNames } from '../../src/controlplane/blocklist/essential.ts'
 import { OverruleKeeper } from '../../src/controlplane/overrule/overrule-keeper.ts'
-import { SharedKeys } from '../../src/dataplane/cache/shared-keys.ts'
+import { createId, createKey, SharedKeys } from '../../src/dataplane/cache/shared-keys.ts'
 import { eventually, redisSettings, startRedis, type RedisServer } from '../support/redis.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
@@ -116,7 +116,7 @@ test('what nobody with our secret has sealed is counted, written over, and never
   const { keyOfKeys, prefix } = redisSettings(redis)
   const keyed = new SharedKeys(keyOfKeys, prefix)
   for (const text of ['\u00ffrules', '\u00ffrules mark']) {
-    await redis.cli('set', keyed.keyOf(keyed.id(text)), 'forged '.repeat(20))
+    await redis.cli('set', createKey(keyed, createId(keyed, text)), 'forged '.repeat(20))
   }
   await eventually('it is refused', () => Promise.resolve(a.rules.counts.refused.seal > 0))
   const b = await startBox()

@@ -1,5 +1,6 @@
 /** Facts of a server for tests of the admin pages: nothing has happened yet. */
 import type { ServerFacts } from '../../src/controlplane/admin/server-facts.ts'
+import { NO_PROBE } from '../../src/controlplane/probe/probe-facts.ts'
 import { ReloadRecord } from '../../src/controlplane/reload-record.ts'
 import { createCounters } from '../../src/dataplane/counters.ts'
 
@@ -25,6 +26,9 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
         lookedAtSeconds: 1_700_000_000,
       },
     },
+    probe: NO_PROBE,
+    probeIntervalSeconds: 60,
+    pauses: [],
     certificateExpiresAtSeconds: undefined,
     filter: {
       categories: ['adult'],

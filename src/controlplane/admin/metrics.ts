@@ -29,6 +29,7 @@ import { writeMetric } from './exposition.ts'
 import { DNS_METRICS } from './dns-metrics.ts'
 import { FLEET_METRICS } from './fleet-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
+import { PROBE_METRICS } from './probe-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import type { ServerFacts } from './server-facts.ts'
 import { UPSTREAM_METRICS } from './upstream-metrics.ts'
@@ -245,6 +246,7 @@ const DEFINITIONS: readonly Definition[] = [
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
   ...FLEET_METRICS,
+  ...PROBE_METRICS,
   ...CACHE_METRICS,
   ...REDIS_METRICS,
   ...UPSTREAM_METRICS,

@@ -2,6 +2,8 @@
 
 import type { Refusal } from '../fleet/refusals.ts'
 import type { FleetCounts } from '../redis/fleet.ts'
+import type { OverlayPause } from '../../dataplane/policy/overlay.ts'
+import type { ProbeFacts } from '../probe/probe-facts.ts'
 import type { ReloadFacts } from '../reload-record.ts'
 
 /** One readiness check; `why` says what is missing and how to mend it. */
@@ -81,6 +83,10 @@ export interface ServerFacts {
   /** Of each worker's cache. */
   readonly cacheOctetsMax: number
   readonly reloads: ReloadFacts
+  readonly probe: ProbeFacts
+  readonly probeIntervalSeconds: number
+  /** Blocks that are not made for a while; those that are over may still be among them. */
+  readonly pauses: readonly OverlayPause[]
   /** Undefined when no listener is encrypted. */
   readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts

@@ -11,13 +11,11 @@ import { open, rm } from 'node:fs/promises'
 import { OperationalError } from '../../base/errors.ts'
 import { DAY_S, SECOND_MS } from '../../base/units.ts'
 import { RedisLink } from '../../dataplane/cache/redis-link.ts'
-import { createWire, type RedisWire } from '../../dataplane/cache/redis-wire.ts'
-import { OPENED, Seal, SEAL_OCTETS } from '../../dataplane/cache/seal.ts'
-import { SharedKeys } from '../../dataplane/cache/shared-keys.ts'
 import { createCounters } from '../../dataplane/counters.ts'
 import type { RedisSettings } from '../../dataplane/settings.ts'
 import { unwritable } from '../generations/state-file.ts'
 import type { ImageSource } from './image-place.ts'
+import { SealedValues } from './sealed-values.ts'
 import { CHUNK_OCTETS, MANIFEST_OCTETS_MAX, type ImageManifest } from './signed-image.ts'
 
 /** Longer than any box is away and then believed; `niveau3 fleet publish` begins it anew. */
@@ -30,21 +28,22 @@ const MANIFEST_TEXT = '\u00ffimage'
 /** One connection of a command; closed by `close`. */
 export class RedisPlace implements ImageSource {
   readonly #link: RedisLink
-  readonly #wire: RedisWire
-  readonly #keys: SharedKeys
-  readonly #seal: Seal
+  readonly #values: SealedValues
   readonly #up: Promise<void>
 
   constructor(settings: RedisSettings) {
-    this.#keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
-    this.#seal = new Seal(settings.secret, 'niveau3 fleet image')
     const events = new EventEmitter()
     this.#up = once(events, 'up').then(() => undefined)
     this.#link = new RedisLink(settings, createCounters(), {
       up: () => events.emit('up'),
       down: () => undefined,
     })
-    this.#wire = createWire(this.#link, settings.deployment === 'cluster')
+    this.#values = new SealedValues(
+      this.#link,
+      settings,
+      'niveau3 fleet image',
+      MANIFEST_OCTETS_MAX,
+    )
   }
 
   /**
@@ -91,39 +90,23 @@ export class RedisPlace implements ImageSource {
 
   close(): void {
     this.#link.close()
+    this.#values.close()
   }
 
   async #write(text: string, octets: Uint8Array): Promise<void> {
     await this.#connected()
-    const id = this.#keys.id(text)
-    const values = [this.#seal.seal(octets, id)]
-    await inTime(
-      new Promise<void>((resolve, reject) => {
-        const batch = { keys: [this.#keys.keyOf(id)], values, ttlsMs: [KEPT_MS] }
-        this.#wire.write(batch, (error) => {
-          if (error === null || error === undefined) resolve()
-          else reject(unreachable(error))
-        })
-      }),
-    )
-    this.#link.noteReply()
+    await inTime(this.#values.write(text, octets, KEPT_MS)).catch((cause: unknown) => {
+      throw unreachable(cause)
+    })
   }
 
   /** Undefined for what is not there, or that nobody with our secret has sealed. */
   async #read(text: string): Promise<Buffer | undefined> {
     await this.#connected()
-    const id = this.#keys.id(text)
-    const value = await inTime(
-      new Promise<Buffer | null>((resolve, reject) => {
-        this.#wire.read([this.#keys.keyOf(id)], (error, values) => {
-          if (values === undefined) reject(unreachable(error))
-          else resolve(values[0] ?? null)
-        })
-      }),
-    )
-    this.#link.noteReply()
-    if (value === null || value.length > MANIFEST_OCTETS_MAX + SEAL_OCTETS) return undefined
-    return this.#seal.unseal(value, id) === OPENED ? this.#seal.opened : undefined
+    const value = await inTime(this.#values.read(text)).catch((cause: unknown) => {
+      throw unreachable(cause)
+    })
+    return value.kind === 'opened' ? value.octets : undefined
   }
 
   async #connected(): Promise<void> {
@@ -158,6 +141,7 @@ function failed(why: string): OperationalError {
 }
 
 function unreachable(cause: unknown): OperationalError {
+  if (cause instanceof OperationalError) return cause
   const why = cause instanceof Error ? cause.message : String(cause)
   return new OperationalError('ERR_DOWNLOAD', `the fleet's image in Redis: ${why}`, { cause })
 }

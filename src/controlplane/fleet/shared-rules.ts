@@ -14,21 +14,19 @@ import type { Logger } from 'pino'
 
 import { DAY_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { RedisLink } from '../../dataplane/cache/redis-link.ts'
-import { createWire, type RedisWire } from '../../dataplane/cache/redis-wire.ts'
-import { OPENED, Seal } from '../../dataplane/cache/seal.ts'
-import { SharedKeys } from '../../dataplane/cache/shared-keys.ts'
 import { createCounters } from '../../dataplane/counters.ts'
 import type { RedisSettings } from '../../dataplane/settings.ts'
 import { currentActor } from '../generations/audit.ts'
 import { isForgettable, isNewer, OverruleState, type Entry } from '../overrule/entry.ts'
 import type { OverruleStore } from '../overrule/overrule-store.ts'
+import { SealedValues } from './sealed-values.ts'
 
 const LOOK_MS = 2 * SECOND_MS
 /** Boxes that start together do not look together. */
 const JITTER_SHARE = 0.2
 const KEPT_MS = 31 * DAY_S * SECOND_MS
-/** More in one value than the connection lets through at once; 100,000 entries have 3 MiB. */
-const PACKED_OCTETS_MAX = 6 * MiB
+/** 10,000 entries in force and as many gone ones have half of it. */
+const PACKED_OCTETS_MAX = 2 * MiB
 const TEXT_OCTETS_MAX = 64 * MiB
 const MARK_TEXT = '\u00ffrules mark'
 const STATE_TEXT = '\u00ffrules'
@@ -56,9 +54,7 @@ export class SharedRules {
   readonly #store: OverruleStore
   readonly #log: Logger
   readonly #link: RedisLink
-  readonly #wire: RedisWire
-  readonly #keys: SharedKeys
-  readonly #seal: Seal
+  readonly #values: SealedValues
   readonly #refused = { seal: 0, format: 0 }
   #merged = 0
   #told = 0
@@ -76,13 +72,12 @@ export class SharedRules {
   constructor(settings: RedisSettings, store: OverruleStore, log: Logger) {
     this.#store = store
     this.#log = log
-    this.#keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
-    this.#seal = new Seal(settings.secret, 'niveau3 fleet rules')
     this.#link = new RedisLink(settings, createCounters(), {
       up: () => void this.#look(),
       down: () => undefined,
     })
-    this.#wire = createWire(this.#link, settings.deployment === 'cluster')
+    const purpose = 'niveau3 fleet rules'
+    this.#values = new SealedValues(this.#link, settings, purpose, PACKED_OCTETS_MAX)
     store.onChange(() => void this.#look())
     this.#schedule()
   }
@@ -97,6 +92,7 @@ export class SharedRules {
     this.#isStopped = true
     clearTimeout(this.#timer)
     this.#link.close()
+    this.#values.close()
   }
 
   #schedule(): void {
@@ -171,8 +167,8 @@ export class SharedRules {
     const packed = await pack(JSON.stringify(state))
     if (packed.length > PACKED_OCTETS_MAX) throw new Error('too many for one fleet')
     const mark = createHash('sha256').update(packed).digest('hex')
-    await this.#write(STATE_TEXT, packed)
-    await this.#write(MARK_TEXT, Buffer.from(mark, 'latin1'))
+    await this.#values.write(STATE_TEXT, packed, KEPT_MS)
+    await this.#values.write(MARK_TEXT, Buffer.from(mark, 'latin1'), KEPT_MS)
     this.#told += 1
     return mark
   }
@@ -201,33 +197,8 @@ export class SharedRules {
 
   /** Undefined for what is not there, or that nobody with our secret has sealed. */
   async #read(text: string): Promise<Buffer | undefined> {
-    const id = this.#keys.id(text)
-    const value = await new Promise<Buffer | null>((resolve, reject) => {
-      this.#wire.read([this.#keys.keyOf(id)], (error, values) => {
-        if (values === undefined) reject(asError(error))
-        else resolve(values[0] ?? null)
-      })
-    })
-    this.#link.noteReply()
-    if (value === null) return undefined
-    if (this.#seal.unseal(value, id) === OPENED) return this.#seal.opened
-    this.#refuse('seal', value)
-    return undefined
+    const value = await this.#values.read(text)
+    if (value.kind === 'foreign') this.#refuse('seal', value.sealed)
+    return value.kind === 'opened' ? value.octets : undefined
   }
-
-  async #write(text: string, octets: Uint8Array): Promise<void> {
-    const id = this.#keys.id(text)
-    const batch = { keys: [this.#keys.keyOf(id)], values: [this.#seal.seal(octets, id)] }
-    await new Promise<void>((resolve, reject) => {
-      this.#wire.write({ ...batch, ttlsMs: [KEPT_MS] }, (error) => {
-        if (error === null || error === undefined) resolve()
-        else reject(asError(error))
-      })
-    })
-    this.#link.noteReply()
-  }
-}
-
-function asError(cause: unknown): Error {
-  return cause instanceof Error ? cause : new Error(String(cause))
 }
