@@ -13,7 +13,7 @@ import type {
   ListenSettings,
   RedisSettings,
 } from '../dataplane/settings.ts'
-import { filterFacts } from './admin/filter-facts.ts'
+import { filterFacts, overruleFacts } from './admin/filter-facts.ts'
 import type { AdminAccess } from './admin/admin-access.ts'
 import type { ReloadOutcome } from './admin/administered-server.ts'
 import type { AdminServer } from './admin/http-server.ts'
@@ -360,9 +360,10 @@ export class Niveau3Server {
       reloads: this.#reloads,
       probe: this.#probe?.facts ?? NO_PROBE,
       probeIntervalSeconds: this.#startConfig.control.probe.intervalSeconds,
-      pauses: this.#overlay.pauses,
+      pauses: this.#options.overrule?.store.pauses ?? [],
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
+      overrule: overruleFacts(this.#options.overrule),
       fleet: this.#fleet.counts,
       checks: this.#checks(),
     }

@@ -16,8 +16,8 @@ const SITES = ['default', 'lyon', 'nantes']
 const LISTS = ['ut1-adult', 'ut1-vpn']
 const CATEGORIES = ['darkweb', 'adult', 'vpn']
 const CLOSED: Readonly<Record<string, readonly string[]>> = {
-  action: [...counters.DECISION_ACTIONS, 'pass'],
-  category: [...CATEGORIES, 'private-address', 'none', 'essential', 'all'],
+  action: [...counters.DECISION_ACTIONS, 'pass', 'deny', 'remove', 'pause', 'resume'],
+  category: [...CATEGORIES, 'denied', 'private-address', 'none', 'essential', 'all'],
   check: ['workers', 'filter', 'upstreams'],
   code: [...Array.from({ length: 30 }, (_, code) => String(code)), 'other'],
   direction: ['sent', 'received'],

@@ -40,6 +40,10 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
       generation: 1,
       memoryOctets: 4096,
     },
+    overrule: {
+      rules: { allow: 0, deny: 0 },
+      actions: { allow: 0, deny: 0, remove: 0, pause: 0, resume: 0 },
+    },
     checks: [{ check: 'workers', ok: true, why: '' }],
     ...given,
   }

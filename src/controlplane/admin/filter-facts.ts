@@ -4,7 +4,8 @@ import type { LoadedFilter } from '../filter.ts'
 import { SECOND_MS } from '../../base/units.ts'
 import type { PullStatus } from '../fleet/pull-status.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
-import type { FilterFacts, FleetImageFacts } from './server-facts.ts'
+import type { OverruleKeeper } from '../overrule/overrule-keeper.ts'
+import type { FilterFacts, FleetImageFacts, OverruleFacts } from './server-facts.ts'
 
 /**
  * Puts the facts together.
@@ -55,4 +56,12 @@ function fleetImageFacts({ failures, refusals, succeededAt, taken }: PullStatus)
 
 function secondsOf(time: string | undefined): number | undefined {
   return time === undefined ? undefined : Date.parse(time) / SECOND_MS
+}
+
+/** The same of what operators have overruled; nothing without a state directory. */
+export function overruleFacts(overrule: OverruleKeeper | undefined): OverruleFacts {
+  return {
+    rules: overrule?.ruleCounts ?? { allow: 0, deny: 0 },
+    actions: overrule?.counts ?? { allow: 0, deny: 0, remove: 0, pause: 0, resume: 0 },
+  }
 }

@@ -3,6 +3,7 @@
 import type { Refusal } from '../fleet/refusals.ts'
 import type { FleetCounts } from '../redis/fleet.ts'
 import type { OverlayPause } from '../../dataplane/policy/overlay.ts'
+import type { OverruleCounts } from '../overrule/overrule-keeper.ts'
 import type { ProbeFacts } from '../probe/probe-facts.ts'
 import type { ReloadFacts } from '../reload-record.ts'
 
@@ -67,6 +68,14 @@ export interface FilterFacts {
   readonly memoryOctets: number
 }
 
+/** What operators have overruled. */
+export interface OverruleFacts {
+  /** Rules in force by action. */
+  readonly rules: { readonly allow: number; readonly deny: number }
+  /** Changes since the start. */
+  readonly actions: OverruleCounts
+}
+
 export interface ServerFacts {
   readonly version: string
   /** All workers' counters, added up. */
@@ -90,6 +99,7 @@ export interface ServerFacts {
   /** Undefined when no listener is encrypted. */
   readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts
+  readonly overrule: OverruleFacts
   readonly checks: readonly ReadinessCheck[]
   /** Announcements of policies, to and from other boxes. */
   readonly fleet: FleetCounts

@@ -65,6 +65,7 @@ const CLI_SHARED: readonly string[] = [
   'fleet-state.ts',
   'names-and-types.ts',
   'overrule-desk.ts',
+  'overruled.ts',
   'progress.ts',
   'rule-search.ts',
   'terminal.ts',
