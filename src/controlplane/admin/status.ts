@@ -62,6 +62,12 @@ export const Status = z.object({
       responseMs: milliseconds,
     }),
   ),
+  /** What is not blocked for a while, and until when; names are the operator's own. */
+  pauses: z.array(
+    z.object({ site: z.string().nullable(), category: z.string().nullable(), until: z.string() }),
+  ),
+  /** Rules of operators, how many of them end by themselves, and when the first does. */
+  rules: z.object({ allow: z.number(), deny: z.number(), nextEnd: z.string().nullable() }),
   /** Null where none is configured; the mean is over the life of the server. */
   redis: z.object({ up: z.boolean(), responseMs: milliseconds }).nullable(),
   /** Resident memory of the whole process. */
@@ -93,10 +99,21 @@ export async function statusOf(server: AdministeredServer, window: TrafficWindow
       up: slots[UPSTREAM_UP + index]! > 0,
       responseMs: window.upstreamMs(index),
     })),
+    ...overruledOf(server),
     redis: server.config().control.redis === undefined ? null : redisOf(slots),
     memoryOctets: process.memoryUsage.rss(),
     workersAlive,
     lastReloadOk: reloads.isLastSuccessful,
+  }
+}
+
+function overruledOf(server: AdministeredServer): Pick<Status, 'pauses' | 'rules'> {
+  const { pauses, rules } = server.overrule()?.list() ?? { pauses: [], rules: [] }
+  const ends = rules.flatMap(({ until }) => (until === null ? [] : [until])).toSorted()
+  const count = (kind: 'allow' | 'deny'): number => rules.filter(({ what }) => what === kind).length
+  return {
+    pauses: pauses.map(({ category, site, until }) => ({ category, site, until: until ?? '' })),
+    rules: { allow: count('allow'), deny: count('deny'), nextEnd: ends[0] ?? null },
   }
 }
 

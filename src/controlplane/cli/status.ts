@@ -65,10 +65,11 @@ export function statusText(state: Status, terminal: Terminal): string {
   const since = generationSince.slice(0, 16).replace('T', ' ')
   const lines = [
     `${name}  up ${durationText(uptimeSeconds)}  pid ${pid}  node ${node}  ` +
-      `filtering: ${terminal.paint('green', 'ON')}  generation ${generation} (since ${since} UTC)`,
+      `filtering: ${filteringText(state, terminal)}  generation ${generation} (since ${since} UTC)`,
     ...labelled('Traffic', [trafficText(state.traffic)]),
     ...labelled('Lists', listLines(state, terminal)),
     ...labelled('Upstreams', upstreamLines(state, terminal)),
+    ...labelled('Overruled', overruledLines(state, terminal)),
     ...labelled('Redis', [redisText(state, terminal)]),
     ...labelled('Memory', [
       `${Math.round(state.memoryOctets / MiB)} MiB   workers ${state.workersAlive}`,
@@ -81,6 +82,29 @@ export function statusText(state: Status, terminal: Terminal): string {
 
 function labelled(label: string, lines: readonly string[]): readonly string[] {
   return lines.map((line, index) => (index === 0 ? label : '').padEnd(LABEL_CHARS) + line)
+}
+
+/** A pause of one site or category leaves the filter on for the rest. */
+function filteringText({ pauses }: Status, { paint }: Terminal): string {
+  if (pauses.some(({ category, site }) => category === null && site === null)) {
+    return paint('red', 'PAUSED')
+  }
+  return pauses.length > 0 ? paint('yellow', 'PARTLY PAUSED') : paint('green', 'ON')
+}
+
+function overruledLines({ pauses, rules }: Status, { paint }: Terminal): readonly string[] {
+  const { allow, deny, nextEnd } = rules
+  const end = nextEnd === null ? '' : ` (first end ${untilText(nextEnd)})`
+  const paused = pauses.map(({ category, site, until }) => {
+    const what = [category ?? 'everything', ...(site === null ? [] : [`at ${site}`])].join(' ')
+    return paint('yellow', `paused: ${printable(what)} until ${untilText(until)}`)
+  })
+  const none = pauses.length === 0 ? '   pauses none' : ''
+  return [`allowed ${allow}   denied ${deny}${end}${none}`, ...paused]
+}
+
+function untilText(at: string): string {
+  return `${at.slice(0, 16).replace('T', ' ')} UTC`
 }
 
 function trafficText(traffic: Status['traffic']): string {
