@@ -39,6 +39,7 @@ const SOURCES = {
   unshare: { package: 'util-linux', alone: false },
   nsenter: { package: 'util-linux', alone: false },
   promtool: { package: 'prometheus', alone: true },
+  prometheus: { package: 'prometheus', alone: true },
   pdns_recursor: { package: 'pdns-recursor', alone: false },
   dnsdist: { package: 'dnsdist', alone: false },
   dnsmasq: { package: 'dnsmasq-base', alone: false },
