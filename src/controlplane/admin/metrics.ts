@@ -16,7 +16,8 @@ import {
   DECISION_ACTIONS,
   PREFETCHED,
 } from '../../dataplane/counters.ts'
-import { DENIED_BIT, DENIED_CATEGORY } from '../../dataplane/policy/policy.ts'
+import { DENIED_BIT } from '../../dataplane/policy/policy.ts'
+import { DENIED_CATEGORY } from '../../dataplane/settings.ts'
 import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
@@ -28,6 +29,7 @@ import {
 } from './definition.ts'
 import { writeMetric } from './exposition.ts'
 import { DNS_METRICS } from './dns-metrics.ts'
+import { FLEET_METRICS } from './fleet-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
 import { OVERRULE_METRICS } from './overrule-metrics.ts'
 import { PROBE_METRICS } from './probe-metrics.ts'
@@ -250,6 +252,7 @@ const DEFINITIONS: readonly Definition[] = [
   ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
+  ...FLEET_METRICS,
   ...OVERRULE_METRICS,
   ...PROBE_METRICS,
   ...CACHE_METRICS,

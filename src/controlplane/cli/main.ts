@@ -34,7 +34,9 @@ export async function runCli(
     if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
     // The server runs for months: it does not carry what only the other commands need.
     if (args[0] !== 'serve') {
-      await addOtherCommands(program, cli, args[0] === 'lists' || args[0] === 'help')
+      const isHelp = args[0] === undefined || /^(?:help|-h|--help)$/.test(args[0])
+      const [isLists, isFleet] = [args[0] === 'lists' || isHelp, args[0] === 'fleet' || isHelp]
+      await addOtherCommands(program, cli, isLists, isFleet)
     }
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
@@ -70,7 +72,12 @@ function createProgram(cli: Cli, isJson: boolean): Command {
   return program
 }
 
-async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): Promise<void> {
+async function addOtherCommands(
+  program: Command,
+  cli: Cli,
+  isLists: boolean,
+  isFleet: boolean,
+): Promise<void> {
   const { addCheck } = await import('./check.ts')
   const { addConfigCheck } = await import('./config-check.ts')
   const { addConfigSchema } = await import('./config-schema.ts')
@@ -100,6 +107,7 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   addListsCompile(lists, cli)
   addListsInspect(lists, cli)
   addListsSearch(lists, cli)
+  if (isFleet) await addFleetCommands(program, cli)
   const config = program
     .command('config')
     .description('check and show the configuration')
@@ -107,6 +115,26 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   addConfigCheck(config, cli)
   addConfigShow(config, cli)
   addConfigSchema(config, cli)
+}
+
+/** The commands on images that one machine builds for many. */
+async function addFleetCommands(program: Command, cli: Cli): Promise<void> {
+  const { addFleetKeygen } = await import('./fleet-keygen.ts')
+  const { addFleetPublish } = await import('./fleet-publish.ts')
+  const { addFleetPull } = await import('./fleet-pull.ts')
+  const fleet = program
+    .command('fleet')
+    .description('build an image once, sign it, and take it on many boxes')
+    .addHelpText(
+      'after',
+      exampleText([
+        'niveau3 fleet keygen fleet.key',
+        'niveau3 fleet publish --key fleet.key --redis',
+      ]),
+    )
+  addFleetKeygen(fleet, cli)
+  addFleetPublish(fleet, cli)
+  addFleetPull(fleet, cli)
 }
 
 /** The commands by which operators overrule the lists. */

@@ -13,6 +13,7 @@ import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from 
 import { parsePrefix, parseUpstream } from './addresses.ts'
 import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { FleetConfig } from './fleet-schema.ts'
 import { MetricsConfig } from './metrics-schema.ts'
 import { OverruleConfig } from './overrule-schema.ts'
 import { ProbeConfig } from './probe-schema.ts'
@@ -353,8 +354,8 @@ export const ConfigSchema = z.strictObject({
     .prefault({})
     .meta({
       description:
-        'How each category is treated. `darkweb`, `adult` and `vpn` always exist; others are those ' +
-        'that a list or the image uses.',
+        'How each category is treated. `darkweb`, `adult` and `vpn` always exist, and `denied` for ' +
+        'what `niveau3 deny` blocks; others are those that a list or the image uses.',
     }),
   privateAnswers: PrivateAnswersConfig.prefault({}).meta({
     description: 'Public names that lead into private networks (DNS rebinding).',
@@ -362,9 +363,8 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
-  redis: RedisConfig.prefault({}).meta({
-    description: 'The cache that workers, restarts and boxes share through Redis.',
-  }),
+  redis: RedisConfig,
+  fleet: FleetConfig,
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),
