@@ -17,6 +17,7 @@ import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
+import { formatEndpoint } from './config/addresses.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
@@ -98,14 +99,14 @@ export class Niveau3Server {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
       addressesChanged: ({ appeared, vanished }) => {
-        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(textOf) }
+        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(formatEndpoint) }
         options.log.info(
           { event: 'addresses_changed', ...facts },
           'listening where the wildcard says',
         )
       },
       addressFailed: (endpoint, reason) => {
-        const facts = { listen: textOf(endpoint), reason }
+        const facts = { listen: formatEndpoint(endpoint), reason }
         options.log.warn(
           { event: 'address_failed', ...facts },
           `cannot listen there yet: ${reason}`,
@@ -118,6 +119,10 @@ export class Niveau3Server {
 
   get endpoints(): readonly ListenSettings[] {
     return this.#supervisor.endpoints
+  }
+
+  get isAlive(): boolean {
+    return this.#supervisor.workersAlive > 0
   }
 
   /** Binds everything; says `ready` in the log when queries are answered. */
@@ -219,7 +224,7 @@ export class Niveau3Server {
         event: 'ready',
         version: this.#version,
         listen: this.endpoints.map(urlOf),
-        metrics: this.metricsEndpoint && textOf(this.metricsEndpoint),
+        metrics: this.metricsEndpoint && formatEndpoint(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
         generation: this.#filter.generation,
@@ -392,9 +397,5 @@ function startCache(next: DataplaneSettings, start: DataplaneSettings): Dataplan
 
 /** As the operator writes it. */
 function urlOf({ protocol, ...endpoint }: ListenSettings): string {
-  return protocol === 'dns' ? textOf(endpoint) : `${protocol}://${textOf(endpoint)}`
-}
-
-function textOf({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  return protocol === 'dns' ? formatEndpoint(endpoint) : `${protocol}://${formatEndpoint(endpoint)}`
 }
