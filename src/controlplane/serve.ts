@@ -17,7 +17,7 @@ import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
-import { formatEndpoint } from './config/addresses.ts'
+import { formatEndpoint, formatListen } from './config/addresses.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
@@ -99,7 +99,10 @@ export class Niveau3Server {
         options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
       },
       addressesChanged: ({ appeared, vanished }) => {
-        const facts = { appeared: appeared.map(urlOf), vanished: vanished.map(formatEndpoint) }
+        const facts = {
+          appeared: appeared.map(formatListen),
+          vanished: vanished.map(formatEndpoint),
+        }
         options.log.info(
           { event: 'addresses_changed', ...facts },
           'listening where the wildcard says',
@@ -223,7 +226,7 @@ export class Niveau3Server {
       {
         event: 'ready',
         version: this.#version,
-        listen: this.endpoints.map(urlOf),
+        listen: this.endpoints.map(formatListen),
         metrics: this.metricsEndpoint && formatEndpoint(this.metricsEndpoint),
         upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
         names: this.#filter.trie.names,
@@ -393,9 +396,4 @@ export async function startServer(
 /** The cache keeps the size that it was made with. */
 function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
   return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
-}
-
-/** As the operator writes it. */
-function urlOf({ protocol, ...endpoint }: ListenSettings): string {
-  return protocol === 'dns' ? formatEndpoint(endpoint) : `${protocol}://${formatEndpoint(endpoint)}`
 }
