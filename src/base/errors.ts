@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   ERR_NO_LIST: EXIT.invalid,
   ERR_STATE: EXIT.invalid,
   ERR_DOWNLOAD: EXIT.partial,
+  ERR_UNEXPECTED: EXIT.partial,
   ERR_HELD: EXIT.refused,
   ERR_SIGNATURE: EXIT.refused,
   ERR_LIST_REFUSED: EXIT.refused,

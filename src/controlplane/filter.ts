@@ -9,6 +9,7 @@ import { OperationalError } from '../base/errors.ts'
 import type { AddressRanges } from '../dataplane/address-table.ts'
 import { buildAddressTable } from '../dataplane/build-address-table.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
+import { NO_OVERLAY, type OverlayMessage } from '../dataplane/policy/overlay.ts'
 import { PRIVATE_ADDRESS } from '../dataplane/policy/answer-addresses.ts'
 import type { PolicySettings } from '../dataplane/settings.ts'
 import { openTrie, type Trie } from '../trie/open.ts'
@@ -161,6 +162,7 @@ function openImage(image: SharedArrayBuffer, file: string | undefined): Trie {
 export function policyOf(
   filter: LoadedFilter,
   { categories, sites }: PolicySettings,
+  overlay: OverlayMessage = NO_OVERLAY,
 ): PolicyMessage {
   const essentialNames = Buffer.concat(filter.essential.names)
   const sitePolicies = sites.map((site) => [site.name, site.categories])
@@ -176,11 +178,25 @@ export function policyOf(
   for (const words of Object.values(filter.addresses ?? {})) {
     hash.update('\n').update(Buffer.from(words.buffer))
   }
+  for (const line of overlayLines(overlay)) hash.update('\n').update(line)
   return {
     image: filter.image,
     addresses: filter.addresses,
     privateZones: filter.privateZones,
     essentialNames: new Uint8Array(essentialNames),
+    overlay,
     stamp: hash.digest('hex'),
   }
+}
+
+/**
+ * What of the overlay decides verdicts, in an order of its own: boxes with the same rules have the
+ * same stamp, whoever made them and however long they last.
+ */
+function overlayLines({ rules, pauses }: OverlayMessage): readonly string[] {
+  const ruleLines = rules.map(({ name, action, exact, site, category }) =>
+    JSON.stringify([Buffer.from(name).toString('latin1'), exact, site, action, category]),
+  )
+  const pauseLines = pauses.map(({ category, site }) => JSON.stringify(['pause', category, site]))
+  return [...ruleLines, ...pauseLines].toSorted()
 }

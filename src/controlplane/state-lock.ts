@@ -1,6 +1,7 @@
 /**
- * The lock of a state directory: the file `lock` with the process id of the server that owns it.
- * Two servers with one state would overwrite each other's.
+ * The lock of a state directory: the file `lock` with the process that owns it, as its id, when it
+ * started and in which boot: an id alone is given to other processes later, in a container to the
+ * very next one. Two servers with one state would overwrite each other's.
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
@@ -27,8 +28,8 @@ export class StateLock {
 
   /**
    * Makes the directory where it is missing, and takes its lock. A lock whose process is dead is
-   * taken over. Processes are told apart by their ids: machines and containers that cannot see
-   * each other's processes must not share a state directory.
+   * taken over. Machines and containers that cannot see each other's processes must not share a
+   * state directory.
    *
    * @throws OperationalError ERR_STATE_LOCKED when a living process has it; ERR_PERMISSION when
    *   the directory cannot be made or written.
@@ -43,7 +44,9 @@ export class StateLock {
           return new StateLock(file)
         }
         const owner = ownerOf(file)
-        if (owner !== undefined && isAlive(owner, file)) throw lockedBy(`process ${owner}`, file)
+        if (owner !== undefined && isAlive(owner, file)) {
+          throw lockedBy(`process ${owner.id}`, file)
+        }
         await takeAway(file, owner)
       }
     } catch (cause) {
@@ -61,7 +64,7 @@ export class StateLock {
   /** The living process that has the lock of a file; undefined when nobody has. */
   static ownerOf(file: string): number | undefined {
     const owner = ownerOf(file)
-    return owner !== undefined && isAlive(owner, file) ? owner : undefined
+    return owner !== undefined && isAlive(owner, file) ? owner.id : undefined
   }
 
   /** Gives the lock back; a second call does nothing. */
@@ -83,40 +86,74 @@ function create(file: string): boolean {
     throw error
   }
   try {
-    writeSync(descriptor, `${process.pid}\n`)
+    writeSync(descriptor, `${process.pid} ${birthOf(process.pid) ?? UNKNOWN_BIRTH}\n`)
   } finally {
     closeSync(descriptor)
   }
   return true
 }
 
-/** The process id in a lock; undefined where there is none: a power cut leaves empty files. */
-function ownerOf(file: string): number | undefined {
+/** A process in a lock. */
+interface Owner {
+  readonly id: number
+  /** When it started, and in which boot; undefined where the system does not tell. */
+  readonly birth: string | undefined
+}
+
+/** The system does not tell when processes started. */
+const UNKNOWN_BIRTH = '-'
+const LOCK_TEXT = /^([1-9]\d{0,9})(?: (-|\d+@[0-9a-f-]+))?\n$/
+
+/** The process in a lock; undefined where there is none: a power cut leaves empty files. */
+function ownerOf(file: string): Owner | undefined {
   try {
-    const text = /^([1-9]\d{0,9})\n$/.exec(readFileSync(file, 'latin1'))?.[1]
-    return text === undefined ? undefined : Number(text)
+    const [, id, birth] = LOCK_TEXT.exec(readFileSync(file, 'latin1')) ?? []
+    if (id === undefined) return undefined
+    return { id: Number(id), birth: birth === UNKNOWN_BIRTH ? undefined : birth }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined
     throw error
   }
 }
 
-function isAlive(owner: number, file: string): boolean {
-  // In a container every server has the same id: only what we hold ourselves is alive.
-  if (owner === process.pid) return held.has(file)
+/**
+ * When a process started: field 22 of proc_pid_stat(5), in clock ticks, and the id of the boot that
+ * they are counted from. Undefined where there is no such process or no /proc.
+ */
+function birthOf(id: number): string | undefined {
   try {
-    process.kill(owner, 0)
-    return true
-  } catch (error) {
-    return codeOf(error) === 'EPERM'
+    // The name of the program stands in parentheses and may hold anything.
+    const stat = readFileSync(`/proc/${id}/stat`, 'latin1')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+    const ticks = fields[START_FIELD - FIRST_FIELD_BEHIND_NAME]
+    return ticks === undefined ? undefined : `${ticks}@${boot}`
+  } catch {
+    return undefined
   }
+}
+
+const START_FIELD = 22
+const FIRST_FIELD_BEHIND_NAME = 3
+
+function isAlive({ id, birth }: Owner, file: string): boolean {
+  // In a container every server has the same id: only what we hold ourselves is alive.
+  if (id === process.pid) return held.has(file)
+  try {
+    process.kill(id, 0)
+  } catch (error) {
+    if (codeOf(error) !== 'EPERM') return false
+  }
+  const now = birthOf(id)
+  // Another process has the id since; where nothing is known the lock is believed.
+  return birth === undefined || now === undefined || now === birth
 }
 
 /**
  * Removes the lock of a dead process. Another server may do the same at this moment and have made
  * its own lock since: what is removed is looked at again under a name that only we use.
  */
-async function takeAway(file: string, dead: number | undefined): Promise<void> {
+async function takeAway(file: string, dead: Owner | undefined): Promise<void> {
   const aside = `${file}.${process.pid}`
   try {
     await rename(file, aside)
@@ -124,7 +161,8 @@ async function takeAway(file: string, dead: number | undefined): Promise<void> {
     if (codeOf(error) === 'ENOENT') return
     throw error
   }
-  if (ownerOf(aside) === dead) await rm(aside, { force: true })
+  const found = ownerOf(aside)
+  if (found?.id === dead?.id && found?.birth === dead?.birth) await rm(aside, { force: true })
   else await rename(aside, file)
 }
 

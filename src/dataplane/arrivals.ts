@@ -18,10 +18,8 @@ import {
   clearUpstreams,
   type Counters,
 } from './counters.ts'
-import { judgeAnswer } from './policy/judge-answer.ts'
 import type { Policy } from './policy/policy.ts'
-import type { SpecialNames } from './policy/special-names.ts'
-import { AskedName } from './query.ts'
+import { SITE_DEFAULT } from './client.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
 import { forwardsAlike, type DataplaneSettings } from './settings.ts'
@@ -31,29 +29,27 @@ import { createForwarder, type ForwardEvents, type Forwarder } from './upstream/
 import type { Pending } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
 import type { WaitingQueries } from './upstream/waiting-queries.ts'
+import type { Verdicts } from './verdicts.ts'
 
 /** One worker's; it owns the forwarder. */
 export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
-  readonly #alias = new AskedName()
   readonly #facts = new AnswerFacts()
   /** The answer of the moment, over the buffer that it came in. */
   readonly #fresh = new CacheEntry()
   readonly #counters: Counters
   readonly #system: SystemSockets
-  readonly #special: SpecialNames
+  readonly #verdicts: Verdicts
   readonly #waiting: WaitingQueries
   readonly #cache: MemoryCache
   readonly #settlement: Settlement
   #settings: DataplaneSettings
-  #policy: Policy
   forwarder: Forwarder
   /** Null without a shared cache. */
   shared: RedisCache<Pending> | null = null
 
   constructor(
     settings: DataplaneSettings,
-    policy: Policy,
-    special: SpecialNames,
+    verdicts: Verdicts,
     counters: Counters,
     cache: MemoryCache,
     waiting: WaitingQueries,
@@ -61,8 +57,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     system: SystemSockets,
   ) {
     this.#settings = settings
-    this.#policy = policy
-    this.#special = special
+    this.#verdicts = verdicts
     this.#counters = counters
     this.#cache = cache
     this.#waiting = waiting
@@ -70,7 +65,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
       counters,
       replies,
       waiting,
-      policy,
+      verdicts.policy,
       settings.limits.lateRepliesPerClientMax,
     )
     this.#system = system
@@ -81,13 +76,18 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   reload(settings: DataplaneSettings, policy: Policy): void {
     const before = this.#settings
     this.#settings = settings
-    this.#policy = policy
-    this.#settlement.policy = policy
+    this.overrule(policy)
     this.#settlement.lateRepliesPerClientMax = settings.limits.lateRepliesPerClientMax
     if (forwardsAlike(before, settings)) return
     this.forwarder.retire()
     clearUpstreams(this.#counters)
     this.forwarder = createForwarder(settings, this.#counters, this, this.#system)
+  }
+
+  /** Takes another policy under the same settings. */
+  overrule(policy: Policy): void {
+    this.#verdicts.policy = policy
+    this.#settlement.policy = policy
   }
 
   /** Begins to answer a question: Redis is read first, where there is one, then an upstream. */
@@ -125,8 +125,9 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     const entry = this.#createEntry(message, facts, pending, nowMs)
     if (facts.ttlSeconds > 0) {
       this.#cache.set(pending.key, entry)
-      const { ruleStart, list } = this.#policy
-      this.shared?.write(pending, message, facts, entry, this.#alias, ruleStart, list)
+      const { asked, policy } = this.#verdicts
+      const { ruleStart, list } = policy
+      this.shared?.write(pending, message, facts, entry, asked, ruleStart, list)
     }
     this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
   }
@@ -151,7 +152,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     const entry = this.#createEntry(value.message, facts, pending, storedMs)
     const nowMs = performance.now()
     if (nowMs >= entry.expiresMs) return REJECTED_EXPIRY
-    const isOurPolicy = value.stamp === this.#policy.stamp
+    const isOurPolicy = value.stamp === this.#verdicts.policy.stamp
     if (isOurPolicy && value.category !== entry.category) return REJECTED_VERDICT
     this.#cache.set(pending.key, entry)
     this.#settle(pending, entry, OUTCOME_CACHED, nowMs)
@@ -198,14 +199,8 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     clampTtls(message, facts, Math.min(limits.ttlSecondsMin, secondsMax), secondsMax)
     const entry = this.#fresh
     entry.take(message, facts, asked, storedMs)
-    this.judge(entry)
+    this.#verdicts.judge(entry, SITE_DEFAULT)
     return entry
-  }
-
-  /** Derives the verdict over the names an answer led through, under the policy of this moment. */
-  judge(entry: CacheEntry): void {
-    entry.stamp = this.#policy.stamp
-    judgeAnswer(entry, this.#alias, this.#special, this.#policy)
   }
 
   /** The stale answer to a question that finds no fresh one now, or null. */
@@ -213,7 +208,6 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     const entry = this.#cache.get(pending.key, nowMs)
     if (entry === undefined) return null
     entry.refreshMs = nowMs + this.#settings.cache.staleRefreshSeconds * 1000
-    if (entry.stamp !== this.#policy.stamp) this.judge(entry)
     return entry
   }
 

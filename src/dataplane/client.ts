@@ -5,6 +5,8 @@
 
 /** The site of clients that are in none of those that the configuration names. */
 export const SITE_DEFAULT = 0
+/** Their name in metrics and rules; no site may have it. */
+export const SITE_DEFAULT_NAME = 'default'
 
 /** One client, for the query that is being handled. */
 export class Client {

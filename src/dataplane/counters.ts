@@ -94,7 +94,9 @@ export const LIMITS = ['pending', 'question', 'client', 'upstream'] as const
 export const DECISION_BLOCK = 0
 /** A list would block it, an essential name says no. */
 export const DECISION_EXEMPT = 1
-export const DECISION_ACTIONS = ['block', 'exempt'] as const
+/** A list would block it, a rule of the operator's says no. */
+export const DECISION_ALLOW = 2
+export const DECISION_ACTIONS = ['block', 'exempt', 'allow'] as const
 export const CATEGORY_SLOTS = 32
 
 export const CACHE_HIT = 0
@@ -233,7 +235,7 @@ export function responseSlot(outcome: number, rcode: number): number {
   return RESPONSES + outcome * RCODE_SLOTS + Math.min(rcode, RCODE_SLOTS - 1)
 }
 
-/** Returns the slot of a verdict on a listed name: `DECISION_BLOCK` or `DECISION_EXEMPT`. */
+/** Returns the slot of a verdict on a listed name: one of `DECISION_*`. */
 export function decisionSlot(action: number, category: number): number {
   return DECISIONS + action * CATEGORY_SLOTS + category
 }

@@ -2,6 +2,7 @@
 import type { AddressRanges } from './address-table.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
+import type { OverlayMessage } from './policy/overlay.ts'
 import type { DataplaneSettings, Endpoint, ListenSettings } from './settings.ts'
 import type { RedisSettings, TlsIdentity } from './settings.ts'
 
@@ -14,7 +15,9 @@ export interface PolicyMessage {
   readonly addresses: AddressRanges | null
   /** Wire names like the essential ones: their answers may lead into private networks. */
   readonly privateZones: Uint8Array
-  /** Digest of image, essential names, addresses and policy configuration. */
+  /** What the operator has overruled. */
+  readonly overlay: OverlayMessage
+  /** Digest of image, essential names, addresses, overlay and policy configuration. */
   readonly stamp: string
 }
 
@@ -62,6 +65,12 @@ export type ToWorker =
       readonly policy: PolicyMessage
     }
   | {
+      /** Rules or pauses have changed, and nothing else. */
+      readonly kind: 'overrule'
+      readonly overlay: OverlayMessage
+      readonly stamp: string
+    }
+  | {
       /** Addresses have come or gone; those that have gone are closed first. */
       readonly kind: 'listen'
       readonly close: readonly Endpoint[]
@@ -75,6 +84,7 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: 'ready'; readonly endpoints: readonly ListenSettings[] }
   | { readonly kind: 'reloaded' }
+  | { readonly kind: 'overruled' }
   | { readonly kind: 'listening' }
   | { readonly kind: 'certified' }
   | { readonly kind: 'stopped' }

@@ -6,8 +6,8 @@
  *                behind parsing, which knows whether a cookie proves the address
  *     (hot)      questions asked a moment ago whose whole way is known under today's policy
  *   2 special    names that must never leave this machine (RFC 6761, 7686, 9462), before any list
- *   3 policy     essential names, then the compiled lists; before the cache, so that
- *                after a reload no answer that was cached earlier can pass a new block
+ *   3 policy     the operator's rules, essential names, then the compiled lists; before the cache,
+ *                so that after a change no answer that was cached earlier can pass a new block
  *   4 any        ANY gets its small answer only when the name is not blocked (RFC 8482)
  *   5 cache      an answer whose chain of names is still allowed by today's policy
  *   6 redis      what another worker or box has learned; behind memory, because it has to be waited
@@ -37,7 +37,6 @@ import {
   CACHE_HIT,
   CACHE_LOOKUPS,
   CACHE_MISS,
-  DECISION_EXEMPT,
   DROPPED,
   DROP_GONE,
   OUTCOME_CACHED,
@@ -64,6 +63,7 @@ import { NO_FAILURE } from './upstream/failure-cache.ts'
 import { NO_WAIT } from './upstream/pending.ts'
 import type { SystemSockets } from './upstream/upstream.ts'
 import { WaitingQueries } from './upstream/waiting-queries.ts'
+import { Verdicts } from './verdicts.ts'
 
 /** `handle` keeps the query: its answer will come through the sink. */
 export const PENDING = -1
@@ -77,6 +77,7 @@ export class Pipeline {
   readonly #query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   readonly #asked = new AskedName()
   readonly #special = new SpecialNames()
+  readonly #verdicts: Verdicts
   readonly #waiting: WaitingQueries
   readonly #hot = new HotTable()
   readonly #cache: MemoryCache
@@ -101,13 +102,13 @@ export class Pipeline {
     this.#cache = createCache(settings, counters, this.#hot)
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#rate = new ClientRate(settings)
-    this.#replies = new Replies(settings, policy, counters, this.#query.message)
+    this.#verdicts = new Verdicts(policy, this.#special)
+    this.#replies = new Replies(settings, this.#verdicts, counters, this.#query.message)
     this.#options = new ReplyOptions(settings)
     this.#waiting = new WaitingQueries(counters)
     this.arrivals = new Arrivals(
       settings,
-      policy,
-      this.#special,
+      this.#verdicts,
       counters,
       this.#cache,
       this.#waiting,
@@ -165,6 +166,7 @@ export class Pipeline {
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
 
+    if (receivedMs >= this.#policy.endsMs) this.overrule(this.#policy.createSuccessor(receivedMs))
     const stamp = this.#policy.stamp
     const hot = this.#hot.answer(asked, query)
     if (hot !== null && hot.hotStamp === stamp && receivedMs < hot.expiresMs) {
@@ -184,10 +186,10 @@ export class Pipeline {
       const { rcode, zoneLabel } = this.#special
       return this.#replies.special(query, special, rcode, asked.labelStarts[zoneLabel]!)
     }
-    const matched = this.#policy.match(asked)
+    const matched = this.#policy.match(asked, client.site)
     if (matched !== 0) {
-      const { ruleStart, whole } = this.#policy
-      if (known === null) this.#hot.noteBlock(asked, matched, ruleStart, whole, stamp)
+      const { ruleStart, whole, isCommon } = this.#policy
+      if (known === null && isCommon) this.#hot.noteBlock(asked, matched, ruleStart, whole, stamp)
       const category = this.#policy.categoryOf(matched, client.site)
       if (category !== NOT_BLOCKED) {
         return this.#replies.blocked(query, category, ruleStart, whole)
@@ -195,7 +197,7 @@ export class Pipeline {
     }
     const exempted = this.#policy.categoryOf(this.#policy.exempted, client.site)
     if (exempted !== NOT_BLOCKED) {
-      count(this.#counters, decisionSlot(DECISION_EXEMPT, exempted))
+      count(this.#counters, decisionSlot(this.#policy.exemption, exempted))
     }
     if (query.type === TYPE_ANY) return this.#replies.any(query)
     return this.#lookUp(query, matched, client, sink, receivedMs)
@@ -219,9 +221,14 @@ export class Pipeline {
     this.#policy = policy
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#replies.settings = settings
-    this.#replies.policy = policy
     this.#options.reload(settings)
     this.arrivals.reload(settings, policy)
+  }
+
+  /** Takes another policy under the same settings: what an operator overrules counts at once. */
+  overrule(policy: Policy): void {
+    this.#policy = policy
+    this.arrivals.overrule(policy)
   }
 
   /** Tells clients where our encrypted listeners are; none: that there are none. */
@@ -253,8 +260,9 @@ export class Pipeline {
     const key = asked.key(query)
     const entry = this.#cache.get(key, receivedMs)
     if (entry !== undefined && receivedMs < entry.expiresMs) {
-      // What somebody blocks, or what is counted as exempted, is decided anew every time.
-      if ((matched | this.#policy.exempted) !== 0) this.#hot.forget(entry)
+      // What somebody blocks, or is counted as exempted, or differs by site, is decided every time.
+      const { exempted, isCommon } = this.#policy
+      if ((matched | exempted) !== 0 || !isCommon) this.#hot.forget(entry)
       else this.#hot.putAnswer(asked, query, entry, this.#policy.stamp)
       if (receivedMs >= entry.refreshMs) this.#prefetch(key, entry, receivedMs)
       return this.#answerCached(query, entry, receivedMs)
@@ -277,7 +285,6 @@ export class Pipeline {
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_HIT)
     this.arrivals.shared?.noteUse(this.#asked, query)
-    if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_CACHED, nowMs)
   }
 
@@ -300,7 +307,6 @@ export class Pipeline {
       if (this.#settings.cache.staleWaitMs === 0) this.#refresh(key, entry, receivedMs)
       else if (this.#wait(key, query, client, sink, receivedMs, true)) return PENDING
     }
-    if (entry.stamp !== this.#policy.stamp) this.arrivals.judge(entry)
     return this.#replies.entry(query, entry, OUTCOME_STALE, receivedMs)
   }
 

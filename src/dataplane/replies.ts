@@ -55,6 +55,7 @@ import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { asksDesignation, writeDesignations } from './policy/designation.ts'
 import { SPECIAL_NODATA } from './policy/special-names.ts'
 import type { DataplaneSettings } from './settings.ts'
+import type { StampedAnswer, Verdicts } from './verdicts.ts'
 
 /** The query was counted as dropped, nothing is sent. */
 export const DROPPED_QUERY = 0
@@ -68,21 +69,18 @@ const PRIVATE_ERROR: ExtendedError = {
 }
 
 /** An answer that is kept, with its verdict. */
-export interface JudgedAnswer extends StoredAnswer {
+export interface KeptAnswer extends StoredAnswer, StampedAnswer {
   readonly storedMs: number
-  /** Categories, as bits, that cover something it leads to. */
-  readonly matched: number
-  /** Why nobody may have it, or `NO_BAR`. */
-  readonly bar: number
+  readonly ttlOffsets: Uint16Array
 }
 
 /** One pipeline's replies. Every method returns the octets that it wrote into `out`. */
 export class Replies {
   readonly #counters: Counters
+  readonly #verdicts: Verdicts
   /** Where the reply of the moment is written. */
   out: Uint8Array
   settings: DataplaneSettings
-  policy: Policy
   /** RDATA of what leads clients to our encrypted listeners (RFC 9462). */
   designations: readonly Uint8Array[] = []
   /** Number of the site of the client that is answered. */
@@ -90,11 +88,21 @@ export class Replies {
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   code = 0
 
-  constructor(settings: DataplaneSettings, policy: Policy, counters: Counters, out: Uint8Array) {
+  constructor(
+    settings: DataplaneSettings,
+    verdicts: Verdicts,
+    counters: Counters,
+    out: Uint8Array,
+  ) {
     this.settings = settings
-    this.policy = policy
+    this.#verdicts = verdicts
     this.#counters = counters
     this.out = out
+  }
+
+  /** The policy of the moment. */
+  get policy(): Policy {
+    return this.#verdicts.policy
   }
 
   /** A message that `parseQuery` did not take; `DROPPED_QUERY` where nothing may be answered. */
@@ -143,8 +151,12 @@ export class Replies {
     return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.out))
   }
 
-  /** Writes what an entry means to one client: its answer, or the block of a name it led to. */
-  entry(query: ParsedQuery, entry: JudgedAnswer, outcome: number, nowMs: number): number {
+  /**
+   * Writes what an entry means to one client: its answer, or the block of a name it led to. No
+   * answer leaves without a verdict of the policy of this moment.
+   */
+  entry(query: ParsedQuery, entry: KeptAnswer, outcome: number, nowMs: number): number {
+    this.#verdicts.refresh(entry, this.site)
     if (entry.matched !== 0) {
       const category = this.policy.categoryOf(entry.matched, this.site)
       if (category !== NOT_BLOCKED) return this.blocked(query, category, 0, false)

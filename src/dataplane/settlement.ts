@@ -18,7 +18,7 @@ import { UNREACHABLE } from './failures.ts'
 import { LateReplies } from './late-replies.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { AskedName, type Waiter } from './query.ts'
-import type { JudgedAnswer, Replies } from './replies.ts'
+import type { KeptAnswer, Replies } from './replies.ts'
 
 /** Where waiters come from and go back to. */
 export interface WaiterPool {
@@ -61,7 +61,7 @@ export class Settlement {
   give(
     waiters: Waiter | null,
     stamp: string,
-    answer: JudgedAnswer | null,
+    answer: KeptAnswer | null,
     outcome: number,
     nowMs: number,
   ): void {
@@ -75,7 +75,7 @@ export class Settlement {
 
   #settleWaiter(
     waiter: Waiter,
-    answer: JudgedAnswer | null,
+    answer: KeptAnswer | null,
     outcome: number,
     policyChanged: boolean,
     nowMs: number,
@@ -111,7 +111,7 @@ export class Settlement {
     const asked = this.#asked
     const policy = this.policy
     asked.take(query.message, HEADER_OCTETS)
-    const category = policy.categoryOf(policy.match(asked), site)
+    const category = policy.categoryOf(policy.match(asked, site), site)
     if (category === NOT_BLOCKED) return 0
     return this.#replies.blocked(query, category, policy.ruleStart, policy.whole)
   }

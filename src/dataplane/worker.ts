@@ -14,6 +14,7 @@ import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './message
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
+import type { OverlayMessage } from './policy/overlay.ts'
 import { Policy } from './policy/policy.ts'
 import type { DataplaneSettings, ListenSettings, PolicySettings } from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
@@ -23,11 +24,26 @@ import { EncryptedWays } from './upstream/encrypted-ways.ts'
 /** How often a stopping worker looks whether its last question was answered. */
 const DRAIN_POLL_MS = 10
 
-/** Makes the policy that a worker decides by. */
-export function createPolicy(message: PolicyMessage, settings: PolicySettings): Policy {
+/** What of a policy takes time to open, and outlives what an operator overrules. */
+interface OpenFilter {
+  readonly matcher: Matcher
+  readonly categories: readonly string[]
+  readonly essential: EssentialNames
+}
+
+function openFilter(message: PolicyMessage): OpenFilter {
   const trie = openTrie(message.image)
   const essential = new EssentialNames(message.essentialNames)
-  return new Policy(new Matcher(trie), trie.categories, essential, settings, message)
+  return { matcher: new Matcher(trie), categories: trie.categories, essential }
+}
+
+/** Makes the policy that a worker decides by. */
+export function createPolicy(
+  message: PolicyMessage,
+  settings: PolicySettings,
+  { matcher, categories, essential } = openFilter(message),
+): Policy {
+  return new Policy(matcher, categories, essential, settings, message)
 }
 
 /** One worker's pipeline and listeners. */
@@ -37,16 +53,21 @@ export class DataplaneWorker {
   readonly #encrypted: EncryptedWays
 
   readonly #loop: SocketLoop | undefined
-  #serverName: string | undefined
+  #settings: DataplaneSettings
+  #policy: PolicyMessage
+  #filter: OpenFilter
 
   constructor(
     pipeline: Pipeline,
     listeners: Listeners,
     encrypted: EncryptedWays,
     loop: SocketLoop | undefined,
-    serverName: string | undefined,
+    { settings, policy }: Pick<WorkerStart, 'settings' | 'policy'>,
+    filter: OpenFilter,
   ) {
-    this.#serverName = serverName
+    this.#settings = settings
+    this.#policy = policy
+    this.#filter = filter
     this.#pipeline = pipeline
     this.#encrypted = encrypted
     this.#listeners = listeners
@@ -60,14 +81,22 @@ export class DataplaneWorker {
 
   /** Designates the encrypted listeners that there are at this moment (RFC 9462). */
   designate(listen: readonly ListenSettings[] = this.#listeners.endpoints): void {
-    this.#pipeline.designate(createDesignations(listen, this.#serverName))
+    this.#pipeline.designate(createDesignations(listen, this.#settings.serverName))
   }
 
   reload(settings: DataplaneSettings, policy: PolicyMessage): void {
-    this.#serverName = settings.serverName
-    this.#pipeline.reload(settings, createPolicy(policy, settings))
+    this.#settings = settings
+    this.#policy = policy
+    this.#filter = openFilter(policy)
+    this.#pipeline.reload(settings, createPolicy(policy, settings, this.#filter))
     this.#listeners.update(new ClientAccess(settings), settings.limits)
     this.designate()
+  }
+
+  /** Takes other rules and pauses; the image stays open. */
+  overrule(overlay: OverlayMessage, stamp: string): void {
+    this.#policy = { ...this.#policy, overlay, stamp }
+    this.#pipeline.overrule(createPolicy(this.#policy, this.#settings, this.#filter))
   }
 
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
@@ -99,7 +128,8 @@ export async function startWorker(
   start: WorkerStart,
 ): Promise<{ worker: DataplaneWorker; listeners: Listeners; ready: FromWorker }> {
   const { settings, counters } = start
-  const policy = createPolicy(start.policy, settings)
+  const filter = openFilter(start.policy)
+  const policy = createPolicy(start.policy, settings, filter)
   const opened = start.descriptors === undefined ? undefined : await openLibc()
   const libc = opened !== undefined && isLibc(opened) ? opened : undefined
   const loop =
@@ -119,7 +149,7 @@ export async function startWorker(
   }
   const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
-  const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, settings.serverName)
+  const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, start, filter)
   try {
     // Before the first datagram: a client would keep a denial for hours.
     worker.designate(settings.listen)
@@ -145,6 +175,10 @@ async function startThread(
           await worker.prepare(message.settings)
           worker.reload(message.settings, message.policy)
           say({ kind: 'reloaded' })
+          break
+        case 'overrule':
+          worker.overrule(message.overlay, message.stamp)
+          say({ kind: 'overruled' })
           break
         case 'listen':
           listeners.close(message.close)

@@ -65,7 +65,10 @@ test('UT1, HaGeZi and ShadowWhisperer: update, refusal, force, diff, rollback', 
   expect(sw?.outcome).toBe('refused')
   expect(sw?.why).toMatch(/^141327 of 261249 names would no longer be blocked \(54 %\)$/)
 
-  const forced = await house.update({ force: ['sw'], reason: 'the author has cleaned up' })
+  const forced = await house.update({
+    force: ['sw:removed-share'],
+    reason: 'the author has cleaned up',
+  })
   expect(forced.kind).toBe('built')
   expect(forced.outcomes[2]).toMatchObject({ outcome: 'updated', forced: true })
   expect(forced.comparison?.removed.names).toBeGreaterThan(100_000)

@@ -20,7 +20,7 @@ function policyOf(options: PolicyOptions): Policy {
 /** What is decided about a name: the category by name, and what the answer may say. */
 function decide(options: PolicyOptions, text: string): unknown {
   const policy = policyOf(options)
-  const category = policy.categoryOf(policy.match(asked(text)), SITE_DEFAULT)
+  const category = policy.categoryOf(policy.match(asked(text), SITE_DEFAULT), SITE_DEFAULT)
   if (category === NOT_BLOCKED) return policy.exempted === 0 ? 'passes' : 'exempted'
   const { error } = policy.answerOf(category, SITE_DEFAULT)
   const owner = Buffer.from(asked(text).octets.subarray(policy.ruleStart))
@@ -74,7 +74,7 @@ describe('a decision', () => {
   test('blocks categories that the configuration does not name', () => {
     const settings = { categories: [], sites: [] }
     const policy = createPolicy(makePolicy({ rules: { other: ['a.example'] } }), settings)
-    expect(policy.categoryOf(policy.match(asked('a.example')), SITE_DEFAULT)).toBe(0)
+    expect(policy.categoryOf(policy.match(asked('a.example'), SITE_DEFAULT), SITE_DEFAULT)).toBe(0)
     expect(policy.answerOf(0, SITE_DEFAULT).response.kind).toBe('nxdomain')
   })
 
@@ -87,7 +87,7 @@ describe('a decision', () => {
     )
     const policy = policyOf({ rules: many })
     for (let index = 0; index < 31; index++) {
-      expect(policy.match(asked(`n${index}.example`))).toBe(1 << index)
+      expect(policy.match(asked(`n${index}.example`), SITE_DEFAULT)).toBe(1 << index)
     }
   })
 })

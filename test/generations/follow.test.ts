@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/base/errors.ts'
+import { GenerationStore } from '../../src/controlplane/generations/generation-store.ts'
 import { findServedGeneration } from '../../src/controlplane/generations/served-generation.ts'
+import { ListVersions } from '../../src/controlplane/generations/list-versions.ts'
 import { startListServer, type ListServer } from '../blocklist/download/list-server.ts'
 import { askUdp } from '../support/dns-client.ts'
 import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
@@ -105,6 +107,28 @@ describe('a running server', { timeout: LONG_MS }, () => {
     await house.remove()
   })
 
+  test('that starts with an older generation, as the newest is damaged, has it made again', async () => {
+    const house = await makeInstallation()
+    lists.serve('/healed', manyNames(50, 0, 'healed.example'))
+    await house.subscribe({ name: 'healed', url: `${lists.origin}/healed` })
+    await house.update()
+    lists.serve('/healed', manyNames(60, 0, 'healed.example'))
+    await house.update()
+    const { imageFile } = await new GenerationStore(house.folder).find(2)
+    await writeFile(imageFile, 'damaged')
+    const server = await startNiveau3({
+      upstreams: ['127.0.0.1:9'],
+      args: ['--state-dir', house.folder],
+    })
+    expect(server.ready).toMatchObject({ generation: 1 })
+    expect((await askUdp(server, 'n7.healed.example')).rcode).toBe('NXDOMAIN')
+    await server.process.line(/"event":"generation_passed_over".*generation 2/)
+    await server.process.line(/"event":"reloaded","generation":3/)
+    expect((await askUdp(server, 'n57.healed.example')).rcode).toBe('NXDOMAIN')
+    await server.stop()
+    await house.remove()
+  })
+
   test('starts from the newest good generation without a network, and from none with curated lists', async () => {
     const house = await makeInstallation()
     lists.serve('/once', manyNames(50, 0, 'once.example'))
@@ -152,6 +176,34 @@ describe('an update that is cut off', { timeout: LONG_MS }, () => {
     await house.remove()
   })
 
+  test('by SIGKILL between the generation and the versions it is made of is finished by the next', async () => {
+    const house = await makeInstallation()
+    lists.serve('/step', manyNames(100))
+    await house.subscribe({ name: 'step', url: `${lists.origin}/step` })
+    await house.update()
+    lists.serve('/step', manyNames(120))
+    const versions = join(REPOSITORY, 'dist/controlplane/generations/list-versions.js')
+    const killer = join(house.folder, 'killer.mjs')
+    await writeFile(
+      killer,
+      `import { ListVersions } from ${JSON.stringify(versions)}
+      ListVersions.prototype.replace = () => process.kill(process.pid, 'SIGKILL')`,
+    )
+    const args = ['--import', killer, PROGRAM, 'lists', 'update', '--state-dir', house.folder]
+    const child = await startProcess(process.execPath, args)
+    expect(await child.exited).toMatchObject({ signal: 'SIGKILL' })
+    expect(await house.served()).toMatch(/^2 /)
+    const kept = new ListVersions(house.folder, 'step')
+    expect((await kept.current())?.names).toBe(100)
+    lists.serve('/step', (_request, response) => void response.writeHead(503).end())
+    const next = await house.update()
+    expect(next).toMatchObject({ kind: 'unchanged', generation: { number: 2 } })
+    expect((await kept.current())?.names).toBe(120)
+    expect(await house.blocks('n119.bad.example')).toBe(true)
+    expect(await readdir(house.folder)).not.toContain('version-journal.json')
+    await house.remove()
+  })
+
   test('by Ctrl-C ends with 130 and changes nothing', async () => {
     const house = await makeInstallation()
     lists.serve('/hangs', (_request, response) => {
@@ -178,7 +230,7 @@ describe('an update that is cut off', { timeout: LONG_MS }, () => {
     lists.serve('/full', manyNames(40_000, 0, 'a-rather-long-name-that-fills-a-disk.example'))
     const script = [
       'set -e; mount -t tmpfs -o size=600k niveau3 "$1/mnt"; cp -a "$1/state/." "$1/mnt/"',
-      'code=0; "$2" "$3" lists update --force full --state-dir "$1/mnt" || code=$?',
+      'code=0; "$2" "$3" lists update --force full --reason test --state-dir "$1/mnt" || code=$?',
       'echo "code $code"; cat "$1/mnt/current.json"; ls "$1/mnt/generations"',
     ].join('\n')
     const place = await makeInstallation()

@@ -29,6 +29,7 @@ export type Wanted = Partial<Subscription> & Pick<Subscription, 'name' | 'url'>
 export interface Installation {
   readonly folder: string
   readonly control: ControlSettings
+  readonly compile: UpdateOptions['compile']
   subscribe(...wanted: readonly Wanted[]): Promise<void>
   update(options?: Partial<UpdateOptions>): Promise<UpdateResult>
   /** Whether the generation that a server would answer by blocks a name. */
@@ -47,10 +48,16 @@ export async function makeInstallation(yaml = ''): Promise<Installation> {
   const flags = { stateDir: folder }
   const { control, dataplane } = loadConfig({ source, environment: {}, flags })
   const essential = await EssentialNames.load(control.essentialFiles)
+  const compileHere: UpdateOptions['compile'] = (sources, onProgress) =>
+    compile(sources, {
+      readList: (list, sink) => readList(list, sink, { essential }),
+      onProgress,
+    })
   const served = async () => (await findServedGeneration(folder)).served
   return {
     folder,
     control,
+    compile: compileHere,
     subscribe: (...wanted) =>
       saveSubscriptions(
         folder,
@@ -62,11 +69,7 @@ export async function makeInstallation(yaml = ''): Promise<Installation> {
         control,
         settings: dataplane,
         environment: {},
-        compile: (sources, onProgress) =>
-          compile(sources, {
-            readList: (list, sink) => readList(list, sink, { essential }),
-            onProgress,
-          }),
+        compile: compileHere,
         actor: currentActor('command'),
         force: [],
         plan: false,

@@ -7,10 +7,7 @@ import { SubscriptionKeeper } from '../../src/controlplane/generations/subscript
 import { runToEnd } from '../support/processes.ts'
 import { makeInstallation } from './installation.ts'
 
-const KEEPER = join(
-  import.meta.dirname,
-  '../../dist/controlplane/generations/subscription-keeper.js',
-)
+const KEEPER = join(import.meta.dirname, '../../dist/subscription-keeper.js')
 
 /** Leaves one free descriptor: enough to read a file, too few for the pipe of an update. */
 const WITHOUT_DESCRIPTORS = `

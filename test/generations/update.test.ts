@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -171,18 +171,70 @@ describe('a list', () => {
     expect(outcomes[0]?.outcome).toBe('updated')
   })
 
-  test('whose version cannot be told keeps all its files', async () => {
+  test('whose version cannot be told has it told again by the generation in force', async () => {
+    await startGood()
+    const versions = new ListVersions(house.folder, 'adult-list')
+    const before = await versions.current()
+    await writeFile(join(versions.folder, 'version.json'), '{')
+    server.serve('/adult', manyNames(20))
+    const refused = await house.update()
+    expect(refused.outcomes[0]?.faults.map(({ gate }) => gate)).toEqual(['removed-share'])
+    server.serve('/adult', manyNames(110))
+    const { kind, outcomes } = await house.update()
+    expect(kind).toBe('built')
+    expect(outcomes[0]).toMatchObject({ outcome: 'updated', comparison: { added: { names: 10 } } })
+    expect(await versions.current()).toMatchObject({ names: 110, url: before?.url })
+  })
+
+  test('whose version cannot be told by anything keeps all its files, and the others are checked', async () => {
     const before = await startGood()
     const { folder } = new ListVersions(house.folder, 'adult-list')
+    for (const name of await readdir(folder)) {
+      if (name.endsWith('.list')) await writeFile(join(folder, name), 'damaged.example\n')
+    }
     const files = await readdir(folder)
-    const version = await readFile(join(folder, 'version.json'))
     await writeFile(join(folder, 'version.json'), '{')
-    server.serve('/adult', manyNames(110))
-    await expect(house.update()).rejects.toMatchObject({ code: 'ERR_STATE' })
+    server.serve('/other', manyNames(45, 0, 'other.example'))
+    const { faults, kind, outcomes } = await house.update()
+    expect(outcomes[0]).toMatchObject({ outcome: 'failed', code: 'ERR_STATE' })
+    expect(outcomes[1]).toMatchObject({ names: 45 })
+    expect(kind).toBe('refused')
+    expect(faults.map(({ gate }) => gate)).toEqual(['list-lost'])
     expect(await readdir(folder)).toEqual(files)
     expect(await house.served()).toBe(before)
-    await writeFile(join(folder, 'version.json'), version)
-    expect((await house.update()).kind).toBe('built')
+  })
+
+  test('whose file was damaged here is fetched whole again', async () => {
+    await startGood()
+    const versions = new ListVersions(house.folder, 'adult-list')
+    const file = versions.listFile((await versions.current())?.sha256 ?? '')
+    await writeFile(file, 'damaged.example\n')
+    server.serve('/other', manyNames(45, 0, 'other.example'))
+    const { kind, outcomes } = await house.update()
+    expect(kind).toBe('built')
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(['updated', 'updated'])
+    expect(await readFile(file, 'utf8')).toBe(manyNames(100))
+    expect(await house.blocks('damaged.example')).toBe(false)
+  })
+
+  test('that ends in an error nobody foresaw is one list that failed', async () => {
+    await startGood()
+    server.serve('/adult', manyNames(110))
+    server.serve('/other', manyNames(45, 0, 'other.example'))
+    const { compile } = house
+    const { kind, outcomes } = await house.update({
+      compile: (sources, onProgress) => {
+        if (sources.length === 1 && sources[0]?.name === 'adult-list')
+          throw new TypeError('a defect')
+        return compile(sources, onProgress)
+      },
+    })
+    expect(outcomes[0]).toMatchObject({ outcome: 'failed', code: 'ERR_UNEXPECTED' })
+    expect(outcomes[0]?.why).toContain('TypeError: a defect')
+    expect(outcomes[1]?.outcome).toBe('updated')
+    expect(kind).toBe('built')
+    expect(await house.blocks('n44.other.example')).toBe(true)
+    expect(await house.blocks('n99.bad.example')).toBe(true)
   })
 
   test('whose last good version is lost is held to its recorded size', async () => {
@@ -203,16 +255,52 @@ describe('a list', () => {
   test('is taken against its gates when the operator says so, and the audit log says so', async () => {
     await startGood()
     server.serve('/adult', manyNames(20))
-    const { outcomes, kind } = await house.update({ force: ['adult-list'], reason: 'renamed' })
+    const force = ['adult-list:removed-share']
+    await expect(house.update({ force })).rejects.toThrow('say why with --reason')
+    const other = await house.update({ force: ['adult-list:popular'], reason: 'renamed' })
+    expect(other.outcomes[0]?.outcome).toBe('refused')
+    const { outcomes, kind } = await house.update({ force, reason: 'renamed' })
     expect(outcomes[0]).toMatchObject({ outcome: 'updated', forced: true, names: 20 })
     expect(kind).toBe('built')
     expect(await house.blocks('n50.bad.example')).toBe(false)
     expect((await house.audit()).at(-1)).toMatchObject({
       what: 'lists-update',
       reason: 'renamed',
-      lists: [{ list: 'adult-list', outcome: 'updated', forced: true }],
+      lists: [
+        {
+          list: 'adult-list',
+          outcome: 'updated',
+          forced: true,
+          overruled: [{ gate: 'removed-share' }],
+        },
+      ],
     })
   })
+
+  test('that is taken against its gates leaves those of all lists together in force', async () => {
+    const before = await startGood()
+    server.serve('/adult', `${manyNames(100)}google.com\nwikipedia.org\n`)
+    const reason = 'we know better'
+    const first = await house.update({ force: ['adult-list'], reason })
+    expect(first.outcomes[0]).toMatchObject({ outcome: 'updated', forced: true })
+    expect(first.kind).toBe('refused')
+    expect(first.faults.map(({ gate }) => gate)).toEqual(['popular'])
+    expect(await house.served()).toBe(before)
+    const second = await house.update({ force: ['adult-list', 'all:popular'], reason })
+    expect(second).toMatchObject({ kind: 'built', overruledFaults: [{ gate: 'popular' }] })
+    expect(await house.blocks('google.com')).toBe(true)
+    expect((await house.audit()).at(-1)).toMatchObject({ overruled: [{ gate: 'popular' }], reason })
+  })
+
+  test.each(['', 'all', 'all:self-test', 'adult-list:', 'adult-list:x', 'a:popular:b', ':popular'])(
+    'is not forced by "%s", which names no gate',
+    async (force) => {
+      await startGood()
+      await expect(house.update({ force: [force], reason: 'a test' })).rejects.toMatchObject({
+        code: 'ERR_USAGE',
+      })
+    },
+  )
 
   test('of the local disk may be half written or gone', async () => {
     const file = join(house.folder, 'house.txt')
@@ -296,7 +384,8 @@ describe('a generation', { timeout: 60_000 }, () => {
     await house.subscribe({ name: 'adult-list', url: url('/adult') })
     await house.update()
     server.serve('/adult', manyNames(1000))
-    await house.update({ force: ['adult-list'] })
+    const force = ['adult-list', 'all:removed-share']
+    expect((await house.update({ force, reason: 'a test' })).kind).toBe('built')
     const store = new GenerationStore(house.folder)
     await store.setCurrent(1, null)
     const before = await house.served()
@@ -306,7 +395,7 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect(faults.map(({ gate }) => gate)).toEqual(['removed-share'])
     expect(await house.served()).toBe(before)
     expect(await store.numbers()).toEqual([2, 1])
-    expect((await house.update({ force: ['adult-list'] })).kind).toBe('built')
+    expect((await house.update({ force, reason: 'a test' })).kind).toBe('built')
   })
 
   test('never loses a list that is still subscribed to', async () => {
@@ -340,6 +429,37 @@ describe('a generation', { timeout: 60_000 }, () => {
     const lost = await findServedGeneration(house.folder)
     expect(lost.served?.number).toBe(1)
     expect(lost.passedOver).toHaveLength(2)
+  })
+
+  test('that is damaged on disk is made again of the kept versions, though no list has changed', async () => {
+    await startGood()
+    server.serve('/adult', manyNames(110))
+    await house.update()
+    const store = new GenerationStore(house.folder)
+    const { imageFile, folder } = await store.find(2)
+    for (const damage of [
+      async () => writeFile(imageFile, 'damaged'),
+      async () => writeFile(join(folder, 'report.json'), '{'),
+      async () => copyFile((await store.find(1)).imageFile, imageFile),
+      async () => rm(imageFile),
+    ]) {
+      const report = await readFile(join(folder, 'report.json'))
+      const image = await readFile(imageFile)
+      await damage()
+      expect((await findServedGeneration(house.folder)).served?.number).toBe(1)
+      const healed = await house.update({ offline: true })
+      expect(healed).toMatchObject({ kind: 'built', outcomes: [], generation: { number: 3 } })
+      expect(healed.comparison?.added.names).toBe(10)
+      expect(await house.blocks('n105.bad.example')).toBe(true)
+      const { passedOver, served } = await findServedGeneration(house.folder)
+      expect(passedOver).toEqual([])
+      expect(served?.number).toBe(3)
+      expect((await house.update()).kind).toBe('unchanged')
+      await writeFile(join(folder, 'report.json'), report)
+      await writeFile(imageFile, image)
+      await store.setCurrent(2, null)
+      await rm((await store.find(3)).folder, { recursive: true })
+    }
   })
 
   test('is not made after a rollback before somebody lets updates go on', async () => {

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { runToEnd } from '../support/processes.ts'
 
-const WORKER = join(resolve(import.meta.dirname, '../..'), 'dist/dataplane/worker.js')
+const WORKER = join(resolve(import.meta.dirname, '../..'), 'dist/worker.js')
 
 /** Prints which modules a worker's code brings with it before anything is configured. */
 const PROGRAM = `

@@ -8,6 +8,14 @@ import { StateLock } from '../../src/controlplane/state-lock.ts'
 import { runNiveau3, startNiveau3 } from '../support/niveau3.ts'
 import { freePort } from '../support/ports.ts'
 
+const SOURCE = join(import.meta.dirname, '../../dist/controlplane/state-lock.js')
+/** Takes the lock of a folder and keeps it. */
+const HOLDS_LOCK = `
+  import(${JSON.stringify(SOURCE)}).then(async ({ StateLock }) => {
+    await StateLock.take(process.argv[1])
+    process.stdout.write('held')
+    process.stdin.resume()
+  })`
 let folder = ''
 let file = ''
 
@@ -16,6 +24,9 @@ beforeEach(async () => {
   file = join(folder, 'lock')
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
+
+/** What a lock of ours says: our id, when we started, the boot. */
+const OURS = new RegExp(`^${process.pid} \\d+@[0-9a-f-]{36}\n$`)
 
 /** The id of a process that has ended. */
 async function deadProcess(): Promise<number> {
@@ -28,7 +39,7 @@ describe('the lock of a state directory', () => {
   test('holds our process id, and is gone when it is released', async () => {
     const directory = join(folder, 'made', 'for', 'it')
     const lock = await StateLock.take(directory)
-    expect(await readFile(join(directory, 'lock'), 'utf8')).toBe(`${process.pid}\n`)
+    expect(await readFile(join(directory, 'lock'), 'utf8')).toMatch(OURS)
     await lock.release()
     expect(await readdir(directory)).toEqual([])
   })
@@ -48,10 +59,36 @@ describe('the lock of a state directory', () => {
     for (const text of [`${await deadProcess()}\n`, '', 'rubbish', `${process.pid}\n`]) {
       await writeFile(file, text)
       const lock = await StateLock.take(folder)
-      expect(await readFile(file, 'utf8')).toBe(`${process.pid}\n`)
+      expect(await readFile(file, 'utf8')).toMatch(OURS)
       await lock.release()
       expect(await readdir(folder)).toEqual([])
     }
+  })
+
+  test('is taken over from an id that another process has by now, and after a new boot', async () => {
+    const other = await StateLock.take(join(folder, 'other'))
+    const [, birth = ''] = (await readFile(join(folder, 'other', 'lock'), 'utf8')).split(' ')
+    await other.release()
+    const [ticks = '', boot = ''] = birth.trim().split('@')
+    const earlier = `${Number(ticks) - 1}@${boot}`
+    const otherBoot = `${ticks}@${'0'.repeat(8)}${boot.slice(8)}`
+    for (const text of [`1 ${earlier}\n`, `${process.ppid} ${otherBoot}\n`]) {
+      await writeFile(file, text)
+      const lock = await StateLock.take(folder)
+      expect(await readFile(file, 'utf8')).toMatch(OURS)
+      await lock.release()
+    }
+  })
+
+  test('of a process that lives and started when the lock says is not', async () => {
+    const child = spawn(process.execPath, ['-e', HOLDS_LOCK, folder], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    await once(child.stdout, 'data')
+    await expect(StateLock.take(folder)).rejects.toThrow(`in use by process ${child.pid}`)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await (await StateLock.take(folder)).release()
   })
 
   test('released twice, it does not take away the lock of the next', async () => {

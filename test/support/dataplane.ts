@@ -48,6 +48,7 @@ import { bindPair, createDescriptors } from '../../src/controlplane/threads/list
 import { createLedgerWords } from '../../src/sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../../src/sys/libc.ts'
 import type { Listeners } from '../../src/dataplane/listeners.ts'
+import { NO_OVERLAY, type OverlayMessage } from '../../src/dataplane/policy/overlay.ts'
 import { startWorker, type DataplaneWorker } from '../../src/dataplane/worker.ts'
 import { buildFrom, wireOf, type ModelRule } from '../compiler/model.ts'
 
@@ -63,6 +64,8 @@ export interface PolicyOptions {
   readonly privateZones?: readonly string[]
   /** Answers of categories that are not NXDOMAIN; false: loaded, not blocked; true: blocked. */
   readonly categories?: Readonly<Record<string, Partial<BlockResponseSettings> | boolean>>
+  /** What the operator has overruled. */
+  readonly overlay?: OverlayMessage
 }
 
 export interface DataplaneOptions extends PolicyOptions {
@@ -192,6 +195,7 @@ export function makePolicy(options: PolicyOptions): PolicyMessage {
     privateZones: Buffer.concat(
       (options.privateZones ?? []).map((name) => wireOf(name.split('.'))),
     ),
+    overlay: options.overlay ?? NO_OVERLAY,
     stamp: `policy ${policies++}`,
   }
 }
@@ -314,6 +318,12 @@ export class Dataplane {
   reload(options: DataplaneOptions): void {
     this.#options = { ...this.#options, ...options }
     this.#worker.reload(makeSettings(this.#options), makePolicy(this.#options))
+  }
+
+  /** Takes other rules and pauses of the operator's. */
+  overrule(overlay: OverlayMessage): void {
+    this.#options = { ...this.#options, overlay }
+    this.#worker.overrule(overlay, `policy ${policies++}`)
   }
 
   count(slot: number): number {

@@ -21,7 +21,7 @@ export interface WorkerSignals {
   environment(deaths: Deaths): Readonly<Record<string, string>>
 }
 
-const PIPELINE = resolve(import.meta.dirname, '../../dist/dataplane/pipeline.js')
+const PIPELINE = resolve(import.meta.dirname, '../../dist/pipeline.js')
 
 /** Queries that the worker which is to throw still handles: it dies within a burst. */
 const HANDLED_BEFORE_THROW = 3

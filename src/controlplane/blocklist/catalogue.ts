@@ -6,10 +6,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
-import { PACKAGE_DIRECTORY } from '../config/files.ts'
+import { PACKAGE_DIRECTORY } from '../package-files.ts'
 import { LIST_NAME } from '../config/schema-lists.ts'
 import { categoryName } from '../config/schema-values.ts'
 

@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { OperationalError } from '../../base/errors.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { audit, currentActor } from '../generations/audit.ts'
+import { whileLocked } from '../generations/version-journal.ts'
 import { StateLock } from '../state-lock.ts'
 import type { Cli } from './cli.ts'
 import { printable } from './terminal.ts'
@@ -55,14 +56,11 @@ export async function changeState<Result>(
   facts: object,
   change: () => Promise<Result>,
 ): Promise<Result> {
-  const lock = await StateLock.take(stateDirectory, 'update.lock')
-  try {
+  return whileLocked(stateDirectory, async () => {
     const result = await change()
     await audit(stateDirectory, currentActor('command'), what, facts)
     return result
-  } finally {
-    await lock.release()
-  }
+  })
 }
 
 /** One sentence about who will see a change: a running server, or the next one. */

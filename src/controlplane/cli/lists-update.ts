@@ -6,6 +6,7 @@ import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { compileInThread } from '../compiler/compile-thread.ts'
 import { currentActor } from '../generations/audit.ts'
 import { defaultSubscriptions } from '../generations/subscriptions.ts'
+import { overruleTexts, WHOLE } from '../generations/overruled-gates.ts'
 import { updateLists, type UpdateOptions, type UpdateResult } from '../generations/update.ts'
 import type { ListOutcome } from '../generations/update-list.ts'
 import { collect, finish, printJson, type Cli } from './cli.ts'
@@ -34,7 +35,11 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
     .description('fetch the subscribed lists and put a new image in force, if it is a good one')
     .argument('[list...]', 'lists to ask for; all that are enabled and not pinned when left out')
     .option('--plan', 'show what would change, and change nothing')
-    .option('--force <list>', 'take this list although a gate refuses it, repeatable', collect)
+    .option(
+      '--force <gate>',
+      'overrule LIST, LIST:GATE or, for all lists together, all:GATE; repeatable, needs --reason',
+      collect,
+    )
     .option('--reason <text>', 'why, for the audit log')
     .option(
       '--due',
@@ -45,7 +50,7 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
   finish(command, [
     'niveau3 lists update',
     'niveau3 lists update --plan',
-    'niveau3 lists update hagezi-nsfw --force hagezi-nsfw --reason "renamed by its author"',
+    'niveau3 lists update hagezi-nsfw --force hagezi-nsfw:removed-share --reason "renamed"',
   ])
 }
 
@@ -160,15 +165,29 @@ function resultText(result: UpdateResult, config: StateConfig): string {
       ? 'there is no generation yet'
       : `generation ${generation.number} stays`
   const refusals = faults.map(({ gate, why }) => `REFUSED all lists: ${why} (${gate})\n`).join('')
+  const advice = adviceText(result)
   if (result.isHeld === true) return `${stays}: updates are held\n`
-  if (kind === 'unchanged') return `${stays}: its lists are the same\n`
-  if (kind === 'planned') return `${refusals}plan: a new generation${change}; nothing was changed\n`
-  if (kind === 'refused') return `${refusals}${stays}\n`
+  if (kind === 'unchanged') return `${stays}: its lists are the same\n${advice}`
+  if (kind === 'planned')
+    return `${refusals}plan: a new generation${change}; nothing was changed\n${advice}`
+  if (kind === 'refused') return `${refusals}${stays}\n${advice}`
   const names = groupDigits(generation?.report.names ?? 0)
   return (
     `generation ${generation?.number}: ${names} names${change}, self-test ${groupDigits(probes)} ` +
-    `questions, digest ${generation?.report.digest.slice(0, 12)}\n${whoTakesIt(config)}\n`
+    `questions, digest ${generation?.report.digest.slice(0, 12)}\n${whoTakesIt(config)}\n${advice}`
   )
+}
+
+/** How to take what was refused, for somebody who has looked at it. */
+function adviceText({ faults, outcomes }: UpdateResult): string {
+  const refused = outcomes.filter(({ outcome }) => outcome === 'refused')
+  const texts = [
+    ...refused.flatMap(({ list, faults: own }) => overruleTexts(list, own)),
+    ...overruleTexts(WHOLE, faults),
+  ]
+  if (texts.length === 0) return ''
+  const options = texts.map((text) => `--force ${text}`).join(' ')
+  return `to take it all the same: niveau3 lists update ${options} --reason TEXT\n`
 }
 
 function resultJson(result: UpdateResult): object {
@@ -182,6 +201,7 @@ function resultJson(result: UpdateResult): object {
     comparison: comparison ?? null,
     selfTestQuestions: probes,
     faults,
+    overruled: result.overruledFaults,
     lists: outcomes.map(({ report, ...outcome }) => ({
       ...outcome,
       code: outcome.code ?? null,

@@ -119,10 +119,10 @@ async function reloadAndTell(server: RunningServer, notice: ServiceNotice): Prom
 
 /** One line of JSON for each event on standard error; no client address, no queried name. */
 async function createLog(level: string): Promise<Logger> {
-  const { destination, pino, stdTimeFunctions } = await import('pino')
+  const { default: pino } = await import('pino')
   const formatters = { level: (label: string) => ({ level: label }) }
-  const options = { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters }
-  return pino(options, destination({ dest: 2, sync: true }))
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }
+  return pino(options, pino.destination({ dest: 2, sync: true }))
 }
 
 /** What ends a running server: SIGTERM, SIGINT, or a failure from inside. */

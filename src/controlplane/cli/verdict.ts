@@ -5,6 +5,7 @@
 
 import { writeBlocked, writeSpecial } from '../../dataplane/policy/block-reply.ts'
 import { EssentialNames as ServedEssentialNames } from '../../dataplane/policy/essential-names.ts'
+import { NO_OVERLAY } from '../../dataplane/policy/overlay.ts'
 import { NOT_BLOCKED, Policy } from '../../dataplane/policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from '../../dataplane/policy/special-names.ts'
 import { AskedName } from '../../dataplane/query.ts'
@@ -60,6 +61,7 @@ export class Judge {
     this.#policy = new Policy(new Matcher(trie), trie.categories, served, settings, {
       addresses: null,
       privateZones: new Uint8Array(0),
+      overlay: NO_OVERLAY,
       stamp: 'check',
     })
   }
@@ -81,7 +83,7 @@ export class Judge {
     this.#asked.take(message, HEADER_OCTETS)
     const special = this.#special.find(this.#asked)
     if (special !== SPECIAL_NONE) return this.#local(name, query, special)
-    const category = this.#policy.categoryOf(this.#policy.match(this.#asked), site)
+    const category = this.#policy.categoryOf(this.#policy.match(this.#asked, site), site)
     if (category === NOT_BLOCKED) return this.#passed(name)
     return this.#blocked(name, query, category, site)
   }

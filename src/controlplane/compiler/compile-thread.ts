@@ -1,11 +1,12 @@
 /** Compiles in a thread of its own, so that neither queries nor scrapes wait for a list. */
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
+import { programFile } from '../package-files.ts'
 import type { ListReport, ListSource } from '../blocklist/list-source.ts'
 import type { CompiledLists, CompileProgress } from './compile.ts'
 import type { CompileTask, FromCompiler } from './compile-worker.ts'
 
-const WORKER_FILE = new URL('./compile-worker.js', import.meta.url)
+const WORKER_FILE = programFile('compile-worker.js')
 /** The collector's tables lie outside the heap; this bounds what parsing may hold on to, in MiB. */
 const HEAP_MIB_MAX = 1024
 /** Strings of odd lines die young: room for them saves copying. */

@@ -1,6 +1,6 @@
 /** The keys of `cache`: how long answers are kept, and what happens near and past their end. */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { DAY_S, HOUR_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { octets, whole } from './schema-values.ts'
 

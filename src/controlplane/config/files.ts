@@ -2,13 +2,9 @@
 
 import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { systemCode } from './plain.ts'
 import type { Origin } from './problems.ts'
 import { nearest } from './suggest.ts'
-
-/** The folder of the package, from `src/controlplane/config` as from `dist/controlplane/config`. */
-export const PACKAGE_DIRECTORY = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** Relative paths of the file start at its folder; all others where the command was typed. */
 export function resolveFrom(path: string, origin: Origin, workingDirectory: string): string {

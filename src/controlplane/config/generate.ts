@@ -5,7 +5,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { PACKAGE_DIRECTORY } from './files.ts'
+import { PACKAGE_DIRECTORY } from '../package-files.ts'
 import { referencePage, schemaFile } from './reference.ts'
 
 const isCheck = process.argv.includes('--check')

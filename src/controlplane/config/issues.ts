@@ -1,6 +1,6 @@
 /** What zod found, in the operator's words, at the operator's line. */
 
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { formatPath, leafPaths, schemaAt, valueAt, type KeyPath } from './keys.ts'
 import type { Layered } from './layers.ts'
 import type { Origin, Problem } from './problems.ts'

@@ -4,7 +4,7 @@
  * them.
  */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { isGroup } from './plain.ts'
 import { ConfigSchema } from './schema.ts'
 

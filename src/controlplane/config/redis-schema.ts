@@ -1,5 +1,5 @@
 /** The group `redis` of niveau3.yaml: the shared cache. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { SECOND_MS } from '../../base/units.ts'
 import { isFault } from './addresses.ts'
 import { parseRedisUrl } from './redis-url.ts'

@@ -1,6 +1,6 @@
 /** The keys that speak of clients: sites with a policy of their own, and how fast one may ask. */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { SITES_MAX } from '../../dataplane/counters.ts'
 import { LOOPBACK_PREFIXES, parseSiteSource } from './addresses.ts'
 import {

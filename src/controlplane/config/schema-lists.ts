@@ -1,6 +1,6 @@
 /** The keys of subscribed lists: how they are fetched, and what an update may change at most. */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { DAY_S, GiB, KiB } from '../../base/units.ts'
 import { NAME_CHARS_MAX, categoryName, octets, whole } from './schema-values.ts'
 

@@ -3,7 +3,7 @@
  * octets, whole numbers with a default, names.
  */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { isFault, parseAddress, parsePrefix, type Fault } from './addresses.ts'
 import { formatOctets, parseOctets } from './quantities.ts'
 

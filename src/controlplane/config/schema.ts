@@ -6,7 +6,7 @@
  * `settings.ts` makes addresses of texts that are known to parse by then.
  */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'

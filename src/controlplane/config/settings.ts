@@ -24,7 +24,8 @@ import {
   parseUpstream,
 } from './addresses.ts'
 import { readAuthorities } from './certificates.ts'
-import { PACKAGE_DIRECTORY, resolveFrom } from './files.ts'
+import { PACKAGE_DIRECTORY } from '../package-files.ts'
+import { resolveFrom } from './files.ts'
 import type { KeyPath } from './keys.ts'
 import {
   categorySettings,

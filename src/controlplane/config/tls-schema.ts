@@ -1,6 +1,6 @@
 /** The keys of the group `tls`: encrypted listeners and upstreams. */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseHostName } from './addresses.ts'
 import { parsedText } from './schema-values.ts'
 

@@ -7,7 +7,7 @@
 import { access, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
 import { writeImage } from '../compiler/image-file.ts'

@@ -6,14 +6,14 @@
 
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { readStateFile, unwritable, writeStateFile } from './state-file.ts'
 
 const time = z.iso.datetime()
 
 /** One version of one list. */
-const ListVersion = z.object({
+export const ListVersion = z.object({
   schema: z.literal('niveau3.list-version/1'),
   url: z.string(),
   /** Of the list file; lower-case hexadecimal. */

@@ -66,6 +66,7 @@ class Probe {
   readonly #judge: Judge
   readonly #trie: Trie
   readonly #options: SelfTestOptions
+  readonly #sentinels: string[] = []
   readonly #passed: string[] = []
   readonly #stopped: string[] = []
 
@@ -76,7 +77,7 @@ class Probe {
   }
 
   blocked(name: Uint8Array): void {
-    if (this.#ask(name) !== 'blocked') this.#passed.push(nameToText(name))
+    if (this.#ask(name) !== 'blocked') this.#sentinels.push(nameToText(name))
   }
 
   open(name: Uint8Array): void {
@@ -94,6 +95,9 @@ class Probe {
 
   faults(): readonly GateFault[] {
     const faults: GateFault[] = []
+    if (this.#sentinels.length > 0) {
+      faults.push({ gate: 'must-block', why: `does not block ${shown(this.#sentinels)}` })
+    }
     if (this.#passed.length > 0) {
       faults.push({ gate: 'self-test', why: `does not block ${shown(this.#passed)}` })
     }

@@ -6,13 +6,14 @@
 import { OperationalError } from '../../base/errors.ts'
 import { openTrie, type Trie } from '../../trie/open.ts'
 import { readImage } from '../compiler/image-file.ts'
-import { currentFileOf, GenerationStore } from './generation-store.ts'
+import { currentFileOf, GenerationStore, type GenerationReport } from './generation-store.ts'
 
 /** An image of the state directory, opened. */
 export interface ServedGeneration {
   readonly number: number
   readonly image: SharedArrayBuffer
   readonly trie: Trie
+  readonly report: GenerationReport
 }
 
 /** What the state directory has to offer. */
@@ -41,9 +42,14 @@ export async function openNamedGeneration(
 }
 
 async function open(store: GenerationStore, number: number): Promise<ServedGeneration> {
-  const image = await readImage((await store.find(number)).imageFile)
+  const { imageFile, report } = await store.find(number)
+  const image = await readImage(imageFile)
   const trie = openTrie(image)
-  if (trie.names > 0) return { number, image, trie }
+  if (trie.digest !== report.digest) {
+    const why = `${imageFile} is not the image of its report`
+    throw new OperationalError('ERR_IMAGE', why, { file: imageFile })
+  }
+  if (trie.names > 0) return { number, image, trie, report }
   throw new OperationalError('ERR_NO_LIST', 'it holds no name')
 }
 

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
 import { systemCode } from '../config/plain.ts'

@@ -11,16 +11,17 @@ import { unwatchFile, watchFile } from 'node:fs'
 import { constants, setPriority } from 'node:os'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 
+import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
 import { nextDueAtMs } from './schedule.ts'
+import { findServedGeneration } from './served-generation.ts'
 import { loadSubscriptions } from './subscriptions.ts'
 
-const PROGRAM = fileURLToPath(new URL('../../bin.js', import.meta.url))
+const PROGRAM = programFile('bin.js')
 /** A rollback is to be in force within a second. */
 const LOOK_MS = 400
 /** Subscriptions change by commands: they are looked at so often at the least. */
@@ -61,6 +62,8 @@ export class SubscriptionKeeper {
   #isStopped = false
   #facts: readonly SubscribedListFacts[] = []
   #isHeld = false
+  /** The generation in force cannot be served: an update makes it again of the kept lists. */
+  #isDamaged = true
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -123,7 +126,7 @@ export class SubscriptionKeeper {
       const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
       const mayRun = this.#options.isAutomatic() && !this.#isHeld && !this.#isStopped
       if (dueMs !== undefined && mayRun) {
-        if (dueMs <= Date.now()) await this.#update()
+        if (dueMs <= Date.now() || (await this.#lookForDamage())) await this.#update()
         else waitMs = Math.min(waitMs, dueMs - Date.now())
       }
     } catch (error) {
@@ -131,6 +134,15 @@ export class SubscriptionKeeper {
       this.#options.log.error({ event: 'update_schedule_failed' }, `no update was started: ${why}`)
     }
     this.#schedule(Math.max(SCHEDULE_MS_MIN, waitMs))
+  }
+
+  /** Looks until all is well once: what is in force was read whole then. */
+  async #lookForDamage(): Promise<boolean> {
+    if (!this.#isDamaged) return false
+    const { stateDirectory } = this.#options
+    const { passedOver } = await findServedGeneration(stateDirectory)
+    this.#isDamaged = passedOver.length > 0
+    return this.#isDamaged
   }
 
   async #look(): Promise<void> {

@@ -4,7 +4,7 @@
  */
 
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { OperationalError } from '../../base/errors.ts'
 import type { Catalogue, CatalogueSource } from '../blocklist/catalogue.ts'
@@ -12,10 +12,11 @@ import { parseSigningKey } from '../blocklist/download/verify-signature.ts'
 import { LIST_NAME } from '../config/schema-lists.ts'
 import { SHIPPED_CATEGORIES } from '../config/schema.ts'
 import { categoryName } from '../config/schema-values.ts'
+import { WHOLE } from './overruled-gates.ts'
 import { readStateFile, writeStateFile } from './state-file.ts'
 
-/** Names that the curated lists of the product have. */
-const TAKEN: ReadonlySet<string> = new Set([...SHIPPED_CATEGORIES, 'essential', 'popular'])
+/** Names that the curated lists of the product have, and the word for all lists together. */
+const TAKEN: ReadonlySet<string> = new Set([...SHIPPED_CATEGORIES, 'essential', 'popular', WHOLE])
 const suffixes = z.enum(['refuse', 'keep']).optional()
 
 /** One list that is kept fresh. */

@@ -8,7 +8,9 @@ import type { GateFault } from '../blocklist/safety/list-contract.ts'
 import { writeImage } from '../compiler/image-file.ts'
 import { checkList, type CheckedList, type CheckSurroundings } from './check-list.ts'
 import { fetchCandidate, type Candidate, type FetchSurroundings } from './fetch-candidate.ts'
+import type { KeptVersion } from './kept-version.ts'
 import type { ListStatus, ListVersion, ListVersions } from './list-versions.ts'
+import type { OverruledGates } from './overruled-gates.ts'
 import type { Subscription } from './subscriptions.ts'
 
 /** What became of one list. */
@@ -34,9 +36,8 @@ export interface UpdatedList {
   readonly subscription: Subscription
   readonly versions: ListVersions
   readonly outcome: ListOutcome
-  /** The version in force before. */
-  readonly before: ListVersion | undefined
-  /** What to build with: the new version, else the one in force; undefined when there is none. */
+  readonly kept: KeptVersion
+  /** What to build with: the new version, else the last good one; undefined when there is none. */
   readonly version: ListVersion | undefined
 }
 
@@ -46,38 +47,53 @@ export type FetchedList =
   | { readonly kind: 'unchanged' }
   | { readonly kind: 'failed'; readonly error: OperationalError }
 
+/** A subscribed list with what is kept of it. */
+export interface ListPlace {
+  readonly subscription: Subscription
+  readonly versions: ListVersions
+  readonly kept: KeptVersion
+}
+
 /** Fetches one list; its failures are outcomes, those of the disk and of the operator are not. */
 export async function fetchList(
-  subscription: Subscription,
-  versions: ListVersions,
-  current: ListVersion | undefined,
+  { subscription, versions, kept }: ListPlace,
   surroundings: FetchSurroundings,
 ): Promise<FetchedList> {
+  if (kept.error !== undefined) return { kind: 'failed', error: kept.error }
+  // A damaged file is fetched whole: its server must not say that we have it.
+  const current = kept.isWhole ? kept.version : undefined
   try {
     const candidate = await fetchCandidate(subscription, versions, current, surroundings)
     return candidate === undefined ? { kind: 'unchanged' } : { kind: 'candidate', candidate }
   } catch (error) {
-    return { kind: 'failed', error: requireListError(error) }
+    return { kind: 'failed', error: requireListError(error, surroundings.signal) }
   }
 }
 
-/** A full disk is no fault of a list: it ends the update. */
-function requireListError(error: unknown): OperationalError {
-  if (error instanceof OperationalError && error.code !== 'ERR_WRITE') return error
-  throw error
+/**
+ * A full disk is no fault of a list: it ends the update, as the operator does. Anything else, even
+ * what nobody has thought of, is the matter of one list.
+ */
+function requireListError(error: unknown, signal: AbortSignal | undefined): OperationalError {
+  if (signal?.aborted === true) throw error
+  if (!(error instanceof OperationalError)) {
+    const why = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    return new OperationalError('ERR_UNEXPECTED', `an unexpected error: ${why}`, { cause: error })
+  }
+  if (error.code === 'ERR_WRITE') throw error
+  return error
 }
 
 /** Judges what was fetched; a refused candidate is removed. */
 export async function judgeFetched(
-  subscription: Subscription,
-  versions: ListVersions,
-  before: ListVersion | undefined,
+  place: ListPlace,
   fetched: FetchedList,
-  forced: boolean,
+  overruled: OverruledGates,
   surroundings: CheckSurroundings,
 ): Promise<UpdatedList> {
+  const { subscription, versions, kept } = place
+  const before = kept.version
   const startMs = performance.now()
-  const given = { subscription, versions, before }
   const outcome = (facts: Partial<ListOutcome> & Pick<ListOutcome, 'outcome'>): ListOutcome => ({
     list: subscription.name,
     category: subscription.category,
@@ -93,9 +109,9 @@ export async function judgeFetched(
     ...facts,
   })
   const stays = (facts: Partial<ListOutcome> & Pick<ListOutcome, 'outcome'>): UpdatedList => ({
-    ...given,
+    ...place,
     outcome: outcome(facts),
-    version: before,
+    version: kept.isWhole ? before : undefined,
   })
   if (fetched.kind === 'unchanged') return stays({ outcome: 'unchanged' })
   if (fetched.kind === 'failed') return stays(failureFacts(fetched.error))
@@ -106,25 +122,26 @@ export async function judgeFetched(
     const checked = await checkList(subscription, file, versions, before, surroundings)
     const { comparison, faults, names, report } = checked
     const facts = { comparison, faults, report, sections }
-    if (faults.length > 0 && !forced) {
+    const standing = overruled.standing(subscription.name, faults)
+    if (standing.length > 0) {
       await versions.sweep(before?.sha256)
-      const why = faults.map((fault) => fault.why).join('; ')
+      const why = standing.map((fault) => fault.why).join('; ')
       return stays({ outcome: 'refused', code: 'ERR_LIST_REFUSED', why, ...facts })
     }
     await writeImage(versions.imageFile(candidate.sha256), checked.image)
     const version = versionOf(subscription, candidate, checked)
     const isForced = faults.length > 0
     const done = outcome({ outcome: 'updated', ...facts, names, forced: isForced })
-    return { ...given, outcome: done, version }
+    return { ...place, outcome: done, version }
   } catch (error) {
     await versions.sweep(before?.sha256)
-    return stays(failureFacts(requireListError(error)))
+    return stays(failureFacts(requireListError(error, surroundings.signal)))
   }
 }
 
 /** What is no list is refused; what could not be had has failed. */
 function failureFacts({ code, message, exitCode }: OperationalError) {
-  const isRefused = exitCode === EXIT.refused || exitCode === EXIT.invalid
+  const isRefused = exitCode === EXIT.refused || (exitCode === EXIT.invalid && code !== 'ERR_STATE')
   return { outcome: isRefused ? 'refused' : 'failed', code, why: message } as const
 }
 

@@ -3,23 +3,20 @@
  * before its last step the generation in force is the old one; whatever fails leaves it there.
  */
 
-import { createHash } from 'node:crypto'
 import { OperationalError } from '../../base/errors.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
-import { FORMAT_VERSION } from '../../trie/layout.ts'
-import { fileDigest } from '../blocklist/download/file-digest.ts'
-import type { ListSource } from '../blocklist/list-source.ts'
 import type { ImageComparison } from '../blocklist/safety/compare-images.ts'
 import { loadPopularNames } from '../blocklist/safety/control-names.ts'
 import type { GateFault } from '../blocklist/safety/list-contract.ts'
 import type { CompileProgress } from '../compiler/compile.ts'
-import { BUILT_IN_LISTS, type ControlSettings } from '../config/settings.ts'
-import { StateLock } from '../state-lock.ts'
+import type { ControlSettings } from '../config/settings.ts'
 import { audit, type Actor } from './audit.ts'
-import { buildGeneration, type BuiltGeneration } from './build-generation.ts'
-import { listSourceOf, type CheckSurroundings, type Compile } from './check-list.ts'
+import { buildUpdate, findInForce, type InForce } from './build-update.ts'
+import type { CheckSurroundings, Compile } from './check-list.ts'
 import { GenerationStore, type Generation } from './generation-store.ts'
+import { keptVersion } from './kept-version.ts'
 import { ListVersions } from './list-versions.ts'
+import { OverruledGates } from './overruled-gates.ts'
 import { dueLists } from './schedule.ts'
 import {
   loadSubscriptions,
@@ -35,6 +32,7 @@ import {
   type ListOutcome,
   type UpdatedList,
 } from './update-list.ts'
+import { whileLocked } from './version-journal.ts'
 
 /** Lists fetched at once: enough for the slowest not to hold up the others. */
 const FETCHES_MAX = 4
@@ -57,7 +55,7 @@ export interface UpdateOptions {
   readonly lists?: readonly string[] | undefined
   /** What a new installation subscribes to; a plan and an update of what is due only look. */
   readonly newcomer?: readonly Subscription[] | undefined
-  /** Lists whose gates are overruled. */
+  /** Gates that are overruled (`OverruledGates`); a reason belongs to them. */
   readonly force: readonly string[]
   /** Finds out everything and changes nothing. */
   readonly plan: boolean
@@ -78,8 +76,9 @@ export interface UpdateResult {
   readonly generation: Generation | undefined
   readonly comparison: ImageComparison | undefined
   readonly probes: number
-  /** Gates that all lists together did not pass. */
+  /** Gates that all lists together did not pass, and those that the operator has overruled. */
   readonly faults: readonly GateFault[]
+  readonly overruledFaults: readonly GateFault[]
   /** Nothing was looked at: a rollback holds updates. */
   readonly isHeld?: boolean | undefined
 }
@@ -88,15 +87,19 @@ export interface UpdateResult {
  * Updates lists.
  *
  * @throws OperationalError ERR_STATE_LOCKED while another update runs, ERR_HELD after a rollback,
- *   ERR_WRITE, ERR_NO_LIST when there is nothing to build; the signal's reason when it is aborted.
+ *   ERR_WRITE, ERR_NO_LIST when there is nothing to build, ERR_USAGE for gates that are overruled
+ *   without a reason; the signal's reason when it is aborted.
  */
 export async function updateLists(options: UpdateOptions): Promise<UpdateResult> {
-  const lock = await StateLock.take(options.stateDirectory, 'update.lock')
-  try {
-    return (await heldResult(options)) ?? (await updateLocked(await dueOptions(options)))
-  } finally {
-    await lock.release()
+  if (options.force.length > 0 && (options.reason ?? '').trim() === '') {
+    const why = '--force overrules a gate of the safety contract: say why with --reason TEXT'
+    throw new OperationalError('ERR_USAGE', why)
   }
+  const overruled = new OverruledGates(options.force)
+  return whileLocked(options.stateDirectory, async () => {
+    const held = await heldResult(options)
+    return held ?? updateLocked(await dueOptions(options), overruled)
+  })
 }
 
 /** While a rollback holds updates, none is made: a build would put the newer versions back. */
@@ -110,8 +113,8 @@ async function heldResult({
   if (state === undefined || state.hold === null) return undefined
   if (due === true) {
     const generation = await store.find(state.generation)
-    const nothing = { outcomes: [], comparison: undefined, probes: 0, faults: [] }
-    return { ...nothing, kind: 'unchanged', generation, isHeld: true }
+    const none = { outcomes: [], faults: [], overruledFaults: [], probes: 0 }
+    return { ...none, comparison: undefined, kind: 'unchanged', generation, isHeld: true }
   }
   if (plan) return undefined
   throw new OperationalError(
@@ -130,18 +133,21 @@ async function dueOptions(options: UpdateOptions): Promise<UpdateOptions> {
   return { ...options, lists, offline: lists.length === 0 }
 }
 
-async function updateLocked(options: UpdateOptions): Promise<UpdateResult> {
+async function updateLocked(
+  options: UpdateOptions,
+  overruled: OverruledGates,
+): Promise<UpdateResult> {
   const { plan, stateDirectory } = options
   const subscriptions = await subscriptionsOf(options)
-  for (const name of [...(options.lists ?? []), ...options.force]) {
+  for (const name of [...(options.lists ?? []), ...overruled.lists]) {
     requireSubscription(subscriptions, name)
   }
   const enabled = subscriptions.filter((subscription) => subscription.enabled)
   const popular = await loadPopularNames()
-  const lists: UpdatedList[] = []
+  const inForce = await findInForce(stateDirectory)
   try {
-    lists.push(...(await updateEach(enabled, popular, options)))
-    const result = await build(lists, popular, options)
+    const lists = await updateEach(enabled, inForce, popular, overruled, options)
+    const result = await buildUpdate(lists, inForce, popular, overruled, options)
     const asked = lists.filter(({ subscription }) => isAsked(subscription, options))
     if (!plan) await keepOutcomes(asked, result, options)
     return { ...result, outcomes: asked.map(({ outcome }) => outcome) }
@@ -186,39 +192,42 @@ async function sweep(enabled: readonly Subscription[], stateDirectory: string): 
 /** Fetches several lists at once, then compiles and judges one after the other. */
 async function updateEach(
   enabled: readonly Subscription[],
+  { generation, served }: InForce,
   popular: CheckSurroundings['popular'],
+  overruled: OverruledGates,
   options: UpdateOptions,
 ): Promise<readonly UpdatedList[]> {
-  const { control, environment, force, onProgress, signal, stateDirectory } = options
+  const { control, environment, onProgress, signal, stateDirectory } = options
+  const report = generation?.report ?? served?.report
   const places = await Promise.all(
     enabled.map(async (subscription) => {
       const versions = new ListVersions(stateDirectory, subscription.name)
-      return { subscription, versions, before: await versions.current() }
+      return { subscription, versions, kept: await keptVersion(subscription, versions, report) }
     }),
   )
-  const fetched = await inParallel(places, async ({ subscription, versions, before }) => {
-    if (!isAsked(subscription, options)) return { kind: 'unchanged' } as const
-    return fetchList(subscription, versions, before, {
+  const fetched = await inParallel(places, async (place) => {
+    if (!isAsked(place.subscription, options)) return { kind: 'unchanged' } as const
+    return fetchList(place, {
       updates: control.updates,
       environment,
       signal,
       onProgress: (octets, of) => {
-        onProgress({ phase: 'fetch', list: subscription.name, octets, of })
+        onProgress({ phase: 'fetch', list: place.subscription.name, octets, of })
       },
     })
   })
   const lists: UpdatedList[] = []
-  for (const [index, { subscription, versions, before }] of places.entries()) {
+  for (const [index, place] of places.entries()) {
     signal?.throwIfAborted()
-    const list = subscription.name
-    const isForced = force.includes(list)
+    const list = place.subscription.name
     const result: FetchedList = fetched[index] ?? { kind: 'unchanged' }
-    const updated = await judgeFetched(subscription, versions, before, result, isForced, {
+    const updated = await judgeFetched(place, result, overruled, {
       ...surroundingsOf(options, popular),
       onProgress: (compile) => onProgress({ phase: 'check', list, compile }),
     })
     lists.push(updated)
-    if (isAsked(subscription, options)) onProgress({ phase: 'done', outcome: updated.outcome })
+    if (isAsked(place.subscription, options))
+      onProgress({ phase: 'done', outcome: updated.outcome })
   }
   return lists
 }
@@ -231,107 +240,6 @@ function isAsked({ name, pinned }: Subscription, { lists, offline }: UpdateOptio
 function surroundingsOf(options: UpdateOptions, popular: CheckSurroundings['popular']) {
   const { compile, control, signal } = options
   return { compile, safety: control.safety, popular, signal }
-}
-
-async function build(
-  lists: readonly UpdatedList[],
-  popular: CheckSurroundings['popular'],
-  options: UpdateOptions,
-): Promise<UpdateResult> {
-  const { control, onProgress, plan, settings, stateDirectory } = options
-  const store = new GenerationStore(stateDirectory)
-  const current = await store.current()
-  const outcomes = lists.map(({ outcome }) => outcome)
-  const nothing = { outcomes, comparison: undefined, probes: 0, faults: [] }
-  const lost = lostFaults(current, lists)
-  if (lost.length > 0) return { ...nothing, kind: 'refused', generation: current, faults: lost }
-  const sources = sourcesOf(lists)
-  const inputs = await inputsDigest(sources, lists, control)
-  if (current?.report.inputs === inputs) {
-    return { ...nothing, kind: 'unchanged', generation: current }
-  }
-  const built = await buildGeneration({
-    ...surroundingsOf(options, popular),
-    control,
-    settings,
-    store,
-    sources,
-    expected: new Map(
-      lists.map(({ subscription, version }) => [subscription.name, version?.sha256 ?? '']),
-    ),
-    inputs,
-    forced: options.force,
-    onProgress: (compile) => onProgress({ phase: 'build', compile }),
-  })
-  const { comparison, faults, probes } = built
-  const facts = { outcomes, comparison, probes, faults }
-  if (plan || faults.length > 0 || options.signal?.aborted === true) {
-    await store.discard(built.draft)
-    options.signal?.throwIfAborted()
-    return { ...facts, kind: plan ? 'planned' : 'refused', generation: current }
-  }
-  const generation = await putInForce(built, lists, store, options)
-  return { ...facts, kind: 'built', generation }
-}
-
-/** From here on the new generation is served; an interruption leaves it whole. */
-async function putInForce(
-  { draft }: BuiltGeneration,
-  lists: readonly UpdatedList[],
-  store: GenerationStore,
-  { control }: UpdateOptions,
-): Promise<Generation> {
-  const hold = (await store.state())?.hold ?? null
-  const generation = await store.publish(draft)
-  await store.setCurrent(generation.number, hold)
-  for (const { before, version, versions } of lists) {
-    if (version !== undefined && version !== before) await versions.replace(version)
-  }
-  await store.prune(control.updates.generationsKept)
-  return generation
-}
-
-/** A list of the image in force that is still wanted never leaves it for want of its file. */
-function lostFaults(
-  current: Generation | undefined,
-  lists: readonly UpdatedList[],
-): readonly GateFault[] {
-  const inForce = new Set(current?.report.lists.map(({ name }) => name))
-  return lists.flatMap(({ subscription: { name }, version }) => {
-    if (version !== undefined || !inForce.has(name)) return []
-    const why =
-      `list ${name} is in the image in force, and its version on disk is gone: "niveau3 lists ` +
-      `update ${name}" fetches it anew, "niveau3 lists disable ${name}" goes on without it`
-    return [{ gate: 'list-lost', why }]
-  })
-}
-
-function sourcesOf(lists: readonly UpdatedList[]): readonly ListSource[] {
-  const subscribed = lists.flatMap(({ subscription, version, versions }) => {
-    if (version === undefined) return []
-    return [listSourceOf(subscription, versions.listFile(version.sha256))]
-  })
-  return [...BUILT_IN_LISTS, ...subscribed]
-}
-
-async function inputsDigest(
-  sources: readonly ListSource[],
-  lists: readonly UpdatedList[],
-  { essentialFiles }: ControlSettings,
-): Promise<string> {
-  const hash = createHash('sha256')
-  hash.update(`format ${FORMAT_VERSION}\n`)
-  for (const file of essentialFiles) hash.update(`essential ${await digestOf(file)}\n`)
-  const versions = new Map(lists.map(({ subscription, version }) => [subscription.name, version]))
-  for (const { name, category, file, publicSuffixes } of sources) {
-    const digest = versions.get(name)?.sha256 ?? (await digestOf(file))
-    hash.update(`${name} ${category} ${digest} ${JSON.stringify(publicSuffixes ?? {})}\n`)
-  }
-  return hash.digest('hex')
-}
-
-async function digestOf(file: string): Promise<string> {
-  return (await fileDigest(file)).toString('hex')
 }
 
 /** Statuses and the audit line of the lists that were asked for. */
@@ -349,10 +257,12 @@ async function keepOutcomes(
     generation: result.generation?.number,
     digest: result.generation?.report.digest,
     lists: changed.map(({ outcome }) => {
-      const { list, outcome: became, why, forced } = outcome
-      return { list, outcome: became, ...(why && { why }), ...(forced && { forced }) }
+      const { list, outcome: became, why, forced, faults } = outcome
+      const overruled = forced && { forced, overruled: faults }
+      return { list, outcome: became, ...(why && { why }), ...overruled }
     }),
     ...(result.faults.length > 0 && { faults: result.faults }),
+    ...(result.overruledFaults.length > 0 && { overruled: result.overruledFaults }),
     ...(reason !== undefined && { reason }),
   })
 }

@@ -5,6 +5,7 @@ import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
+import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import { createCounters, type Counters } from '../../dataplane/counters.ts'
 import type {
@@ -43,7 +44,7 @@ const STOP_SLACK_MS = 500
 /** A worker makes little garbage; the default of 48 MiB would only be memory that is never used. */
 const YOUNG_GENERATION_MIB = 6
 
-const WORKER_FILE = new URL('../../dataplane/worker.js', import.meta.url)
+const WORKER_FILE = programFile('worker.js')
 
 /** What the supervisor tells about. */
 export interface SupervisorEvents {

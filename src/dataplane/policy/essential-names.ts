@@ -4,6 +4,9 @@
  */
 import type { AskedName } from '../query.ts'
 
+/** No essential name covers the asked one. */
+export const NOT_ESSENTIAL = -1
+
 /** Exact look-ups of a name and its parents; immutable. */
 export class EssentialNames {
   readonly #names = new Set<string>()
@@ -36,10 +39,15 @@ export class EssentialNames {
 
   /** True when the asked name is an essential name or lies below one. */
   covers(asked: AskedName): boolean {
+    return this.find(asked) !== NOT_ESSENTIAL
+  }
+
+  /** Returns which label the longest essential name begins with, or `NOT_ESSENTIAL`. */
+  find(asked: AskedName): number {
     for (let label = 0; label < asked.labels; label++) {
-      if (this.#names.has(asked.suffix(label))) return true
+      if (this.#names.has(asked.suffix(label))) return label
     }
-    return false
+    return NOT_ESSENTIAL
   }
 
   /** True when an essential name lies strictly below the asked name. */

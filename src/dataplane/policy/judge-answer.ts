@@ -26,46 +26,56 @@ export interface JudgedAnswer extends AddressedAnswer {
 }
 
 /**
- * Derives `matched` and `bar`. An essential name passes wherever it leads, private networks aside:
- * a hospital behind a listed host of a content network stays a hospital.
+ * Derives `matched` and `bar`; returns whether they hold for all sites, as they do unless a rule of
+ * the operator's for one site was met. An essential name passes wherever it leads, private networks
+ * aside: a hospital behind a listed host of a content network stays a hospital. So does a name that
+ * the operator allows, but for names that no upstream may speak for.
  *
  * @param answer its asked name stands at octet 12 of the message.
  * @param asked is filled with each name in turn; in the end, when a category matched, with the name
  *   of the first such category, and the policy's fields speak of that name.
+ * @param site of the client.
  */
 export function judgeAnswer(
   answer: JudgedAnswer,
   asked: AskedName,
   special: SpecialNames,
   policy: Policy,
-): void {
+  site: number,
+): boolean {
   answer.matched = 0
   answer.bar = NO_BAR
   const found = policy.addresses === null ? 0 : policy.addresses.bitsOf(answer)
   const names = answer.names
-  if (found === 0 && names.length === 0) return
+  if (found === 0 && names.length === 0) return true
   asked.take(answer.message, HEADER_OCTETS)
   if ((found & PRIVATE_ADDRESS) !== 0 && !policy.mayBePrivate(asked)) answer.bar = LEADS_TO_PRIVATE
-  if (policy.isEssential(asked)) return
-  answer.matched = policy.matchAddresses(found, asked)
+  if (policy.isEssential(asked)) return true
+  const isAllowed = policy.allows(asked, site)
+  let isCommon = policy.isCommon
+  if (!isAllowed) answer.matched = policy.matchAddresses(found, asked)
   let at = 0
   let decidedAt = -1
   while (at < names.length) {
     asked.take(names, at)
     if (special.find(asked) !== SPECIAL_NONE) answer.bar = LEADS_TO_SPECIAL
-    const before = answer.matched
-    answer.matched = before | policy.match(asked)
-    if (firstBit(answer.matched) !== firstBit(before)) decidedAt = at
+    if (!isAllowed) {
+      const before = answer.matched
+      answer.matched = before | policy.match(asked, site)
+      isCommon &&= policy.isCommon
+      if (firstBit(answer.matched) !== firstBit(before)) decidedAt = at
+    }
     at = skipPlainName(names, at, names.length)
   }
-  if (answer.matched === 0) return
+  if (answer.matched === 0) return isCommon
   if (decidedAt === -1) {
     asked.take(answer.message, HEADER_OCTETS)
     policy.matchAddresses(found, asked)
   } else {
     asked.take(names, decidedAt)
-    policy.match(asked)
+    policy.match(asked, site)
   }
+  return isCommon
 }
 
 function firstBit(bits: number): number {

@@ -38,7 +38,13 @@ export interface CompareOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Compares two images; about 5 us a name. The signal's reason is thrown when it is aborted. */
+/**
+ * Compares two images; about 6 us a name. The signal's reason is thrown when it is aborted.
+ *
+ * Every name that either image stores is looked at once, as itself and as all that lies below it:
+ * between stored names no verdict changes, so nothing that opens or closes is missed. An exception
+ * below a rule that stays is a removed name, and so is a rule that no longer covers what is below.
+ */
 export async function compareImages(
   before: Trie,
   after: Trie,
@@ -46,23 +52,50 @@ export async function compareImages(
 ): Promise<ImageComparison> {
   const samplesMax = options.samplesMax ?? SAMPLES_MAX
   const [added, removed, moved] = [0, 1, 2].map(() => new DifferenceCounter(samplesMax))
-  const oldNames = await walk(before, after, options, (name, ownBits, otherBits) => {
-    const own = categoriesOf(before, ownBits)
-    if (otherBits === 0) removed!.add(name, own)
-    else if (own.join() !== categoriesOf(after, otherBits).join()) moved!.add(name, own)
+  const judge = (name: Uint8Array, old: Verdicts, next: Verdicts): void => {
+    const isOpened = opens(old.self, next.self) || opens(old.below, next.below)
+    const isClosed = opens(next.self, old.self) || opens(next.below, old.below)
+    if (isOpened) removed!.add(name, categoriesOf(before, openedBits(old, next)))
+    if (isClosed) added!.add(name, categoriesOf(after, openedBits(next, old)))
+    if (isOpened || isClosed) return
+    const isMoved =
+      !sameCategories(before, old.self, after, next.self) ||
+      !sameCategories(before, old.below, after, next.below)
+    if (isMoved) moved!.add(name, categoriesOf(before, old.self | old.below))
+  }
+  const oldNames = await walk(before, after, options, (name, own, other) => {
+    judge(name, own, other)
   })
-  const newNames = await walk(after, before, options, (name, ownBits, otherBits) => {
-    if (otherBits === 0) added!.add(name, categoriesOf(after, ownBits))
+  const newNames = await walk(after, before, options, (name, own, other, isKnown) => {
+    if (!isKnown) judge(name, other, own)
   })
   return { oldNames, newNames, added: added!.end(), removed: removed!.end(), moved: moved!.end() }
 }
 
-/** Tells of each name that `own` blocks what `other` does with it; returns how many there are. */
+/** The category bits of a name and of all below it that no longer stored name covers. */
+interface Verdicts {
+  readonly self: number
+  readonly below: number
+}
+
+function opens(bits: number, nextBits: number): boolean {
+  return bits !== 0 && nextBits === 0
+}
+
+/** What is blocked under `old` and open under `next`. */
+function openedBits(old: Verdicts, next: Verdicts): number {
+  return (next.self === 0 ? old.self : 0) | (next.below === 0 ? old.below : 0)
+}
+
+/**
+ * Tells of each name that `own` stores what both images do with it, and whether `other` stores it
+ * as well; returns how many of them `own` blocks.
+ */
 async function walk(
   own: Trie,
   other: Trie,
   { signal }: CompareOptions,
-  tell: (name: Uint8Array, ownBits: number, otherBits: number) => void,
+  tell: (name: Uint8Array, own: Verdicts, other: Verdicts, isKnown: boolean) => void,
 ): Promise<number> {
   const matcher = new Matcher(other)
   let names = 0
@@ -73,20 +106,26 @@ async function walk(
       await setImmediate()
       signal?.throwIfAborted()
     }
-    const bits = self === 0 ? below : self
-    if (bits === 0) continue
-    names += 1
-    // A rule on what lies below a name alone is asked about by some name below it.
-    tell(name, bits, matcher.find(self === 0 ? belowOf(name) : name, 0))
+    if (self !== 0 || below !== 0) names += 1
+    const selfBits = matcher.find(name, 0)
+    const isKnown = matcher.ruleStart === 0
+    // A name that is not stored is under its nearest stored ancestor, as all below it is.
+    const belowBits = isKnown ? matcher.find(belowOf(name), 0) : selfBits
+    tell(name, { self, below }, { self: selfBits, below: belowBits }, isKnown)
   }
   return names
 }
 
 const NAME_OCTETS_MAX = 255
 
+/** A name below that no list holds; of the longest names, below which none can be, the name. */
 function belowOf(name: Uint8Array): Uint8Array {
   if (name.length + 2 > NAME_OCTETS_MAX) return name
-  return Buffer.concat([Buffer.from([1, 0x2d]), name])
+  return Buffer.concat([Buffer.from([1, 0]), name])
+}
+
+function sameCategories(a: Trie, aBits: number, b: Trie, bBits: number): boolean {
+  return categoriesOf(a, aBits).join() === categoriesOf(b, bBits).join()
 }
 
 const names = new WeakMap<Trie, Map<number, readonly string[]>>()

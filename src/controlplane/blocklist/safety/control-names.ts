@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { OperationalError } from '../../../base/errors.ts'
 import { Matcher } from '../../../trie/lookup.ts'
 import type { Trie } from '../../../trie/open.ts'
-import { PACKAGE_DIRECTORY } from '../../config/files.ts'
+import { PACKAGE_DIRECTORY } from '../../package-files.ts'
 import { normalizeToken, type NameSlot } from '../normalize.ts'
 
 const POPULAR_FILE = join(PACKAGE_DIRECTORY, 'blocklists', 'popular.txt')

@@ -19,7 +19,6 @@ export type Gate =
   | 'popular'
   | 'must-block'
   | 'self-test'
-  | 'category-lost'
   | 'list-lost'
 
 /** A gate that an update did not pass. */
