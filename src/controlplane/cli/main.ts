@@ -21,6 +21,9 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 server unreachable, 4 invalid or missing c
 image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code), 130 interrupted.
 `
 
+/** Commands that speak of the commands below `lists` as well. */
+const KNOWS_ALL: ReadonlySet<string> = new Set(['lists', 'help', 'completion', 'manpage'])
+
 /** Runs one command line, without the program's name, and returns its exit code. */
 export async function runCli(
   args: readonly string[],
@@ -34,7 +37,7 @@ export async function runCli(
     if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
     // The server runs for months: it does not carry what only the other commands need.
     if (args[0] !== 'serve') {
-      await addOtherCommands(program, cli, args[0] === 'lists' || args[0] === 'help')
+      await addOtherCommands(program, cli, KNOWS_ALL.has(args[0] ?? ''))
     }
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
@@ -70,13 +73,16 @@ function createProgram(cli: Cli, isJson: boolean): Command {
 }
 
 async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): Promise<void> {
+  const { addCompletion } = await import('./completion.ts')
   const { addCheck } = await import('./check.ts')
   const { addConfigCheck } = await import('./config-check.ts')
   const { addConfigSchema } = await import('./config-schema.ts')
   const { addConfigShow } = await import('./config-show.ts')
+  const { addDoctor } = await import('./doctor.ts')
   const { addListsCompile } = await import('./lists-compile.ts')
   const { addListsInspect } = await import('./lists-inspect.ts')
   const { addListsSearch } = await import('./lists-search.ts')
+  const { addRouter } = await import('./router.ts')
   const { addQuery } = await import('./query.ts')
   addCheck(program, cli)
   addQuery(program, cli)
@@ -99,6 +105,9 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   addConfigCheck(config, cli)
   addConfigShow(config, cli)
   addConfigSchema(config, cli)
+  addRouter(program, cli)
+  addDoctor(program, cli)
+  addCompletion(program, cli)
 }
 
 /** The commands on what is subscribed to and on what was made of it. */
