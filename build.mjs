@@ -13,6 +13,7 @@ const STARTS = [
   {
     bin: 'src/bin.ts',
     generate: 'src/controlplane/config/generate.ts',
+    'operation-process': 'src/controlplane/operations/operation-process.ts',
     'subscription-keeper': 'src/controlplane/generations/subscription-keeper.ts',
   },
   { worker: 'src/dataplane/worker.ts', pipeline: 'src/dataplane/pipeline.ts' },

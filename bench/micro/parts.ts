@@ -5,6 +5,7 @@ import { decode } from 'dns-packet'
 import { EssentialNames } from '../../src/controlplane/blocklist/essential.ts'
 import { loadConfig } from '../../src/controlplane/config/load.ts'
 import { policyOf } from '../../src/controlplane/filter.ts'
+import { NO_OVERLAY } from '../../src/dataplane/policy/overlay.ts'
 import { HotTable } from '../../src/dataplane/cache/hot-table.ts'
 import { CacheEntry } from '../../src/dataplane/cache/cache-entry.ts'
 import { createCache } from '../../src/dataplane/cache/memory-cache.ts'
@@ -233,6 +234,7 @@ function policyMessage(
       loadedAtSeconds: 0,
     },
     settings,
+    NO_OVERLAY,
   )
 }
 

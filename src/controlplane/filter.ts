@@ -9,7 +9,7 @@ import { OperationalError } from '../base/errors.ts'
 import type { AddressRanges } from '../dataplane/address-table.ts'
 import { buildAddressTable } from '../dataplane/build-address-table.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
-import { NO_OVERLAY, type OverlayMessage } from '../dataplane/policy/overlay.ts'
+import type { OverlayMessage } from '../dataplane/policy/overlay.ts'
 import { PRIVATE_ADDRESS } from '../dataplane/policy/answer-addresses.ts'
 import type { PolicySettings } from '../dataplane/settings.ts'
 import { openTrie, type Trie } from '../trie/open.ts'
@@ -162,7 +162,7 @@ function openImage(image: SharedArrayBuffer, file: string | undefined): Trie {
 export function policyOf(
   filter: LoadedFilter,
   { categories, sites }: PolicySettings,
-  overlay: OverlayMessage = NO_OVERLAY,
+  overlay: OverlayMessage,
 ): PolicyMessage {
   const essentialNames = Buffer.concat(filter.essential.names)
   const sitePolicies = sites.map((site) => [site.name, site.categories])

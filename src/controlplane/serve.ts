@@ -3,8 +3,10 @@
  * can fail fails before the first query is answered.
  */
 import type { Logger } from 'pino'
-import { OperationalError } from '../base/errors.ts'
-import { DAY_S, SECOND_MS } from '../base/units.ts'
+import type { OperationalError } from '../base/errors.ts'
+import { SECOND_MS } from '../base/units.ts'
+import type { PolicyMessage } from '../dataplane/messages.ts'
+import { NO_OVERLAY } from '../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -12,21 +14,26 @@ import type {
   RedisSettings,
 } from '../dataplane/settings.ts'
 import { filterFacts } from './admin/filter-facts.ts'
+import type { AdminAccess } from './admin/admin-access.ts'
+import type { ReloadOutcome } from './admin/administered-server.ts'
 import type { AdminServer } from './admin/http-server.ts'
 import { ReceiveDrops } from './admin/receive-drops.ts'
 import { sumCounters } from './admin/scrape.ts'
 import type { ReadinessCheck, ServerFacts } from './admin/server-facts.ts'
 import { CertificateWatch, type CertificateEvents } from './certificate-watch.ts'
-import { formatEndpoint, formatListen } from './config/addresses.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { addCookieSecrets } from './cookie-secrets.ts'
 import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
+import { openOverrule, type InForce } from './overrule/open-overrule.ts'
+import type { OverruleKeeper } from './overrule/overrule-keeper.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
+import { NO_UPSTREAM, ServerLog } from './server-log.ts'
 import { StateLock } from './state-lock.ts'
+import { ReloadRecord } from './reload-record.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { workersThatCanShare } from './threads/worker-count.ts'
 import { packageVersion } from './version.ts'
@@ -39,27 +46,30 @@ export interface ServeOptions {
   readonly onFatal: (error: OperationalError) => void
   /** The shared cache with its secrets; undefined: none. */
   readonly redis?: RedisSettings | undefined
+  /** Rules and pauses of the state directory; undefined without one. */
+  readonly overrule?: OverruleKeeper | undefined
 }
 
 /** Between two looks at the certificate's files: a change counts after the second. */
 const CERTIFICATE_LOOK_MS = SECOND_MS
-/** A certificate that ends sooner is warned of: those of ACME are renewed before. */
-const CERTIFICATE_DAYS_MIN = 14
 
 /** Settings that only a restart can change, with the way to read each. */
 const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['listen', (config) => config.dataplane.listen],
   ['workers', (config) => config.control.workers],
   ['metrics.listen', (config) => config.control.metrics],
+  ['metrics.pageMsMin', (config) => config.control.metricsPageMsMin],
   ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
   ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
   ['stateDirectory', (config) => config.control.stateDirectory],
+  ['admin', (config) => config.control.adminSocket],
   ['redis', (config) => config.control.redis],
 ]
 
 /** One running server: filter, workers and admin pages under one life. */
 export class Niveau3Server {
   readonly #options: ServeOptions
+  readonly #log: ServerLog
   readonly #supervisor: Supervisor
   readonly #receiveDrops = new ReceiveDrops()
   #admin: AdminServer | undefined
@@ -73,11 +83,13 @@ export class Niveau3Server {
   readonly #certificate: CertificateWatch | undefined
   #lock: StateLock | undefined
   #keeper: SubscriptionKeeper | undefined
+  #access: AdminAccess | undefined
   /** Policies since the start; a generation of the state directory has its own number. */
   #policies = 1
   /** A reload reads the configuration as well, not only the lists. */
   #isConfigDue = false
-  #lastReloadOk = true
+  readonly #reloads = new ReloadRecord()
+  #lastReload: ReloadOutcome = { needsRestart: [], failure: undefined }
   #reloading: Promise<void> | null = null
   #reloadAgain = false
   #stopping = false
@@ -88,36 +100,21 @@ export class Niveau3Server {
     this.#config = config
     this.#filter = filter
     this.#options = options
+    this.#log = new ServerLog(options.log)
     this.#fleet = new Fleet(options.log)
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
-    const policy = policyOf(filter, dataplane)
+    const policy = this.#policy()
     const secrets = { redis: options.redis, tls: this.#certificate?.identity }
-    this.#supervisor = new Supervisor(dataplane, policy, secrets, {
-      workerDied: (worker, reason) => {
-        options.log.error({ event: 'worker_died', worker, reason }, 'a worker died; restarting it')
-      },
-      addressesChanged: ({ appeared, vanished }) => {
-        const facts = {
-          appeared: appeared.map(formatListen),
-          vanished: vanished.map(formatEndpoint),
-        }
-        options.log.info(
-          { event: 'addresses_changed', ...facts },
-          'listening where the wildcard says',
-        )
-      },
-      addressFailed: (endpoint, reason) => {
-        const facts = { listen: formatEndpoint(endpoint), reason }
-        options.log.warn(
-          { event: 'address_failed', ...facts },
-          `cannot listen there yet: ${reason}`,
-        )
-      },
-      gaveUp: options.onFatal,
-    })
+    const events = this.#log.supervisorEvents(options.onFatal)
+    this.#supervisor = new Supervisor(dataplane, policy, secrets, events)
     this.#sites = new SiteAddresses(options.log, (settings) => this.#applySites(settings))
+  }
+
+  /** The configuration and the filter of this moment. */
+  get inForce(): InForce {
+    return { config: this.#config, filter: this.#filter }
   }
 
   get endpoints(): readonly ListenSettings[] {
@@ -159,8 +156,20 @@ export class Niveau3Server {
   /** A reload that is under way looks sites up by itself. */
   async #applySites(settings: DataplaneSettings): Promise<void> {
     if (this.#reloading !== null || this.#stopping) return
-    const policy = policyOf(this.#filter, this.#config.dataplane)
-    await this.#supervisor.reload(startCache(settings, this.#startConfig.dataplane), policy)
+    const startSettings = startCache(settings, this.#startConfig.dataplane)
+    await this.#supervisor.reload(startSettings, this.#policy())
+  }
+
+  /** What the workers decide by, made anew of what is in force at this moment. */
+  #policy(): PolicyMessage {
+    const overlay = this.#options.overrule?.store.overlay ?? NO_OVERLAY
+    return policyOf(this.#filter, this.#config.dataplane, overlay)
+  }
+
+  async #overruleWorkers(): Promise<void> {
+    const { overlay, stamp } = this.#policy()
+    await this.#supervisor.overrule(overlay, stamp)
+    this.#fleet.announce(stamp, this.#generation())
   }
 
   async #bind(): Promise<void> {
@@ -169,16 +178,17 @@ export class Niveau3Server {
     const workers = await workersThatCanShare(control.workers, log)
     await this.#applySites(await this.#sites.follow(this.#config))
     await this.#supervisor.start(workers)
-    if (control.metrics !== undefined) {
-      try {
-        await this.#openAdmin(control.metrics)
-      } catch (error) {
-        await this.#supervisor.stop(0)
-        throw error
-      }
+    this.#options.overrule?.store.follow(() => this.#overruleWorkers())
+    try {
+      if (control.metrics !== undefined) await this.#openAdmin(control.metrics)
+      await this.#openAccess()
+    } catch (error) {
+      if (this.metricsEndpoint !== undefined) await this.#admin?.close()
+      await this.#supervisor.stop(0)
+      throw error
     }
     await this.#fleet.join(this.#options.redis)
-    this.#fleet.announce(policyOf(this.#filter, this.#config.dataplane).stamp, this.#generation())
+    this.#fleet.announce(this.#policy().stamp, this.#generation())
     this.#logReady(workers)
     this.#logCertificate('encrypted listeners have their certificate')
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
@@ -188,71 +198,68 @@ export class Niveau3Server {
   async #openAdmin(endpoint: Endpoint): Promise<void> {
     const { AdminServer: Server } = await import('./admin/http-server.ts')
     const { Metrics } = await import('./admin/metrics.ts')
-    const metrics = new Metrics(() => this.#facts())
+    const metrics = new Metrics(() => this.#facts(), this.#startConfig.control.metricsPageMsMin)
     this.#admin = new Server({ metrics, checks: () => this.#checks() })
     this.metricsEndpoint = await this.#admin.listen(endpoint)
   }
 
+  /** The socket by which commands reach this server. */
+  async #openAccess(): Promise<void> {
+    const { adminSocket } = this.#config.control
+    if (adminSocket === undefined) return
+    const { AdminAccess: Access } = await import('./admin/admin-access.ts')
+    this.#access = await Access.open(adminSocket, this.#options.log, {
+      facts: () => this.#facts(),
+      config: () => this.#config,
+      filter: () => this.#filter,
+      keeper: () => this.#keeper,
+      overrule: () => this.#options.overrule,
+      reload: () => this.reload(),
+      follow: async () => {
+        await this.#keeper?.look()
+        await this.#reloadSoon()
+      },
+    })
+  }
+
   #certificateEvents(): CertificateEvents {
-    const log = this.#options.log
     return {
       changed: (identity, isNew) => {
         void this.#supervisor.certify(identity)
         if (isNew) this.#logCertificate('the encrypted listeners have a new certificate')
       },
-      refused: (why) => {
-        log.error(
-          { event: 'certificate_refused', why },
-          `the new certificate cannot be used, the old one stays: ${why}`,
-        )
-      },
+      refused: (why) => this.#log.certificateRefused(why),
     }
   }
 
-  /** A certificate that ends soon is worth a warning, at each start and each renewal. */
   #logCertificate(text: string): void {
-    const expires = this.#certificate?.expiresAtSeconds
-    if (expires === undefined) return
-    const days = Math.floor((expires - Date.now() / SECOND_MS) / DAY_S)
-    const facts = { event: 'certificate', until: new Date(expires * SECOND_MS).toISOString() }
-    const log = this.#options.log
-    if (days >= CERTIFICATE_DAYS_MIN) log.info(facts, text)
-    else log.warn(facts, `${text}; it ${days < 0 ? 'has expired' : `ends in ${days} days`}`)
+    this.#log.certificate(text, this.#certificate?.expiresAtSeconds)
   }
 
   #logReady(workers: number): void {
-    const log = this.#options.log
-    log.info(
-      {
-        event: 'ready',
-        version: this.#version,
-        listen: this.endpoints.map(formatListen),
-        metrics: this.metricsEndpoint && formatEndpoint(this.metricsEndpoint),
-        upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
-        names: this.#filter.trie.names,
-        generation: this.#filter.generation,
-        essentialNames: this.#filter.essential.size,
-        workers,
-        batched: this.#supervisor.whyNotBatched === undefined,
-      },
-      'ready',
-    )
-    if (this.#supervisor.whyNotBatched !== undefined) {
-      const why = this.#supervisor.whyNotBatched
-      log.info({ event: 'plain_udp', why }, `datagrams are read one by one: ${why}`)
-    }
-    if (this.#config.dataplane.upstreams.length === 0) {
-      log.warn({ event: 'no_upstream' }, NO_UPSTREAM)
-    }
+    const { trie, generation, essential } = this.#filter
+    this.#log.ready({
+      version: this.#version,
+      listen: this.endpoints,
+      metrics: this.metricsEndpoint,
+      admin: this.#access?.file,
+      upstreams: this.#config.dataplane.upstreams.map(({ label }) => label),
+      names: trie.names,
+      generation,
+      essentialNames: essential.size,
+      workers,
+      whyNotBatched: this.#supervisor.whyNotBatched,
+    })
   }
 
   /**
    * Takes lists and configuration anew, all or nothing; while one reload runs, further requests
    * make one more after it.
    */
-  async reload(): Promise<void> {
+  async reload(): Promise<ReloadOutcome> {
     this.#isConfigDue = true
-    return this.#reloadSoon()
+    await this.#reloadSoon()
+    return this.#lastReload
   }
 
   async #reloadSoon(): Promise<void> {
@@ -276,7 +283,9 @@ export class Niveau3Server {
     this.#certificate?.stop()
     this.#sites.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
+    await this.#access?.close()
     await this.#keeper?.stop()
+    await this.#options.overrule?.store.close()
     await this.#supervisor.stop(this.#config.control.stopGraceSeconds * SECOND_MS)
     this.#fleet.leave()
     if (this.metricsEndpoint !== undefined) await this.#admin?.close()
@@ -302,40 +311,28 @@ export class Niveau3Server {
       const filter = await loadFilter(config.control, this.#filter)
       const isSame = filter.trie.digest === this.#filter.trie.digest
       if (this.#stopping || (isSame && !isConfigDue)) return
-      const policy = policyOf(filter, config.dataplane)
-      await this.#supervisor.reload(
-        startCache(await this.#sites.follow(config), this.#startConfig.dataplane),
-        policy,
-      )
+      const sites = await this.#sites.follow(config)
+      // What is overruled while the workers take the new filter has to know of it.
+      this.#config = config
+      this.#filter = filter
+      const policy = this.#policy()
+      await this.#supervisor.reload(startCache(sites, this.#startConfig.dataplane), policy)
       const needsRestart = NEEDS_RESTART.filter(
         ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
       ).map(([key]) => key)
       const files = config.control.certificate
       if (files !== undefined) this.#certificate?.reread(files)
-      this.#config = config
-      this.#filter = filter
       this.#policies++
-      this.#lastReloadOk = true
+      this.#reloads.succeed()
+      this.#lastReload = { needsRestart, failure: undefined }
       this.#fleet.announce(policy.stamp, this.#generation())
       logReports(log, filter)
-      const names = filter.trie.names
-      log.info(
-        { event: 'reloaded', generation: this.#generation(), names, needsRestart },
-        needsRestart.length === 0
-          ? 'reloaded'
-          : `reloaded; these keys take effect at the next start: ${needsRestart.join(', ')}`,
-      )
+      this.#log.reloaded(this.#generation(), filter.trie.names, needsRestart)
     } catch (error) {
-      this.#lastReloadOk = false
-      const facts =
-        error instanceof OperationalError
-          ? { code: error.code, file: error.file, line: error.line }
-          : { name: error instanceof Error ? error.name : typeof error }
-      const message = error instanceof Error ? error.message : String(error)
-      log.error(
-        { event: 'reload_failed', ...facts },
-        `reload refused, the running filter stays: ${message}`,
-      )
+      const failure = error instanceof Error ? error : new Error(String(error))
+      this.#reloads.fail()
+      this.#lastReload = { ...this.#lastReload, failure }
+      this.#log.reloadFailed(failure)
     }
   }
 
@@ -357,7 +354,9 @@ export class Niveau3Server {
       sites: ['default', ...this.#config.dataplane.sites.map(({ name }) => name)],
       workersAlive: this.#supervisor.workersAlive,
       receiveDrops: () => this.#receiveDrops.total(this.endpoints),
-      lastReloadOk: this.#lastReloadOk,
+      workerDeaths: this.#log.workerDeaths,
+      cacheOctetsMax: this.#startConfig.dataplane.cache.octetsMax,
+      reloads: this.#reloads,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
       fleet: this.#fleet.counts,
@@ -369,10 +368,6 @@ export class Niveau3Server {
     return this.#filter.generation ?? this.#policies
   }
 }
-
-const NO_UPSTREAM =
-  'no upstream is configured and resolv.conf names none but ourselves: blocked names are answered, ' +
-  'the rest is SERVFAIL; give --upstream ADDR'
 
 /**
  * Loads the filter and starts the server.
@@ -388,7 +383,11 @@ export async function startServer(
   const { redis: configured, stateDirectory } = config.control
   const redis = configured && (await loadRedis(configured, stateDirectory))
   const withSecrets = await addCookieSecrets(config)
-  const server = new Niveau3Server(withSecrets, filter, { ...options, redis })
+  const running: { server?: Niveau3Server } = {}
+  const atStart = { config: withSecrets, filter }
+  const overrule = await openOverrule(options.log, () => running.server?.inForce ?? atStart)
+  const server = new Niveau3Server(withSecrets, filter, { ...options, redis, overrule })
+  running.server = server
   await server.start()
   return server
 }

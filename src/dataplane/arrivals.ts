@@ -7,8 +7,9 @@ import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_SERVFAIL } from '../wire/codes.ts'
 import { CacheEntry, type AskedQuestion } from './cache/cache-entry.ts'
 import type { MemoryCache } from './cache/memory-cache.ts'
-import type { RedisCache, SharedCacheEvents } from './cache/redis-cache.ts'
+import type { RedisCache } from './cache/redis-cache.ts'
 import type { WarmQuestion } from './cache/redis-warm.ts'
+import type { SharedCacheEvents } from './cache/shared-events.ts'
 import type { SharedValue } from './cache/shared-value.ts'
 import { SOUND } from './cache/value-check.ts'
 import {
@@ -22,7 +23,7 @@ import type { Policy } from './policy/policy.ts'
 import { SITE_DEFAULT } from './client.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
 import type { Replies } from './replies.ts'
-import { forwardsAlike, type DataplaneSettings } from './settings.ts'
+import { answersOf, forwardsAlike, type DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
 import { isFailure, type FailureCache } from './upstream/failure-cache.ts'
 import { createForwarder, type ForwardEvents, type Forwarder } from './upstream/forwarder.ts'
@@ -31,11 +32,29 @@ import type { SystemSockets } from './upstream/upstream.ts'
 import type { WaitingQueries } from './upstream/waiting-queries.ts'
 import type { Verdicts } from './verdicts.ts'
 
+/** What is said of a question when Redis has no answer to it either. */
+interface HeldFailure {
+  /** What the upstream said; null: nothing. */
+  readonly entry: CacheEntry | null
+  readonly rcode: number
+  readonly failures: FailureCache
+}
+
+function createHeldFailure(
+  entry: CacheEntry | null,
+  rcode: number,
+  failures: FailureCache,
+): HeldFailure {
+  return { entry, rcode, failures }
+}
+
 /** One worker's; it owns the forwarder. */
 export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   readonly #facts = new AnswerFacts()
   /** The answer of the moment, over the buffer that it came in. */
   readonly #fresh = new CacheEntry()
+  /** Questions whose upstreams have failed while Redis was still being read. */
+  readonly #held = new Map<Pending, HeldFailure>()
   readonly #counters: Counters
   readonly #system: SystemSockets
   readonly #verdicts: Verdicts
@@ -82,6 +101,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     this.forwarder.retire()
     clearUpstreams(this.#counters)
     this.forwarder = createForwarder(settings, this.#counters, this, this.#system)
+    this.shared?.setView(answersOf(settings))
   }
 
   /** Takes another policy under the same settings. */
@@ -93,11 +113,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Begins to answer a question: Redis is read first, where there is one, then an upstream. */
   ask(pending: Pending, nowMs: number): void {
     const { shared } = this
-    if (shared !== null) {
-      // Its commands leave when Node gets its turn.
-      this.#system.loop?.yieldSoon()
-      if (shared.read(pending)) return
-    }
+    if (shared !== null && shared.read(pending)) return
     this.forwarder.ask(pending, nowMs)
   }
 
@@ -112,30 +128,53 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
   answered(pending: Pending, message: Uint8Array, nowMs: number, failures: FailureCache): void {
     const facts = this.#facts
-    if (isFailure(facts.rcode)) {
-      failures.note(pending.key, pending.hash, facts.rcode, true, nowMs)
-      const stale = this.#staleFor(pending, nowMs)
-      if (stale !== null) {
-        this.#settle(pending, stale, OUTCOME_STALE, nowMs)
-        return
-      }
-    } else {
-      failures.forget(pending.key, pending.hash)
-    }
     const entry = this.#createEntry(message, facts, pending, nowMs)
+    if (isFailure(facts.rcode)) {
+      if (pending.sharedRead === 0) this.#fail(pending, entry, facts.rcode, nowMs, failures)
+      else this.#hold(pending, entry.kept(), facts.rcode, failures)
+      return
+    }
+    failures.forget(pending.key, pending.hash)
     if (facts.ttlSeconds > 0) {
       this.#cache.set(pending.key, entry)
       const { asked, policy } = this.#verdicts
       const { ruleStart, list } = policy
-      this.shared?.write(pending, message, facts, entry, asked, ruleStart, list)
+      // What upstreams of before a reload say is not what today's would.
+      const isOurs = failures === this.forwarder.failures
+      if (isOurs) this.shared?.write(pending, message, facts, entry, asked, ruleStart, list)
     }
     this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
   }
 
   /** No upstream answered: what is stale, else SERVFAIL, says so to all who wait. */
   unanswered(pending: Pending, nowMs: number, failures: FailureCache): void {
-    failures.note(pending.key, pending.hash, RCODE_SERVFAIL, false, nowMs)
-    this.#settle(pending, this.#staleFor(pending, nowMs), OUTCOME_STALE, nowMs)
+    if (pending.sharedRead === 0) this.#fail(pending, null, RCODE_SERVFAIL, nowMs, failures)
+    else this.#hold(pending, null, RCODE_SERVFAIL, failures)
+  }
+
+  /** The first valid answer wins, and Redis may still have one: it is waited for. */
+  #hold(pending: Pending, entry: CacheEntry | null, rcode: number, failures: FailureCache): void {
+    // So that Redis tells when it has none.
+    pending.isAsked = false
+    this.#held.set(pending, createHeldFailure(entry, rcode, failures))
+  }
+
+  /**
+   * Nobody has an answer: what is stale, else the upstream's failure, else SERVFAIL, says so.
+   *
+   * @param entry what the upstream said; null: nothing.
+   */
+  #fail(
+    pending: Pending,
+    entry: CacheEntry | null,
+    rcode: number,
+    nowMs: number,
+    failures: FailureCache,
+  ): void {
+    failures.note(pending.key, pending.hash, rcode, entry !== null, nowMs)
+    const stale = this.#staleFor(pending, nowMs)
+    if (stale !== null || entry === null) this.#settle(pending, stale, OUTCOME_STALE, nowMs)
+    else this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
   }
 
   /** Clients have waited long enough: they get what is stale, the question goes on (RFC 8767). */
@@ -159,9 +198,12 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     return SOUND
   }
 
-  /** Redis has no answer: the upstream is asked. */
+  /** Redis has no answer: the upstream is asked, unless it was, and had none either. */
   sharedMissed(pending: Pending): void {
-    this.forwarder.ask(pending, performance.now())
+    const nowMs = performance.now()
+    const held = this.#held.get(pending)
+    if (held === undefined) this.forwarder.ask(pending, nowMs)
+    else this.#fail(pending, held.entry, held.rcode, nowMs, held.failures)
   }
 
   /** Redis takes long: the upstream is asked besides, and the first answer wins. */
@@ -215,8 +257,9 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   #settle(pending: Pending, entry: CacheEntry | null, outcome: number, nowMs: number): void {
     const { stamp } = pending
     this.shared?.forget(pending)
+    const isHeld = this.#held.delete(pending)
     // An upstream that was asked besides still works on it: its record stays until it is done.
-    const isAsked = outcome === OUTCOME_CACHED && pending.tries > 0
+    const isAsked = outcome === OUTCOME_CACHED && pending.tries > 0 && !isHeld
     const waiters = isAsked ? this.#waiting.takeWaiters(pending) : this.#waiting.take(pending)
     this.#settlement.give(waiters, stamp, entry, outcome, nowMs)
   }

@@ -145,6 +145,39 @@ export const DURATION_BOUNDS_MS = [
 ] as const
 const DURATION_SLOTS = DURATION_BOUNDS_MS.length + 1
 
+/** Upper bounds of the time that an upstream takes for one reply, in milliseconds. */
+export const UPSTREAM_BOUNDS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000] as const
+const UPSTREAM_DURATION_SLOTS = UPSTREAM_BOUNDS_MS.length + 1
+
+/** Upper bounds of the time of one look-up in the compiled lists, in milliseconds. */
+export const LOOKUP_BOUNDS_MS = [
+  0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1,
+] as const
+
+/** Upper bounds of how long a worker stands still while it takes a new policy, in milliseconds. */
+export const SWAP_BOUNDS_MS = [0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000] as const
+
+/** Info codes of extended errors that have a label (RFC 8914 5.2, registry); the last: others. */
+export const EDE_SLOTS = 31
+
+/** Names by which somebody goes round the resolver, or a program asks whether it may. */
+export const SIGNAL_NONE = -1
+export const SIGNAL_ONION = 0
+export const SIGNAL_I2P = 1
+/** `use-application-dns.net`: may the browser use its own DNS over HTTPS? */
+export const SIGNAL_BROWSER = 2
+/** `mask.icloud.com`, `mask-h2.icloud.com`. */
+export const SIGNAL_PRIVATE_RELAY = 3
+/** `resolver.arpa` (RFC 9462): is there an encrypted way to this resolver? */
+export const SIGNAL_DISCOVERY = 4
+export const SIGNALS = [
+  'onion',
+  'i2p',
+  'browser_canary',
+  'private_relay',
+  'resolver_discovery',
+] as const
+
 const OUTCOME_COUNT = OUTCOMES.length
 const TYPE_COUNT = QUESTION_TYPES.length
 
@@ -189,8 +222,14 @@ export const UDP_SEND_ERRORS = TCP_CLOSED_IDLE + 1
 export const UDP_READ = UDP_SEND_ERRORS + 1
 export const TLS_HANDSHAKES_FAILED = UDP_READ + FAMILIES.length
 export const HTTP_REJECTED = TLS_HANDSHAKES_FAILED + 1
+export const EXTENDED_ERRORS = HTTP_REJECTED + HTTP_STATUSES.length
+export const BYPASS_SIGNALS = EXTENDED_ERRORS + EDE_SLOTS
+export const LOOKUP_BUCKETS = BYPASS_SIGNALS + SIGNALS.length
+export const LOOKUP_SUM_MS = LOOKUP_BUCKETS + LOOKUP_BOUNDS_MS.length + 1
+export const SWAP_BUCKETS = LOOKUP_SUM_MS + 1
+export const SWAP_SUM_MS = SWAP_BUCKETS + SWAP_BOUNDS_MS.length + 1
 /** By number of the site, the default first; they start anew with other sites. */
-export const SITE_QUERIES = HTTP_REJECTED + HTTP_STATUSES.length
+export const SITE_QUERIES = SWAP_SUM_MS + 1
 export const SITE_BLOCKED = SITE_QUERIES + SITES_MAX + 1
 export const SITE_LIMITED = SITE_BLOCKED + SITES_MAX + 1
 const SITE_END = SITE_LIMITED + SITES_MAX + 1
@@ -199,13 +238,14 @@ export const UPSTREAM_RESPONSES = UPSTREAM_QUERIES + UPSTREAMS_MAX
 export const UPSTREAM_FAILURES = UPSTREAM_RESPONSES + UPSTREAMS_MAX
 export const UPSTREAM_UP = UPSTREAM_FAILURES + UPSTREAMS_MAX * FAILURE_REASONS.length
 export const UPSTREAM_DURATION_SUM_MS = UPSTREAM_UP + UPSTREAMS_MAX
+const UPSTREAM_BUCKETS = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
 /**
  * Just past the upstreams' slots, which begin at `UPSTREAM_QUERIES`: they start anew with new
  * upstreams.
  */
-export const UPSTREAM_END = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
+export const UPSTREAM_END = UPSTREAM_BUCKETS + UPSTREAMS_MAX * UPSTREAM_DURATION_SLOTS
 /** The shared cache's group (`redis-counters.ts`). */
-export const REDIS = UPSTREAM_DURATION_SUM_MS + UPSTREAMS_MAX
+export const REDIS = UPSTREAM_BUCKETS + UPSTREAMS_MAX * UPSTREAM_DURATION_SLOTS
 const SLOTS = REDIS + REDIS_SLOTS
 
 /** One worker's counters: `block[QUERIES + …]`. */
@@ -253,6 +293,37 @@ export function clearSites(counters: Counters): void {
 /** Returns the slot of an upstream's failures. */
 export function failureSlot(upstream: number, reason: number): number {
   return UPSTREAM_FAILURES + upstream * FAILURE_REASONS.length + reason
+}
+
+/** Returns the first bucket of an upstream's reply times. */
+export function upstreamBuckets(upstream: number): number {
+  return UPSTREAM_BUCKETS + upstream * UPSTREAM_DURATION_SLOTS
+}
+
+/** Counts an extended error that goes into a reply. */
+export function countExtendedError(counters: Counters, code: number): void {
+  count(counters, EXTENDED_ERRORS + Math.min(code, EDE_SLOTS - 1))
+}
+
+/** Counts one duration: a bucket for each bound from `buckets` on, one above all, and the sum. */
+export function countInHistogram(
+  counters: Counters,
+  buckets: number,
+  sum: number,
+  boundsMs: readonly number[],
+  milliseconds: number,
+): void {
+  let bucket = 0
+  while (bucket < boundsMs.length && milliseconds > boundsMs[bucket]!) bucket++
+  counters[buckets + bucket] = counters[buckets + bucket]! + 1
+  counters[sum] = counters[sum]! + milliseconds
+}
+
+/** Counts a reply of an upstream. */
+export function countUpstreamReply(counters: Counters, upstream: number, tookMs: number): void {
+  count(counters, UPSTREAM_RESPONSES + upstream)
+  const sum = UPSTREAM_DURATION_SUM_MS + upstream
+  countInHistogram(counters, upstreamBuckets(upstream), sum, UPSTREAM_BOUNDS_MS, tookMs)
 }
 
 const REPLY_CODE_SHIFT = 5

@@ -32,6 +32,7 @@ import type { CacheEntry } from './cache/cache-entry.ts'
 import { createCache, type MemoryCache } from './cache/memory-cache.ts'
 import type { Client } from './client.ts'
 import {
+  BYPASS_SIGNALS,
   CACHE_EXPIRED,
   CACHE_FAILURE,
   CACHE_HIT,
@@ -43,6 +44,7 @@ import {
   OUTCOME_STALE,
   PREFETCHED,
   PROTO_UDP,
+  SIGNAL_NONE,
   SITE_QUERIES,
   clearSites,
   count,
@@ -54,6 +56,7 @@ import {
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
+import { TimedMatch } from './policy/timed-match.ts'
 import { ClientRate } from './transport/client-rate.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
@@ -77,6 +80,7 @@ export class Pipeline {
   readonly #query = new ParsedQuery(new Uint8Array(QUESTION_END_MAX))
   readonly #asked = new AskedName()
   readonly #special = new SpecialNames()
+  readonly #timed: TimedMatch
   readonly #verdicts: Verdicts
   readonly #waiting: WaitingQueries
   readonly #hot = new HotTable()
@@ -102,6 +106,7 @@ export class Pipeline {
     this.#cache = createCache(settings, counters, this.#hot)
     this.#cache.staleMs = settings.cache.staleSecondsMax * 1000
     this.#rate = new ClientRate(settings)
+    this.#timed = new TimedMatch(counters)
     this.#verdicts = new Verdicts(policy, this.#special)
     this.#replies = new Replies(settings, this.#verdicts, counters, this.#query.message)
     this.#options = new ReplyOptions(settings)
@@ -182,11 +187,8 @@ export class Pipeline {
       }
     }
     const special = this.#special.find(asked)
-    if (special !== SPECIAL_NONE) {
-      const { rcode, zoneLabel } = this.#special
-      return this.#replies.special(query, special, rcode, asked.labelStarts[zoneLabel]!)
-    }
-    const matched = this.#policy.match(asked, client.site)
+    if (special !== SPECIAL_NONE) return this.#answerSpecial(query, special)
+    const matched = this.#timed.match(this.#policy, asked, client.site)
     if (matched !== 0) {
       const { ruleStart, whole, isCommon } = this.#policy
       if (known === null && isCommon) this.#hot.noteBlock(asked, matched, ruleStart, whole, stamp)
@@ -280,6 +282,12 @@ export class Pipeline {
     if (this.#settings.upstreams.length === 0) return this.#replies.fail(query, UNREACHABLE)
     const waits = this.#wait(key, query, client, sink, receivedMs, false)
     return waits ? PENDING : this.#replies.fail(query, OVERLOADED)
+  }
+
+  #answerSpecial(query: ParsedQuery, special: number): number {
+    const { rcode, signal, zoneLabel } = this.#special
+    if (signal !== SIGNAL_NONE) count(this.#counters, BYPASS_SIGNALS + signal)
+    return this.#replies.special(query, special, rcode, this.#asked.labelStarts[zoneLabel]!)
   }
 
   #answerCached(query: ParsedQuery, entry: CacheEntry, nowMs: number): number {

@@ -4,6 +4,7 @@
  */
 import {
   EDE_BLOCKED,
+  EDE_NONE,
   RCODE_NOERROR,
   RCODE_NXDOMAIN,
   RCODE_REFUSED,
@@ -44,6 +45,7 @@ import {
   SITE_LIMITED,
   TRUNCATED,
   count,
+  countExtendedError,
   decisionSlot,
   replyCodeOf,
   type Counters,
@@ -139,6 +141,7 @@ export class Replies {
   blocked(query: ParsedQuery, category: number, ruleStart: number, whole: boolean): number {
     count(this.#counters, decisionSlot(DECISION_BLOCK, category))
     count(this.#counters, SITE_BLOCKED + this.site)
+    this.#noteError(query, EDE_BLOCKED)
     const end = writeBlocked(
       this.out,
       query,
@@ -169,6 +172,7 @@ export class Replies {
     if (outcome === OUTCOME_STALE) {
       const error = headerRcode(entry.message) === RCODE_NXDOMAIN ? STALE_NXDOMAIN : STALE
       const ttlSeconds = this.settings.cache.staleTtlSeconds
+      this.#noteError(query, error.code)
       end = writeStored(this.out, query, entry, 0, error, octetsMax, ttlSeconds)
     } else {
       const ageSeconds = Math.max(0, Math.floor((nowMs - entry.storedMs) / 1000))
@@ -184,6 +188,7 @@ export class Replies {
     count(this.#counters, SITE_BLOCKED + this.site)
     const { blockTtlSeconds, udpOctetsMax } = this.settings
     const error = PRIVATE_ERROR
+    this.#noteError(query, error.code)
     const out = this.out
     const owner = HEADER_OCTETS
     const end = writeNegative(
@@ -227,8 +232,14 @@ export class Replies {
   }
 
   #rcode(query: ParsedQuery, rcode: number, outcome: number, error: ExtendedError): number {
+    if (error.code !== EDE_NONE) this.#noteError(query, error.code)
     const end = writeRcode(this.out, query, rcode, error, this.settings.udpOctetsMax)
     return this.#finish(end, outcome, rcode)
+  }
+
+  /** Only those with EDNS get to see an extended error. */
+  #noteError(query: ParsedQuery, code: number): void {
+    if (query.hasEdns) countExtendedError(this.#counters, code)
   }
 
   #finish(octets: number, outcome: number, rcode: number): number {

@@ -70,6 +70,8 @@ export interface LimitSettings {
   readonly tcpInFlightMax: number
   /** Octets of answers that a client has not read yet; past it we stop reading its queries. */
   readonly tcpUnsentOctetsMax: number
+  /** The same of all clients of a listener; past it only who has read everything is answered. */
+  readonly tcpUnsentTotalOctetsMax: number
   /** Questions waiting for an upstream, per worker; past it a query is answered SERVFAIL. */
   readonly pendingMax: number
   /** Clients that may wait for one and the same pending question. */
@@ -233,6 +235,24 @@ export function sitesAlike(a: DataplaneSettings, b: DataplaneSettings): boolean 
 /** True when both settings ask the same upstreams in the same way. */
 export function forwardsAlike(left: DataplaneSettings, right: DataplaneSettings): boolean {
   return forwardingOf(left) === forwardingOf(right)
+}
+
+/**
+ * All that tells apart what the upstreams may answer, as text: boxes share answers where it is the
+ * same. In which order and how patiently they are asked does not matter.
+ */
+export function answersOf({
+  upstreams,
+  forward,
+  upstreamAuthorities,
+}: Pick<DataplaneSettings, 'upstreams' | 'upstreamAuthorities'> & {
+  readonly forward: Pick<ForwardSettings, 'trustsAd' | 'clientSubnet'>
+}): string {
+  const ways = upstreams.map(({ protocol, address, port, serverName, path }, index) =>
+    JSON.stringify([protocol, address, port, serverName, path, forward.trustsAd[index] ?? false]),
+  )
+  const subnet = Buffer.from(forward.clientSubnet).toString('hex')
+  return JSON.stringify([ways.toSorted(), subnet, upstreamAuthorities ?? ''])
 }
 
 function forwardingOf(settings: DataplaneSettings): string {

@@ -7,16 +7,29 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { OperationalError } from '../base/errors.ts'
 import { DescriptorLedger } from '../sys/descriptor-ledger.ts'
 import { isLibc, openLibc } from '../sys/libc.ts'
+import { openNativeGcm } from '../sys/native-gcm.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
 import { openTrie } from '../trie/open.ts'
+import {
+  SWAP_BOUNDS_MS,
+  SWAP_BUCKETS,
+  SWAP_SUM_MS,
+  countInHistogram,
+  type Counters,
+} from './counters.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
 import type { OverlayMessage } from './policy/overlay.ts'
 import { Policy } from './policy/policy.ts'
-import type { DataplaneSettings, ListenSettings, PolicySettings } from './settings.ts'
+import {
+  answersOf,
+  type DataplaneSettings,
+  type ListenSettings,
+  type PolicySettings,
+} from './settings.ts'
 import { ClientAccess } from './transport/client-access.ts'
 import { Listeners } from './listeners.ts'
 import { EncryptedWays } from './upstream/encrypted-ways.ts'
@@ -145,7 +158,16 @@ export async function startWorker(
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')
-    pipeline.arrivals.shared = new RedisCache(start.redis, counters, pipeline.arrivals)
+    const { NodeGcm } = await import('./cache/node-gcm.ts')
+    const createGcm = (await openNativeGcm()) ?? ((octets: number) => new NodeGcm(octets))
+    pipeline.arrivals.shared = new RedisCache(
+      start.redis,
+      counters,
+      pipeline.arrivals,
+      answersOf(settings),
+      createGcm,
+      loop,
+    )
   }
   const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
@@ -173,7 +195,7 @@ async function startThread(
       switch (message.kind) {
         case 'reload':
           await worker.prepare(message.settings)
-          worker.reload(message.settings, message.policy)
+          reloadTimed(worker, message, start.counters)
           say({ kind: 'reloaded' })
           break
         case 'overrule':
@@ -208,6 +230,18 @@ async function startThread(
     say(failure(error))
     port.close()
   }
+}
+
+/** Nothing is answered while a worker takes a policy: how long that is belongs to be known. */
+function reloadTimed(
+  worker: DataplaneWorker,
+  { settings, policy }: Extract<ToWorker, { kind: 'reload' }>,
+  counters: Counters,
+): void {
+  const startMs = performance.now()
+  worker.reload(settings, policy)
+  const tookMs = performance.now() - startMs
+  countInHistogram(counters, SWAP_BUCKETS, SWAP_SUM_MS, SWAP_BOUNDS_MS, tookMs)
 }
 
 async function listen(

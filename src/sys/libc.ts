@@ -8,6 +8,8 @@
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, octets: number): number
+  /** `octets` is a 32-bit number: the size of `value` before, what was written after. */
+  getsockopt(fd: number, level: number, name: number, value: Uint8Array, octets: Uint8Array): number
   bind(fd: number, address: Uint8Array, octets: number): number
   connect(fd: number, address: Uint8Array, octets: number): number
   listen(fd: number, backlog: number): number
@@ -42,6 +44,7 @@ export async function openLibc(): Promise<Libc | NoLibc> {
     return {
       socket: library.func('int socket(int, int, int)'),
       setsockopt: library.func('int setsockopt(int, int, int, const void *, unsigned int)'),
+      getsockopt: library.func('int getsockopt(int, int, int, void *, void *)'),
       bind: library.func('int bind(int, const void *, unsigned int)'),
       connect: library.func('int connect(int, const void *, unsigned int)'),
       listen: library.func('int listen(int, int)'),
@@ -78,6 +81,7 @@ export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_RCVBUF = 8
 export const SO_REUSEPORT = 15
+export const SO_PEERCRED = 17
 export const SO_RCVBUFFORCE = 33
 export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26

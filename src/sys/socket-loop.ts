@@ -104,6 +104,11 @@ export class SocketLoop implements TurnEnd {
     setImmediate(this.#resume)
   }
 
+  /** True in a turn of this loop, false in one of Node's. */
+  get isInside(): boolean {
+    return this.#isInside
+  }
+
   atTurnEnd(callback: () => void): void {
     if (this.#isInside && this.#turnEnd.length < TURN_END_MAX) {
       this.#turnEnd.push(callback)

@@ -2,34 +2,18 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AdminServer } from '../../src/controlplane/admin/http-server.ts'
 import { Metrics } from '../../src/controlplane/admin/metrics.ts'
 import type { ReadinessCheck, ServerFacts } from '../../src/controlplane/admin/server-facts.ts'
-import { createCounters } from '../../src/dataplane/counters.ts'
 import { runToEnd } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
+import { serverFacts } from '../support/server-facts.ts'
 import { readOpenMetrics } from './openmetrics.ts'
 
 let checks: readonly ReadinessCheck[] = []
-const facts = (): ServerFacts => ({
-  version: '1.2.3',
-  slots: createCounters(),
-  sites: ['default'],
-  upstreams: ['udp://[2001:db8::1]:53', 'odd "label"\\ with\neverything'],
-  workersAlive: 0,
-  receiveDrops: () => 0,
-  lastReloadOk: false,
-  fleet: { sent: 0, received: 0 },
-  certificateExpiresAtSeconds: undefined,
-  filter: {
-    categories: [],
-    rules: [],
-    lists: [],
-    subscriptions: [{ list: 'ut1-adult', failures: 2 }],
-    isHeld: true,
-    generation: 1,
-    memoryOctets: 0,
-  },
-  checks,
-})
-const metrics = new Metrics(facts)
+const facts = (): ServerFacts =>
+  serverFacts({
+    upstreams: ['udp://[2001:db8::1]:53', 'odd "label"\\ with\neverything'],
+    checks,
+  })
+const metrics = new Metrics(facts, 0)
 const admin = new AdminServer({ metrics, checks: () => checks })
 let url = ''
 

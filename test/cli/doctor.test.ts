@@ -128,7 +128,7 @@ test('files that everybody may change or read are told', async () => {
   await mkdir(state)
   await chmod(state, 0o777)
   const { code, findings } = await findingsOf(
-    `listen: ["127.0.0.1:${await freePort()}"]\nupstreams: []\nstateDirectory: ${state}\n`,
+    `listen: ["127.0.0.1:${await freePort()}"]\nupstreams: ["tcp://127.0.0.1:1"]\nstateDirectory: ${state}\n`,
   )
   expect(code).toBe(1)
   const rights = of(findings, 'rights').filter(({ state }) => state === 'failed')

@@ -1,11 +1,28 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { NO_SEAL, NO_VERSION, OPENED, SEAL_OCTETS, Seal } from '../../src/dataplane/cache/seal.ts'
-import { SharedKeys } from '../../src/dataplane/cache/shared-keys.ts'
-import { SharedValue, readValue, writeValue } from '../../src/dataplane/cache/shared-value.ts'
+import { NodeGcm } from '../../src/dataplane/cache/node-gcm.ts'
+import {
+  NO_SEAL,
+  NO_VERSION,
+  OPENED,
+  SEAL_OCTETS,
+  Seal,
+  createSealed,
+  type CreateGcm,
+} from '../../src/dataplane/cache/seal.ts'
+import { SharedKeys, createId, createKey } from '../../src/dataplane/cache/shared-keys.ts'
+import {
+  SharedValue,
+  TOO_LARGE,
+  VALUE_OCTETS_MAX,
+  readValue,
+  writeValue,
+} from '../../src/dataplane/cache/shared-value.ts'
+import { openNativeGcm } from '../../src/sys/native-gcm.ts'
 
 const SECRET = randomBytes(32)
+const TEXT_OCTETS_MAX = 1024
 
 describe('names of values', () => {
   test('are HMAC-SHA256 of the question, cut to 128 bits', () => {
@@ -14,8 +31,10 @@ describe('names of values', () => {
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 64 }), octets, (key, question) => {
         const text = Buffer.from(question).toString('latin1')
         const hmac = createHmac('sha256', key).update(question).digest('hex')
-        expect(new SharedKeys(key, 'n:').id(text)).toBe(hmac.slice(0, 32))
+        const id = createId(new SharedKeys(key, 'n:'), text)
+        expect(Buffer.from(id).toString('latin1')).toBe(hmac.slice(0, 32))
       }),
+      { numRuns: 1000 },
     )
   })
 
@@ -23,7 +42,7 @@ describe('names of values', () => {
     const keys = new SharedKeys(SECRET, 'niveau3:')
     const tags = new Set<string>()
     for (let index = 0; index < 10_000; index++) {
-      const key = keys.keyOf(keys.id(`name ${index}`))
+      const key = createKey(keys, createId(keys, `name ${index}`))
       const tag = /^niveau3:\{([0-9a-f]{2})\}[0-9a-f]{30}$/.exec(key)?.[1]
       expect(tag).toBeDefined()
       tags.add(tag!)
@@ -32,54 +51,91 @@ describe('names of values', () => {
   })
 })
 
-describe('a seal', () => {
-  const octets = randomBytes(300)
-  const seal = new Seal(SECRET, 'test')
+/** Both ciphers have to do the same; the native one must be there on the machines that test. */
+const CIPHERS: readonly { readonly cipher: string; readonly createGcm: CreateGcm }[] = [
+  { cipher: "Node's", createGcm: (octets) => new NodeGcm(octets) },
+  { cipher: "OpenSSL's own", createGcm: (await openNativeGcm())! },
+]
+const ID = Buffer.from('0123456789abcdef0123456789abcdef')
 
-  test('opens under the same secret, whoever made it', () => {
-    const sealed = seal.seal(octets, 'id')
-    const other = new Seal(SECRET, 'test')
-    expect(other.unseal(sealed, 'id')).toBe(OPENED)
-    expect(other.opened).toEqual(octets)
+describe.each(CIPHERS)('a seal by $cipher cipher', ({ createGcm }) => {
+  const octets = randomBytes(300)
+  const createSeal = (secret: Uint8Array = SECRET, purpose = 'test'): Seal =>
+    new Seal(secret, purpose, createGcm(TEXT_OCTETS_MAX))
+  const seal = createSeal()
+  const sealedBy = (by: Seal, id: Uint8Array = ID): Buffer => createSealed(by, octets, id)!
+
+  test('opens under the same secret, whoever made it, by either cipher', () => {
+    const sealed = sealedBy(seal)
+    for (const other of CIPHERS) {
+      const reader = new Seal(SECRET, 'test', other.createGcm(TEXT_OCTETS_MAX))
+      expect(reader.unseal(sealed, ID)).toBe(OPENED)
+      expect(reader.opened).toEqual(octets)
+    }
     expect(sealed).toHaveLength(octets.length + SEAL_OCTETS)
     expect(sealed.includes(octets.subarray(0, 16))).toBe(false)
+  })
+
+  test('holds texts of every length, up to what it was made for', () => {
+    for (let length = 0; length <= TEXT_OCTETS_MAX; length += length < 70 ? 1 : 53) {
+      const text = randomBytes(length)
+      expect(seal.unseal(createSealed(seal, text, ID)!, ID)).toBe(OPENED)
+      expect(seal.opened).toEqual(text)
+    }
+    expect(createSealed(seal, Buffer.alloc(TEXT_OCTETS_MAX + 1), ID)).toBeNull()
+    const large = new Seal(SECRET, 'test', createGcm(TEXT_OCTETS_MAX + 1))
+    const sealed = createSealed(large, Buffer.alloc(TEXT_OCTETS_MAX + 1), ID)!
+    expect(seal.unseal(sealed, ID)).toBe(NO_SEAL)
   })
 
   test('never looks the same twice', () => {
     const seen = new Set<string>()
     for (let index = 0; index < 1000; index++) {
-      seen.add(seal.seal(octets, 'id').subarray(0, 25).toString('hex'))
+      seen.add(sealedBy(seal).subarray(0, 25).toString('hex'))
     }
     expect(seen.size).toBe(1000)
   })
 
   test('does not open when any bit has changed', () => {
-    const sealed = seal.seal(octets, 'id')
+    const sealed = sealedBy(seal)
     for (let bit = 0; bit < sealed.length * 8; bit++) {
       const changed = Buffer.from(sealed)
       changed[bit >> 3] = changed[bit >> 3]! ^ (1 << (bit & 7))
-      expect(seal.unseal(changed, 'id')).toBe(bit < 8 ? NO_VERSION : NO_SEAL)
+      expect(seal.unseal(changed, ID)).toBe(bit < 8 ? NO_VERSION : NO_SEAL)
+      expect(seal.opened).toHaveLength(0)
     }
   })
 
   test.each([
-    { what: 'another place', other: () => seal.seal(octets, 'elsewhere') },
-    { what: 'another secret', other: () => new Seal(randomBytes(32), 'test').seal(octets, 'id') },
-    { what: 'another purpose', other: () => new Seal(SECRET, 'events').seal(octets, 'id') },
+    { what: 'another place', other: () => sealedBy(seal, Buffer.from('elsewhere')) },
+    { what: 'another secret', other: () => sealedBy(createSeal(randomBytes(32))) },
+    { what: 'another purpose', other: () => sealedBy(createSeal(SECRET, 'events')) },
     { what: 'nothing in it', other: () => Buffer.alloc(0) },
-    { what: 'its end missing', other: () => seal.seal(octets, 'id').subarray(0, -1) },
-    { what: 'more behind it', other: () => Buffer.concat([seal.seal(octets, 'id'), octets]) },
+    { what: 'its end missing', other: () => sealedBy(seal).subarray(0, -1) },
+    { what: 'more behind it', other: () => Buffer.concat([sealedBy(seal), octets]) },
   ])('does not open with $what', ({ other }) => {
-    expect(seal.unseal(other(), 'id')).toBe(NO_SEAL)
+    expect(seal.unseal(other(), ID)).toBe(NO_SEAL)
   })
 
   test('opens again after other writers have filled its table of keys', () => {
-    const sealed = seal.seal(octets, 'id')
+    const sealed = sealedBy(seal)
     for (let index = 0; index < 300; index++) {
-      expect(seal.unseal(new Seal(SECRET, 'test').seal(octets, 'id'), 'id')).toBe(OPENED)
+      const writer = createSeal()
+      expect(seal.unseal(sealedBy(writer), ID)).toBe(OPENED)
+      writer.close()
     }
-    expect(seal.unseal(sealed, 'id')).toBe(OPENED)
+    expect(seal.unseal(sealed, ID)).toBe(OPENED)
   })
+})
+
+test('a closed native cipher refuses, and closing it twice does no harm', async () => {
+  const gcm = (await openNativeGcm())!(64)
+  const seal = new Seal(SECRET, 'test', gcm)
+  const sealed = createSealed(seal, Buffer.from('text'), ID)!
+  seal.close()
+  seal.close()
+  expect(createSealed(seal, Buffer.from('text'), ID)).toBeNull()
+  expect(seal.unseal(sealed, ID)).toBe(NO_SEAL)
 })
 
 const valueArbitrary = fc.record({
@@ -106,7 +162,8 @@ describe('a value', () => {
           ttlCount: made.ttlOffsets.length,
           octets: made.message.length,
         })
-        const octets = Buffer.from(writeValue(value)!)
+        const out = Buffer.alloc(VALUE_OCTETS_MAX, 0xff)
+        const octets = out.subarray(0, writeValue(value, out))
         expect(octets.length % 64).toBe(0)
         const read = new SharedValue()
         expect(readValue(octets, read)).toBe(true)
@@ -148,6 +205,6 @@ describe('a value', () => {
     value.octets = 65_535
     value.names = new Uint8Array(40_000)
     value.namesOctets = 40_000
-    expect(writeValue(value)).toBeNull()
+    expect(writeValue(value, Buffer.alloc(VALUE_OCTETS_MAX))).toBe(TOO_LARGE)
   })
 })

@@ -40,3 +40,23 @@ test('those who wait are called in the next turn, in order, until it is spent as
   await nextTurn()
   expect(called).toEqual(['first', 'second', 'third'])
 })
+
+test('who has more for every turn does not go before those who had none', async () => {
+  const budget = new TurnBudget()
+  const called: string[] = []
+  /** A connection that spends the whole turn whenever it gets one. */
+  const connection = (name: string) => {
+    const goOn = (): void => {
+      if (!budget.isSpent) {
+        called.push(name)
+        exhaust(budget, 10)
+      }
+      budget.wait(goOn)
+    }
+    return goOn
+  }
+  exhaust(budget, 10)
+  for (const name of ['first', 'second', 'third']) budget.wait(connection(name))
+  for (let turn = 0; turn < 7; turn++) await nextTurn()
+  expect(called).toEqual(['first', 'second', 'third', 'first', 'second', 'third', 'first'])
+})

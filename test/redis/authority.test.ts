@@ -1,9 +1,13 @@
 /** Redis is never an authority: what even somebody with the secret can put there. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Redis } from 'ioredis'
-import { Seal } from '../../src/dataplane/cache/seal.ts'
-import { SharedKeys } from '../../src/dataplane/cache/shared-keys.ts'
-import { SharedValue, writeValue } from '../../src/dataplane/cache/shared-value.ts'
+import { createSealed } from '../../src/dataplane/cache/seal.ts'
+import { createId, createKey } from '../../src/dataplane/cache/shared-keys.ts'
+import {
+  SharedValue,
+  VALUE_OCTETS_MAX,
+  writeValue,
+} from '../../src/dataplane/cache/shared-value.ts'
 import { REDIS } from '../../src/dataplane/counters.ts'
 import {
   REDIS_HIT,
@@ -15,7 +19,14 @@ import {
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
 import { askUdp } from '../support/dns-client.ts'
 import { encodeQuery, encodeResponse, type ResourceRecord } from '../support/messages.ts'
-import { cacheKey, redisSettings, startRedis, type RedisServer } from '../support/redis.ts'
+import {
+  answersSeal,
+  cacheKey,
+  keysOf,
+  redisSettings,
+  startRedis,
+  type RedisServer,
+} from '../support/redis.ts'
 import {
   reply,
   startScriptedUpstream,
@@ -74,11 +85,13 @@ async function startWith(forged: Forged, options: DataplaneOptions = {}): Promis
   value.ttlCount = offsets.length
   value.message = message
   value.octets = message.length
-  const keys = new SharedKeys(redis.keyOfKeys, redis.prefix)
-  const id = keys.id(cacheKey(name))
-  const sealed = new Seal(redis.secret, 'niveau3 answers').seal(writeValue(value)!, id)
+  const keys = keysOf(redis, upstream, false)
+  const id = createId(keys, cacheKey(name))
+  const octets = Buffer.alloc(VALUE_OCTETS_MAX)
+  const written = octets.subarray(0, writeValue(value, octets))
+  const sealed = createSealed(answersSeal(redis.secret), written, id)!
   const client = new Redis({ port: server.port, host: '127.0.0.1' })
-  await client.set(keys.keyOf(id), sealed, 'PX', 600_000)
+  await client.set(createKey(keys, id), sealed, 'PX', 600_000)
   client.disconnect()
   const box = await startDataplane({ ...options, upstreams: [upstream], redis })
   await box.until(() => box.count(REDIS + REDIS_UP) === 1)

@@ -6,6 +6,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { createSealed } from '../../src/dataplane/cache/seal.ts'
+import { createId, createKey } from '../../src/dataplane/cache/shared-keys.ts'
 import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { cacheKey, eventually, makeSecret, ownFolder, startRedis } from '../support/redis.ts'
 import type { RedisServer } from '../support/redis.ts'
@@ -39,7 +41,7 @@ interface Row {
 }
 
 const rows: Row[] = []
-const secret = makeSecret()
+let secret: ReturnType<typeof makeSecret>
 let upstream: ScriptedUpstream
 let redis: RedisServer
 let proxy: SlowProxy
@@ -162,6 +164,11 @@ function rejected(reason: string): Promise<number> {
   return box.metric('niveau3_redis_rejected_values_total', { reason })
 }
 
+/** The key in Redis of a question for this name. */
+function placeOf(name: string): string {
+  return createKey(secret.keys, createId(secret.keys, cacheKey(name)))
+}
+
 async function measureOne(): Promise<void> {
   const load = await startLoad(box.port, kinds().slice(2), 50)
   await pause(60)
@@ -180,6 +187,7 @@ async function withClient(work: (client: Redis) => Promise<unknown>): Promise<vo
 
 beforeAll(async () => {
   upstream = await startScriptedUpstream()
+  secret = makeSecret(upstream)
   redis = await startRedis()
   proxy = await startProxy(redis.port)
   box = await startBox(redis.port)
@@ -331,12 +339,12 @@ describe('Redis may', () => {
     { what: 'too much', value: () => Buffer.alloc(200 * 1024, 0x01), reason: 'size' },
     {
       what: 'sealed nonsense',
-      value: (id: string) => secret.seal.seal(Buffer.alloc(128, 0xff), id),
+      value: (id: Uint8Array) => createSealed(secret.seal, Buffer.alloc(128, 0xff), id)!,
       reason: 'layout',
     },
     {
       what: 'truncated values',
-      value: (id: string) => secret.seal.seal(Buffer.alloc(256), id).subarray(0, 150),
+      value: (id: Uint8Array) => createSealed(secret.seal, Buffer.alloc(256), id)!.subarray(0, 150),
       reason: 'seal',
     },
   ])('hold $what', async ({ what, value, reason }) => {
@@ -344,8 +352,8 @@ describe('Redis may', () => {
     const before = await rejected(reason)
     await withClient(async (client) => {
       for (const name of nextFresh(300)) {
-        const id = secret.keys.id(cacheKey(name))
-        await client.set(secret.keys.keyOf(id), value(id), 'PX', 60_000)
+        const id = createId(secret.keys, cacheKey(name))
+        await client.set(createKey(secret.keys, id), value(id), 'PX', 60_000)
       }
     })
     await survive(
@@ -362,7 +370,7 @@ describe('Redis may', () => {
   test('hold lists where values should be (WRONGTYPE)', async () => {
     await withClient(async (client) => {
       for (const name of nextFresh(300)) {
-        await client.lpush(secret.keys.keyOf(secret.keys.id(cacheKey(name))), 'element')
+        await client.lpush(placeOf(name), 'element')
       }
     })
     const before = await lookups('miss')
@@ -377,8 +385,7 @@ describe('Redis may', () => {
   test('hold a value of 100 MB: it is not read to its end', async () => {
     await withClient(async (client) => {
       for (const name of nextFresh(40)) {
-        const key = secret.keys.keyOf(secret.keys.id(cacheKey(name)))
-        await client.setrange(key, 100 * 1024 * 1024, 'end')
+        await client.setrange(placeOf(name), 100 * 1024 * 1024, 'end')
         break
       }
     })

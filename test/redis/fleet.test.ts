@@ -1,7 +1,13 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { FleetEvents, type PolicyAnnouncement } from '../../src/dataplane/cache/redis-events.ts'
 import type { RedisSettings } from '../../src/dataplane/settings.ts'
-import { eventually, redisSettings, startCluster, startRedis } from '../support/redis.ts'
+import {
+  eventually,
+  redisSettings,
+  startCluster,
+  startRedis,
+  type RedisServer,
+} from '../support/redis.ts'
 import { startProxy } from '../support/slow-proxy.ts'
 
 const open: FleetEvents[] = []
@@ -98,6 +104,83 @@ describe('an announced policy', () => {
     await heardStamp(b.heard, 'first')
   })
 
+  test('is told by a Redis without memory, and kept as soon as it has some again', async () => {
+    const server = await startRedis()
+    const settings = redisSettings(server)
+    const [a, b] = [join(settings), join(settings)]
+    await bothListen(server, 2)
+    await server.cli('config', 'set', 'maxmemory', '1')
+    a.events.announce('first', 1)
+    await heardStamp(b.heard, 'first')
+    expect(await server.cli('dbsize')).toBe('0')
+    await server.cli('config', 'set', 'maxmemory', '0')
+    const late = join(settings)
+    await heardStamp(late.heard, 'first')
+    expect(a.events.sent).toBe(1)
+  })
+
+  test('is told by a read-only replica, and kept when it is a master again', async () => {
+    const server = await startRedis()
+    const settings = redisSettings(server)
+    const [a, b] = [join(settings), join(settings)]
+    await bothListen(server, 2)
+    await server.cli('replicaof', '127.0.0.1', '1')
+    a.events.announce('first', 1)
+    await heardStamp(b.heard, 'first')
+    await server.cli('replicaof', 'no', 'one')
+    const late = join(settings)
+    await heardStamp(late.heard, 'first')
+  })
+
+  test('is told again until nobody forbids it', async () => {
+    const server = await startRedis()
+    const settings = redisSettings(server)
+    const [a, b] = [join(settings), join(settings)]
+    await bothListen(server, 2)
+    await server.cli('acl', 'setuser', 'default', '-publish', '-set')
+    a.events.announce('first', 1)
+    a.events.announce('second', 2)
+    await eventually('it was tried', async () => {
+      const log = await server.cli('acl', 'log')
+      return log.includes('publish') && log.includes('set')
+    })
+    expect(b.heard).toEqual([])
+    await server.cli('acl', 'setuser', 'default', '+publish', '+set')
+    await heardStamp(b.heard, 'second')
+    expect(b.heard).toHaveLength(1)
+    expect(a.events.sent).toBe(1)
+  })
+
+  test('comes back into a Redis that has lost everything', async () => {
+    const server = await startRedis()
+    const settings = redisSettings(server)
+    const a = join(settings)
+    a.events.announce('first', 1)
+    await eventually('it is kept', async () => (await server.cli('dbsize')) === '1')
+    await server.cli('flushall')
+    const late = join(settings)
+    await heardStamp(late.heard, 'first')
+  })
+
+  test("reaches a box whose node of the cluster hangs with the box's subscription", async () => {
+    const nodes = await startCluster(['--cluster-require-full-coverage', 'no'])
+    const settings = redisSettings(nodes[0]!, {
+      deployment: 'cluster',
+      nodes: nodes.map(({ port }) => ({ host: '127.0.0.1', port })),
+    })
+    const { heard, node } = await listenAwayFromKey(nodes, settings)
+    const speaker = join(settings)
+    node.process.signal('SIGSTOP')
+    try {
+      speaker.events.announce('unheard', 1)
+      await heardStamp(heard, 'unheard')
+    } finally {
+      node.process.signal('SIGCONT')
+    }
+    speaker.events.announce('afterwards', 2)
+    await heardStamp(heard, 'afterwards')
+  })
+
   test('is not believed when it is not sealed under the secret', async () => {
     const server = await startRedis()
     const settings = redisSettings(server)
@@ -111,3 +194,45 @@ describe('an announced policy', () => {
     expect(b.heard.map(({ stamp }) => stamp)).toEqual(['genuine'])
   })
 })
+
+const CHANNEL = 'niveau3:fleet'
+
+async function bothListen(server: RedisServer, boxes: number): Promise<void> {
+  await eventually('all have subscribed', async () => {
+    return (await listenersAt(server)) === boxes
+  })
+}
+
+async function listenersAt(server: RedisServer): Promise<number> {
+  const [, count] = (await server.cli('pubsub', 'numsub', CHANNEL)).split('\n')
+  return Number(count)
+}
+
+/** A box that listens at another node than that which keeps the latest announcement. */
+async function listenAwayFromKey(
+  nodes: readonly RedisServer[],
+  settings: RedisSettings,
+): Promise<{ heard: PolicyAnnouncement[]; node: RedisServer }> {
+  const first = join(settings)
+  first.events.announce('first', 1)
+  let keeper: RedisServer | undefined
+  await eventually('it is kept', async () => {
+    for (const node of nodes) if ((await node.cli('dbsize')) === '1') keeper = node
+    return keeper !== undefined
+  })
+  first.events.close()
+  // ioredis picks the node by chance.
+  for (let tries = 0; tries < 40; tries++) {
+    const { events, heard } = join(settings)
+    let node: RedisServer | undefined
+    await eventually('one node has the subscription', async () => {
+      const counts = await Promise.all(nodes.map((each) => listenersAt(each)))
+      node = nodes[counts.indexOf(1)]
+      return node !== undefined && counts.reduce((sum, each) => sum + each) === 1
+    })
+    if (node !== undefined && node !== keeper) return { heard, node }
+    events.close()
+    await eventually('it has left', async () => (await listenersAt(node!)) === 0)
+  }
+  throw new Error('the subscription is always where the key is')
+}

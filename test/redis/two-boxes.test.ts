@@ -31,11 +31,11 @@ beforeAll(async () => {
   redis = await startRedis()
   upstream = await startScriptedUpstream()
   secretFile = join(await ownFolder(), 'secret')
-  await writeFile(secretFile, makeSecret().text, { mode: 0o600 })
+  await writeFile(secretFile, makeSecret(upstream).text, { mode: 0o600 })
 })
 
-async function startBox(prefix: string, more = ''): Promise<Niveau3> {
-  const settings = `url: "${redis.url}", secretFile: ${secretFile}, prefix: "${prefix}", ${more}`
+async function startBox(prefix: string, more = '', server = redis): Promise<Niveau3> {
+  const settings = `url: "${server.url}", secretFile: ${secretFile}, prefix: "${prefix}", ${more}`
   const box = await startNiveau3({
     upstreams: [upstream],
     blocklists: { adult: ['blocked.example'] },
@@ -49,29 +49,37 @@ async function askAll(box: Niveau3): Promise<void> {
   for (const name of NAMES) expect((await askUdp(box, name)).answers).toHaveLength(1)
 }
 
-function monitor(): Promise<Process> {
+function monitor(server: RedisServer): Promise<Process> {
   return program('redis-cli').then((cli) =>
-    startProcess(cli, ['-p', String(redis.port), 'monitor'], { ready: { line: /^OK$/ } }),
+    startProcess(cli, ['-p', String(server.port), 'monitor'], { ready: { line: /^OK$/ } }),
   )
 }
 
-/** Upstream packets that B needed for names that A had learned. */
-async function packetsOfB(prefix: string, more: string): Promise<{ packets: number; b: Niveau3 }> {
+/** Upstream packets that B needed for names that A had learned, and how many of those A shared. */
+async function packetsOfB(
+  prefix: string,
+  more: string,
+): Promise<{ packets: number; shared: number; b: Niveau3 }> {
   const a = await startBox(prefix, more)
   await askAll(a)
-  await eventually('all is written', async () => {
-    return (await a.metric('niveau3_redis_writes_total', { result: 'stored' })) >= NAMES.length
+  const written = (result: string): Promise<number> =>
+    a.metric('niveau3_redis_writes_total', { result })
+  // A busy machine is late for the 20 ms of a look-up, and then Redis is left alone for a while.
+  await eventually('all is written, or left out', async () => {
+    return (await written('stored')) + (await written('dropped')) >= NAMES.length
   })
+  const shared = await written('stored')
   const before = upstream.queries.length
   const b = await startBox(prefix, `hotNames: 0, ${more}`)
   await askAll(b)
-  return { packets: upstream.queries.length - before, b }
+  return { packets: upstream.queries.length - before, shared, b }
 }
 
 describe('box B answers from what box A has learned', () => {
   test('with no upstream packet at all, the hedge off', async () => {
-    const { packets, b } = await packetsOfB('off:', 'hedgeMs: 5000, timeoutMs: 5000')
+    const { packets, shared, b } = await packetsOfB('off:', 'hedgeMs: 5000, timeoutMs: 5000')
     process.stdout.write(`two boxes, hedge off: ${packets} of ${NAMES.length} asked upstream\n`)
+    expect(shared).toBe(NAMES.length)
     expect(packets).toBe(0)
     const hits = { tier: 'redis', result: 'hit' }
     expect(await b.metric('niveau3_cache_lookups_total', hits)).toBe(NAMES.length)
@@ -81,7 +89,7 @@ describe('box B answers from what box A has learned', () => {
   })
 
   test('with upstream packets for the look-ups that were hedged or had no reply, and no others', async () => {
-    const { packets, b } = await packetsOfB('on:', '')
+    const { packets, shared, b } = await packetsOfB('on:', '')
     const hedged = await b.metric('niveau3_redis_hedged_total')
     const unanswered = await b.metric('niveau3_cache_lookups_total', {
       tier: 'redis',
@@ -90,16 +98,17 @@ describe('box B answers from what box A has learned', () => {
     const share = ((100 * packets) / NAMES.length).toFixed(1)
     process.stdout.write(
       `two boxes, hedge after 2 ms: ${packets} of ${NAMES.length} asked upstream (${share} %), ` +
-        `${hedged} hedged, ${unanswered} not looked up\n`,
+        `${hedged} hedged, ${unanswered} not looked up, ${shared} shared by A\n`,
     )
-    expect(packets).toBeLessThanOrEqual(hedged + unanswered)
+    expect(packets).toBeLessThanOrEqual(hedged + unanswered + NAMES.length - shared)
   })
 })
 
 test('MONITOR shows the documented commands only, and no name in clear', async () => {
   conforms('redis-untrusted', 'privacy')
-  const watching = await monitor()
-  const a = await startBox('watched:', 'hotNames: 100')
+  const server = await startRedis()
+  const watching = await monitor(server)
+  const a = await startBox('watched:', 'hotNames: 100, hedgeMs: 5000, timeoutMs: 5000', server)
   await askAll(a)
   await askAll(a)
   await askUdp(a, 'www.blocked.example')

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { LIST_OCTETS_MAX, decodeList, encodeList } from '../../src/dataplane/cache/redis-warm.ts'
 import { CACHE_ENTRIES, REDIS } from '../../src/dataplane/counters.ts'
 import { REDIS_UP, REDIS_WARMED, REDIS_WRITES_OPEN } from '../../src/dataplane/redis-counters.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
@@ -62,4 +63,16 @@ test('a name that is blocked since is not answered from what came back', async (
   const reply = await client.next(5000)
   await client.close()
   expect(reply.readUInt8(3) & 0xf).toBe(3)
+})
+
+test('the list of hot names is bounded however long they are, and keeps the most used ones', () => {
+  const listed = Array.from({ length: 10_000 }, (_, index): [string, number] => [
+    `${String(index).padStart(5, '0')}${'x'.repeat(253)}`,
+    10_000 - index,
+  ])
+  const octets = encodeList(listed)
+  expect(octets.length).toBeLessThanOrEqual(LIST_OCTETS_MAX)
+  const read = decodeList(octets)
+  expect(read.length).toBeGreaterThan(1900)
+  expect(read).toEqual(listed.slice(0, read.length))
 })

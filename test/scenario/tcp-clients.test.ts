@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import {
@@ -416,5 +417,77 @@ test('a client that reads no answers is read no further, and loses none', async 
   expect(ids.size).toBe(amount)
   expect(decodeMessage(queries[0]!).id).toBe(0)
   await client.close()
+  await expectBalanced(server)
+})
+
+/** Octets in the kernel on their way from that port: not sent, not acknowledged, or not read. */
+async function octetsUnderWay(port: number): Promise<number> {
+  const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const lines = (await readFile('/proc/self/net/tcp', 'latin1')).trim().split('\n').slice(1)
+  let octets = 0
+  for (const line of lines) {
+    const [, local = '', remote = '', , queues = ''] = line.trim().split(/\s+/)
+    const [unsent = '', unread = ''] = queues.split(':')
+    if (local.endsWith(end)) octets += Number.parseInt(unsent, 16)
+    if (remote.endsWith(end)) octets += Number.parseInt(unread, 16)
+  }
+  return octets
+}
+
+test('what many clients leave unread is bounded together, and one who reads is served', async () => {
+  conforms('tcp-exhaustion')
+  const answers = Array.from({ length: 200 }, (_, index) => ({
+    name: 'large.example',
+    type: 'A',
+    ttl: 300,
+    data: `192.0.2.${index}`,
+  }))
+  const upstream = await startScriptedUpstream((query) =>
+    query.transport === 'udp' ? reply(query, { truncated: true }) : reply(query, { answers }),
+  )
+  const tcpUnsentTotalOctetsMax = 256 * 1024
+  const server = await startDataplane({
+    upstreams: [upstream],
+    limits: { tcpUnsentTotalOctetsMax, tcpIdleMs: 60_000, tcpMessageMs: 1000 },
+  })
+  const reader = await openTcp(server)
+  await reader.send(encodeQuery('large.example'))
+  const answer = await reader.next()
+  const before = server.balance().answered
+  const deaf = await Promise.all(Array.from({ length: 8 }, () => openTcp(server)))
+  const questions = Array.from({ length: 3000 }, (_, id) =>
+    encodeQuery('large.example', 'A', { id }),
+  )
+  for (const client of deaf) client.pause()
+  const sent = deaf.map((client) => client.send(...questions))
+  let seen = -1
+  let asked = 0
+  while (server.balance().answered !== seen) {
+    seen = server.balance().answered
+    for (let turn = 0; turn < 20; turn++) await askUdp(server, 'localhost')
+    seen += 20
+    asked += 20
+  }
+  const octets = (server.balance().answered - before - asked) * (answer.length + 2)
+  const kept = octets - (await octetsUnderWay(server.port))
+  // Each may have one answer of its own, and in Node's hands what it has read before it paused.
+  const each = answer.length + 64 * 1024
+  expect(kept).toBeLessThan(tcpUnsentTotalOctetsMax + deaf.length * each)
+  const own = questions.slice(0, 100)
+  await reader.send(...own)
+  const ids = new Set<number>()
+  for (let index = 0; index < own.length; index++) {
+    ids.add((await reader.next()).readUInt16BE(0))
+  }
+  expect(ids.size).toBe(own.length)
+  // A message that we do not read is no message that does not come.
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  // Who reads again gets everything.
+  for (const client of deaf) client.resume()
+  await Promise.all(sent)
+  for (const client of deaf) {
+    for (let index = 0; index < questions.length; index++) await client.next(30_000)
+  }
+  await Promise.all([reader, ...deaf].map((client) => client.close()))
   await expectBalanced(server)
 })

@@ -8,14 +8,6 @@ import { StateLock } from '../../src/controlplane/state-lock.ts'
 import { runNiveau3, startNiveau3 } from '../support/niveau3.ts'
 import { freePort } from '../support/ports.ts'
 
-const SOURCE = join(import.meta.dirname, '../../dist/controlplane/state-lock.js')
-/** Takes the lock of a folder and keeps it. */
-const HOLDS_LOCK = `
-  import(${JSON.stringify(SOURCE)}).then(async ({ StateLock }) => {
-    await StateLock.take(process.argv[1])
-    process.stdout.write('held')
-    process.stdin.resume()
-  })`
 let folder = ''
 let file = ''
 
@@ -80,17 +72,6 @@ describe('the lock of a state directory', () => {
     }
   })
 
-  test('of a process that lives and started when the lock says is not', async () => {
-    const child = spawn(process.execPath, ['-e', HOLDS_LOCK, folder], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    await once(child.stdout, 'data')
-    await expect(StateLock.take(folder)).rejects.toThrow(`in use by process ${child.pid}`)
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-    await (await StateLock.take(folder)).release()
-  })
-
   test('released twice, it does not take away the lock of the next', async () => {
     const first = await StateLock.take(folder)
     await first.release()
@@ -120,6 +101,16 @@ describe('a server', () => {
     expect(await readdir(folder)).toEqual(['lock'])
     await first.stop()
     expect(await readdir(folder)).toEqual([])
+  })
+
+  test('that lives keeps its lock, and one that was killed leaves it to the next', async () => {
+    const server = await startNiveau3({ upstreams: ['127.0.0.1:1'], args: ['--state-dir', folder] })
+    const [id] = (await readFile(file, 'utf8')).split(' ')
+    await expect(StateLock.take(folder)).rejects.toThrow(`in use by process ${id}`)
+    server.process.signal('SIGKILL')
+    await server.process.exited
+    expect(await readdir(folder)).toContain('lock')
+    await (await StateLock.take(folder)).release()
   })
 
   test('that cannot start leaves no lock either', async () => {

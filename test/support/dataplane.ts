@@ -120,6 +120,7 @@ const LIMITS: LimitSettings = {
   tcpMessageMs: 5000,
   tcpInFlightMax: 128,
   tcpUnsentOctetsMax: 256 * 1024,
+  tcpUnsentTotalOctetsMax: 16 * 1024 * 1024,
   pendingMax: 8192,
   waitersPerQuestionMax: 1000,
   pendingPerClientMax: 1000,

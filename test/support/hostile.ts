@@ -2,11 +2,12 @@
  * Attacks by clients, and what is to be seen of the server meanwhile: alive, as large as before,
  * with as many descriptors, every query accounted for, and honest clients served in time.
  */
+import { type ChildProcess, fork } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
-import { Worker } from 'node:worker_threads'
+import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import { frame, openTcp, openUdp } from './dns-client.ts'
 import { encodeQuery } from './messages.ts'
@@ -18,6 +19,8 @@ const KIB = 1024
 const BURST = 50
 const SETTLE_MS_MAX = 20_000
 const POLL_MS = 50
+/** Counting costs the server time that its clients would have: seldom while it is attacked. */
+const POLL_UNDER_ATTACK_MS = 500
 
 /** What an honest client saw. */
 export interface Service {
@@ -25,6 +28,7 @@ export interface Service {
   readonly lost: number
   readonly p50: number
   readonly p99: number
+  readonly worst: number
 }
 
 /** What the server takes, from /proc. */
@@ -45,11 +49,25 @@ export interface Account {
 export function footprintOf(server: Niveau3, upstreamPort: number): Footprint {
   const folder = `/proc/${server.process.pid}`
   const rss = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`${folder}/status`, 'latin1'))
-  const remote = `:${upstreamPort.toString(16).toUpperCase().padStart(4, '0')} 01`
-  const ports = readFileSync(`${folder}/net/udp`, 'latin1').split(remote).length - 1
+  const remote = `:${upstreamPort.toString(16).toUpperCase().padStart(4, '0')}`
+  const sources = new Set<string>()
+  for (const line of readFileSync(`${folder}/net/udp`, 'latin1').split('\n')) {
+    const words = line.trim().split(/\s+/)
+    if (words[2]?.endsWith(remote) === true) sources.add(`socket:[${words[9]}]`)
+  }
+  const open = readdirSync(`${folder}/fd`).map((fd) => targetOf(`${folder}/fd/${fd}`))
   return {
     rssMiB: Number(rss?.[1]) / KIB,
-    descriptors: readdirSync(`${folder}/fd`).length - ports,
+    descriptors: open.filter((target) => !sources.has(target)).length,
+  }
+}
+
+/** What a descriptor is of; it may be closed meanwhile. */
+function targetOf(link: string): string {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return ''
   }
 }
 
@@ -71,21 +89,25 @@ export async function settledAccount(server: Niveau3): Promise<Account> {
 
 /** Resolves when the server has let go of every connection that its clients have ended. */
 export function connectionsEnded(server: Niveau3): Promise<void> {
-  return connectionsUntil(server, (count) => count === 0)
+  return connectionsUntil(server, (count) => count === 0, POLL_MS)
 }
 
 /** Resolves when the server has taken that many connections; throws when it never does. */
 export function connectionsOpen(server: Niveau3, atLeast: number): Promise<void> {
-  return connectionsUntil(server, (count) => count >= atLeast)
+  return connectionsUntil(server, (count) => count >= atLeast, POLL_UNDER_ATTACK_MS)
 }
 
-async function connectionsUntil(server: Niveau3, isDue: (count: number) => boolean): Promise<void> {
+async function connectionsUntil(
+  server: Niveau3,
+  isDue: (count: number) => boolean,
+  pollMs: number,
+): Promise<void> {
   const endMs = Date.now() + SETTLE_MS_MAX
   for (;;) {
     const count = await server.metric('niveau3_tcp_connections')
     if (isDue(count)) return
     if (Date.now() > endMs) throw new Error(`${count} connections are open`)
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    await new Promise((resolve) => setTimeout(resolve, pollMs))
   }
 }
 
@@ -96,31 +118,37 @@ function sumOf(text: string, metric: string): number {
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
 }
 
-const threads = new Set<Worker>()
-afterAll(() => Promise.all([...threads].map((thread) => thread.terminate())))
+const HONEST_CLIENT = join(import.meta.dirname, 'honest-client.mjs')
+const clients = new Set<ChildProcess>()
+afterAll(() => {
+  for (const client of clients) client.kill('SIGKILL')
+})
 
-/** A client that asks for the names in turn, four milliseconds apart, from a thread of its own. */
+/** A client that asks for the names in turn, two milliseconds apart, from a process of its own. */
 export class HonestClient {
-  readonly #thread: Worker
+  readonly #process: ChildProcess
 
   constructor(server: Niveau3, names: readonly string[]) {
-    const queries = names.map((name) => encodeQuery(name, 'A', { edns: {} }))
-    const workerData = { port: server.port, queries }
-    this.#thread = new Worker(new URL('./honest-client.mjs', import.meta.url), { workerData })
-    threads.add(this.#thread)
+    const queries = names.map((name) => encodeQuery(name, 'A', { edns: {} }).toString('hex'))
+    this.#process = fork(HONEST_CLIENT, [String(server.port), ...queries], { execArgv: [] })
+    clients.add(this.#process)
+  }
+
+  get pid(): number {
+    return this.#process.pid!
   }
 
   /** Asks while the work runs. */
   async during(work: () => Promise<unknown>): Promise<Service> {
-    this.#thread.postMessage('start')
+    this.#process.send('start')
     await work()
-    const told = once(this.#thread, 'message') as Promise<[Service]>
-    this.#thread.postMessage('stop')
+    const told = once(this.#process, 'message') as Promise<[Service]>
+    this.#process.send('stop')
     return (await told)[0]
   }
 }
 
-/** How many mutations are sent, and how many of them in a second at most. */
+/** How many packets or connections, and how many of them in a second at most. */
 export interface Flood {
   readonly count: number
   readonly perSecondMax: number
@@ -191,12 +219,15 @@ function isReplyTo(query: Buffer, answer: Buffer): boolean {
 /** Connections from addresses of their own, so many for each; `first` is what each of them says. */
 export async function connectMany(
   server: Niveau3,
-  count: number,
+  flood: Flood,
   perAddress: number,
   first: Uint8Array,
 ): Promise<Socket[]> {
+  const { count } = flood
+  const startMs = performance.now()
   const sockets: Socket[] = []
   for (let index = 0; index < count; index++) {
+    await keepPace(startMs, index, flood)
     const localAddress = `127.0.1.${1 + Math.floor(index / perAddress)}`
     const socket = createConnection({ host: server.address, port: server.port, localAddress })
     socket.on('error', () => {})
@@ -227,11 +258,14 @@ export async function dripTcp(sockets: readonly Socket[], milliseconds: number):
   }
 }
 
-/** Opens connections that ask a hundred questions at once and are gone; returns how many. */
-export async function floodConnections(server: Niveau3, count: number): Promise<void> {
+/** Opens connections that ask a hundred questions at once and are gone. */
+export async function floodConnections(server: Niveau3, flood: Flood): Promise<void> {
+  const { count } = flood
+  const startMs = performance.now()
   const names = Array.from({ length: 100 }, (_, index) => encodeQuery(`gone${index}.example.com`))
   const questions = frame(...names)
   for (let index = 0; index < count; index++) {
+    await keepPace(startMs, index, flood)
     const socket = createConnection({ host: server.address, port: server.port })
     socket.on('error', () => {})
     await once(socket, 'connect')
@@ -241,13 +275,20 @@ export async function floodConnections(server: Niveau3, count: number): Promise<
   }
 }
 
-/** Pipelines questions with large answers on every connection and reads none of the answers. */
-export async function leaveUnread(sockets: readonly Socket[], questions: number): Promise<void> {
+/**
+ * Pipelines questions with large answers on every connection and reads none of the answers, for so
+ * long.
+ */
+export async function leaveUnread(
+  sockets: readonly Socket[],
+  questions: number,
+  milliseconds: number,
+): Promise<void> {
   const one = frame(encodeQuery('large.example.com', 'TXT', { edns: {} }))
   const all = Buffer.concat(Array.from({ length: questions }, () => one))
   for (const socket of sockets) {
     socket.pause()
     socket.write(all)
   }
-  await new Promise((resolve) => setTimeout(resolve, 2000))
+  await new Promise((resolve) => setTimeout(resolve, milliseconds))
 }

@@ -31,6 +31,9 @@ export interface Niveau3Options {
   readonly process?: ProcessOptions
 }
 
+/** Tests compare counts from one line to the next: a page is made for each of them. */
+const MEASURED = { NIVEAU3_METRICS__PAGE_MS_MIN: '0' }
+
 /** A running server. */
 export interface Niveau3 {
   readonly address: string
@@ -74,7 +77,7 @@ export async function startNiveau3(options: Niveau3Options = {}): Promise<Niveau
     ready: { line: /"event":"ready"/ },
     cleanUp: () => rm(folder, { recursive: true, force: true }),
     ...options.process,
-    env: { ...ownEnvironmentOnly(), ...options.process?.env },
+    env: { ...ownEnvironmentOnly(), ...MEASURED, ...options.process?.env },
   })
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${metricsPort}${path}`)
   const metrics = async (): Promise<string> => (await get('/metrics')).text()

@@ -38,6 +38,8 @@ for device in null zero full random urandom tty; do
 done
 mkdir dev/shm dev/pts
 mount -t tmpfs tmpfs dev/shm
+mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 mount -t proc proc proc
 mount -t sysfs sysfs sys

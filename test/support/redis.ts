@@ -4,9 +4,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
+import { NodeGcm } from '../../src/dataplane/cache/node-gcm.ts'
 import { Seal } from '../../src/dataplane/cache/seal.ts'
-import { SharedKeys } from '../../src/dataplane/cache/shared-keys.ts'
-import type { RedisSettings } from '../../src/dataplane/settings.ts'
+import { SharedKeys, createViewKey } from '../../src/dataplane/cache/shared-keys.ts'
+import { VALUE_OCTETS_MAX } from '../../src/dataplane/cache/shared-value.ts'
+import { answersOf, type Endpoint, type RedisSettings } from '../../src/dataplane/settings.ts'
 import { freePort } from './ports.ts'
 import { type Process, type Readiness, runToEnd, startProcess } from './processes.ts'
 import { program } from './programs.ts'
@@ -209,8 +211,25 @@ export function redisSettings(
 const SECRET = randomBytes(32)
 const KEY_OF_KEYS = createHash('sha256').update(SECRET).digest()
 
-/** The text of a secret file, and what boxes with that file derive: names and seals of values. */
-export function makeSecret(): {
+/** How boxes with this key name the answers of one upstream in clear. */
+export function keysOf(
+  { keyOfKeys, prefix }: Pick<RedisSettings, 'keyOfKeys' | 'prefix'>,
+  { address, port }: Endpoint,
+  trustsAd: boolean,
+): SharedKeys {
+  const view = answersOf({
+    upstreams: [{ protocol: 'udp', address, port, serverName: '', path: '', label: '' }],
+    forward: { trustsAd: [trustsAd], clientSubnet: new Uint8Array(0) },
+    upstreamAuthorities: undefined,
+  })
+  return new SharedKeys(createViewKey(keyOfKeys, view), prefix)
+}
+
+/**
+ * The text of a secret file, and what boxes with that file derive: names, of what that upstream on
+ * loopback answers, and seals of values.
+ */
+export function makeSecret(upstream: Endpoint): {
   readonly text: string
   readonly keys: SharedKeys
   readonly seal: Seal
@@ -220,9 +239,14 @@ export function makeSecret(): {
     new Uint8Array(hkdfSync('sha256', text, '', `niveau3 redis ${purpose}`, 32))
   return {
     text,
-    keys: new SharedKeys(derive('keys'), 'niveau3:'),
-    seal: new Seal(derive('values'), 'niveau3 answers'),
+    keys: keysOf({ keyOfKeys: derive('keys'), prefix: 'niveau3:' }, upstream, true),
+    seal: answersSeal(derive('values')),
   }
+}
+
+/** What boxes under this secret seal their answers with. */
+export function answersSeal(secret: Uint8Array): Seal {
+  return new Seal(secret, 'niveau3 answers', new NodeGcm(VALUE_OCTETS_MAX))
 }
 
 /** The cache key of a question: name, type, DO and CD. */

@@ -1,4 +1,5 @@
 /** What the admin pages tell of the filter in force and of the lists that it is made of. */
+import { invalidLinesOf } from '../blocklist/list-source.ts'
 import type { LoadedFilter } from '../filter.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
 import type { FilterFacts } from './server-facts.ts'
@@ -9,7 +10,7 @@ import type { FilterFacts } from './server-facts.ts'
  * @param keeper undefined where nothing is subscribed to: lists are as old as the filter.
  */
 export function filterFacts(
-  { trie, loadedAtSeconds }: LoadedFilter,
+  { trie, loadedAtSeconds, reports }: LoadedFilter,
   generation: number,
   keeper: SubscriptionKeeper | undefined,
 ): FilterFacts {
@@ -21,10 +22,17 @@ export function filterFacts(
         .filter((list) => list.category === category)
         .reduce((sum, list) => sum + list.kept, 0),
     })),
-    lists: trie.lists.map(({ name }) => ({
-      list: name,
-      loadedAtSeconds: keeper?.succeededAtSeconds(name) ?? loadedAtSeconds,
-    })),
+    lists: trie.lists.map(({ name, rules }) => {
+      const subscribed = keeper?.factsOf(name)
+      const report = reports.find((each) => each.name === name)
+      return {
+        list: name,
+        entries: rules,
+        invalidLines: report === undefined ? subscribed?.invalidLines : invalidLinesOf(report),
+        succeededAtSeconds: subscribed?.succeededAtSeconds ?? loadedAtSeconds,
+        attemptedAtSeconds: subscribed?.attemptedAtSeconds ?? loadedAtSeconds,
+      }
+    }),
     subscriptions: keeper?.facts ?? [],
     isHeld: keeper?.isHeld ?? false,
     generation,

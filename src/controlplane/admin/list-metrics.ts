@@ -1,5 +1,14 @@
 /** What Prometheus sees of the filter in force and of the lists that it is made of. */
-import { define, single, type Definition } from './definition.ts'
+import {
+  LOOKUP_BOUNDS_MS,
+  LOOKUP_BUCKETS,
+  LOOKUP_SUM_MS,
+  SWAP_BOUNDS_MS,
+  SWAP_BUCKETS,
+  SWAP_SUM_MS,
+} from '../../dataplane/counters.ts'
+import { define, histogram, single, type Definition } from './definition.ts'
+import { UPDATE_RESULTS } from './server-facts.ts'
 
 /** In the order of the page. */
 export const LIST_METRICS: readonly Definition[] = [
@@ -19,14 +28,77 @@ export const LIST_METRICS: readonly Definition[] = [
     (_slots, { filter }) => single(filter.memoryOctets),
   ),
   define(
+    'filter_lookup_duration_seconds',
+    'histogram',
+    'Time of one look-up in the compiled lists; one in 64 is measured.',
+    (slots) =>
+      histogram(
+        'filter_lookup_duration_seconds',
+        {},
+        slots,
+        LOOKUP_BUCKETS,
+        LOOKUP_SUM_MS,
+        LOOKUP_BOUNDS_MS,
+      ),
+  ),
+  define(
+    'filter_swap_duration_seconds',
+    'histogram',
+    'How long a worker stood still while it took a new policy.',
+    (slots) =>
+      histogram(
+        'filter_swap_duration_seconds',
+        {},
+        slots,
+        SWAP_BUCKETS,
+        SWAP_SUM_MS,
+        SWAP_BOUNDS_MS,
+      ),
+  ),
+  define(
+    'list_entries',
+    'gauge',
+    'Blocking rules of each list, duplicates included.',
+    (_slots, { filter }) =>
+      filter.lists.map(({ list, entries }) => ({ labels: { list }, value: entries })),
+  ),
+  define(
+    'list_invalid_lines',
+    'gauge',
+    'Lines of each list that gave no rule; absent for a compiled image.',
+    (_slots, { filter }) =>
+      filter.lists.flatMap(({ list, invalidLines }) =>
+        invalidLines === undefined ? [] : [{ labels: { list }, value: invalidLines }],
+      ),
+  ),
+  define(
     'list_last_success_timestamp_seconds',
     'gauge',
     'When each list was last fetched, confirmed or read without fault.',
     (_slots, { filter }) =>
-      filter.lists.map(({ list, loadedAtSeconds }) => ({
+      filter.lists.map(({ list, succeededAtSeconds }) => ({
         labels: { list },
-        value: loadedAtSeconds,
+        value: succeededAtSeconds,
       })),
+  ),
+  define(
+    'list_last_attempt_timestamp_seconds',
+    'gauge',
+    'When that was last tried.',
+    (_slots, { filter }) =>
+      filter.lists.map(({ list, attemptedAtSeconds }) => ({
+        labels: { list },
+        value: attemptedAtSeconds,
+      })),
+  ),
+  define(
+    'list_updates_total',
+    'counter',
+    'Updates of each subscribed list, by result; refused: by a safety gate.',
+    (_slots, { filter }) =>
+      filter.subscriptions.flatMap(({ list, updates }) =>
+        UPDATE_RESULTS.map((result) => ({ labels: { list, result }, value: updates[result] })),
+      ),
   ),
   define(
     'list_update_failures',

@@ -10,55 +10,28 @@ import {
   CACHE_OCTETS,
   CACHE_RESULTS,
   CATEGORY_SLOTS,
-  COALESCED,
   DECISIONS,
   DECISIONS_PASSED,
   DECISIONS_PRIVATE,
   DECISION_ACTIONS,
-  DROPPED,
-  DROP_REASONS,
-  DURATION_BOUNDS_MS,
-  DURATION_BUCKETS,
-  DURATION_SUM_MS,
-  FAILURE_REASONS,
-  FAMILIES,
-  IN_FLIGHT,
-  LIMITED,
-  LIMITS,
-  OUTCOMES,
   PREFETCHED,
-  PROTOS,
-  QUERIES,
-  QUESTION_TYPES,
-  RCODE_SLOTS,
-  RESPONSES,
-  HTTP_REJECTED,
-  HTTP_STATUSES,
-  TLS_HANDSHAKES_FAILED,
-  TRUNCATED,
-  UDP_SEND_ERRORS,
-  UPSTREAM_DURATION_SUM_MS,
-  UPSTREAM_FAILURES,
-  UPSTREAM_QUERIES,
-  UPSTREAM_RESPONSES,
-  UPSTREAM_UP,
 } from '../../dataplane/counters.ts'
 import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
-  labelled,
   single,
   slotMetric,
   type Definition,
   type Sample,
   type Slots,
 } from './definition.ts'
+import { writeMetric } from './exposition.ts'
+import { DNS_METRICS } from './dns-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
-import { RCODE_NAMES } from './rcode-names.ts'
 import type { ServerFacts } from './server-facts.ts'
+import { UPSTREAM_METRICS } from './upstream-metrics.ts'
 
-const PREFIX = 'niveau3_'
 /** Gauges whose names end in `_total`: promtool refuses them. */
 const REFUSED_DEFAULTS = [
   'nodejs_active_handles_total',
@@ -67,59 +40,105 @@ const REFUSED_DEFAULTS = [
 ]
 /** Stands where a category would: no operator may name one so. */
 const PRIVATE_CATEGORY = 'private-address'
-/** Rcodes up to REFUSED are always shown, so that rates exist before the first event. */
-const RCODES_ALWAYS = 6
 
-/** A metric whose samples are made when it is scraped; prom-client does the formatting. */
-class ScrapedMetric {
+/**
+ * A metric of prom-client under a name of its own: it writes into `name` for OpenMetrics, so each
+ * format has its own objects.
+ */
+class ProcessMetric {
   name: string
   readonly type: string
-  readonly help: string
-  readonly #read: () => readonly Sample[]
+  readonly #read: () => Promise<object>
 
-  constructor(definition: Definition, read: () => readonly Sample[]) {
-    this.name = PREFIX + definition.name
-    this.type = definition.type
-    this.help = definition.help
+  constructor(name: string, type: string, read: () => Promise<object>) {
+    this.name = name
+    this.type = type
     this.#read = read
   }
 
-  get(): unknown {
-    return { name: this.name, help: this.help, type: this.type, values: this.#read() }
+  async get(): Promise<object> {
+    return { ...(await this.#read()), name: this.name }
   }
+}
+
+export interface Page {
+  readonly contentType: string
+  readonly body: string
 }
 
 /** Both exposition formats of the same numbers. */
 export class Metrics {
-  readonly #text: Registry
-  readonly #openMetrics: Registry
+  readonly #text: CachedPage
+  readonly #openMetrics: CachedPage
 
-  /** @param facts read anew for every scrape. */
-  constructor(facts: () => ServerFacts) {
-    this.#text = createRegistry(false, facts)
-    this.#openMetrics = createRegistry(true, facts)
+  /**
+   * @param facts read anew for every page.
+   * @param pageMsMin a page is given again to who asks so soon after it was made.
+   */
+  constructor(facts: () => ServerFacts, pageMsMin: number) {
+    const observed = observeProcess()
+    this.#text = new CachedPage(createMaker(false, facts, observed), pageMsMin)
+    this.#openMetrics = new CachedPage(createMaker(true, facts, observed), pageMsMin)
   }
 
   /** Returns the page and its content type; OpenMetrics when the scraper prefers it. */
-  async render(openMetrics: boolean): Promise<{ contentType: string; body: string }> {
-    const registry = openMetrics ? this.#openMetrics : this.#text
-    return { contentType: registry.contentType, body: await registry.metrics() }
+  render(openMetrics: boolean): Promise<Page> {
+    return (openMetrics ? this.#openMetrics : this.#text).get()
   }
 }
 
-function createRegistry(openMetrics: boolean, facts: () => ServerFacts): Registry {
-  const registry = new Registry()
-  if (openMetrics) useOpenMetrics(registry)
-  for (const definition of DEFINITIONS) {
-    const metric = new ScrapedMetric(definition, () => {
-      const now = facts()
-      return definition.samples(now.slots, now)
-    })
-    register(registry, metric)
+/** One page, made at most once in a while; all who ask meanwhile get the same one. */
+class CachedPage {
+  readonly #make: () => Promise<Page>
+  readonly #msMin: number
+  #page: Promise<Page> | undefined
+  #madeMs = 0
+
+  constructor(make: () => Promise<Page>, msMin: number) {
+    this.#make = make
+    this.#msMin = msMin
   }
+
+  get(): Promise<Page> {
+    const nowMs = performance.now()
+    if (this.#page !== undefined && nowMs - this.#madeMs < this.#msMin) return this.#page
+    const page = this.#make()
+    this.#page = page
+    this.#madeMs = nowMs
+    // A page that could not be made is not kept.
+    page.catch(() => (this.#page = undefined))
+    return page
+  }
+}
+
+/** The measurements of the process that prom-client brings: observed once for both formats. */
+function observeProcess(): Registry {
+  const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   for (const name of REFUSED_DEFAULTS) registry.removeSingleMetric(name)
   return registry
+}
+
+function createMaker(
+  openMetrics: boolean,
+  facts: () => ServerFacts,
+  observed: Registry,
+): () => Promise<Page> {
+  const registry = new Registry()
+  if (openMetrics) useOpenMetrics(registry)
+  for (const { name, type } of observed.getMetricsAsArray()) {
+    const metric = observed.getSingleMetric(name)
+    if (metric === undefined) continue
+    register(registry, new ProcessMetric(name, String(type), () => metric.get()))
+  }
+  return async () => {
+    const now = facts()
+    let text = ''
+    for (const definition of DEFINITIONS) {
+      text += writeMetric(definition, definition.samples(now.slots, now), openMetrics)
+    }
+    return { contentType: registry.contentType, body: text + (await registry.metrics()) }
+  }
 }
 
 /** prom-client's types tie a registry to one content type for life; its code does not. */
@@ -131,61 +150,9 @@ function useOpenMetrics(registry: { setContentType: (type: never) => void }): vo
 /** prom-client formats whatever has `name` and `get()`; its types know only its own classes. */
 function register(
   registry: { registerMetric: (metric: never) => void },
-  metric: ScrapedMetric,
+  metric: ProcessMetric,
 ): void {
   Reflect.apply(registry.registerMetric, registry, [metric])
-}
-
-function perUpstream(offset: number) {
-  return (slots: Slots, facts: ServerFacts): readonly Sample[] =>
-    facts.upstreams.map((upstream, index) => ({
-      labels: { upstream },
-      value: slots[offset + index]!,
-    }))
-}
-
-function queries(slots: Slots): readonly Sample[] {
-  const samples: Sample[] = []
-  let slot = QUERIES
-  for (const proto of PROTOS) {
-    for (const family of FAMILIES) {
-      for (const type of QUESTION_TYPES) {
-        samples.push({ labels: { proto, family, type }, value: slots[slot++]! })
-      }
-    }
-  }
-  return samples
-}
-
-function responses(slots: Slots): readonly Sample[] {
-  const samples: Sample[] = []
-  for (const [index, outcome] of OUTCOMES.entries()) {
-    for (let rcode = 0; rcode < RCODE_SLOTS; rcode++) {
-      const value = slots[RESPONSES + index * RCODE_SLOTS + rcode]!
-      if (rcode >= RCODES_ALWAYS && value === 0) continue
-      samples.push({ labels: { outcome, rcode: RCODE_NAMES[rcode]! }, value })
-    }
-  }
-  return samples
-}
-
-function durations(slots: Slots): readonly Sample[] {
-  const samples: Sample[] = []
-  const name = `${PREFIX}dns_response_duration_seconds`
-  const buckets = DURATION_BOUNDS_MS.length + 1
-  for (const [index, outcome] of OUTCOMES.entries()) {
-    let total = 0
-    for (let bucket = 0; bucket < buckets; bucket++) {
-      total += slots[DURATION_BUCKETS + index * buckets + bucket]!
-      const bound = DURATION_BOUNDS_MS[bucket]
-      const le = bound === undefined ? '+Inf' : String(bound / 1000)
-      samples.push({ labels: { le, outcome }, value: total, metricName: `${name}_bucket` })
-    }
-    const sum = slots[DURATION_SUM_MS + index]! / 1000
-    samples.push({ labels: { outcome }, value: sum, metricName: `${name}_sum` })
-    samples.push({ labels: { outcome }, value: total, metricName: `${name}_count` })
-  }
-  return samples
 }
 
 function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
@@ -202,30 +169,6 @@ function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
   return samples
 }
 
-function httpRejected(slots: Float64Array): Sample[] {
-  return HTTP_STATUSES.map((status, index) => ({
-    labels: { status: String(status) },
-    value: slots[HTTP_REJECTED + index]!,
-  }))
-}
-
-function upstreamFailures(slots: Slots, facts: ServerFacts): readonly Sample[] {
-  return facts.upstreams.flatMap((upstream, index) =>
-    FAILURE_REASONS.map((reason, code) => ({
-      labels: { upstream, reason },
-      value: slots[UPSTREAM_FAILURES + index * FAILURE_REASONS.length + code]!,
-    })),
-  )
-}
-
-/** Up when any worker can reach it. */
-function upstreamUp(slots: Slots, facts: ServerFacts): readonly Sample[] {
-  return facts.upstreams.map((upstream, index) => ({
-    labels: { upstream },
-    value: slots[UPSTREAM_UP + index]! > 0 ? 1 : 0,
-  }))
-}
-
 function cacheLookups(slots: Slots): readonly Sample[] {
   const memory = CACHE_RESULTS.map((result, index) => ({
     labels: { tier: 'memory', result },
@@ -234,7 +177,7 @@ function cacheLookups(slots: Slots): readonly Sample[] {
   return [...memory, ...redisLookups(slots)]
 }
 
-const DEFINITIONS: readonly Definition[] = [
+const SERVER_METRICS: readonly Definition[] = [
   define('build_info', 'gauge', 'Always 1; the version that runs.', (_slots, facts) => [
     { labels: { version: facts.version, node: process.versions.node }, value: 1 },
   ]),
@@ -244,54 +187,25 @@ const DEFINITIONS: readonly Definition[] = [
   define('workers', 'gauge', 'Data plane workers that are alive.', (_slots, facts) =>
     single(facts.workersAlive),
   ),
-  define('dns_queries_total', 'counter', 'Messages received.', queries),
-  define('dns_responses_total', 'counter', 'Replies sent, by how they came about.', responses),
-  define(
-    'dns_dropped_total',
-    'counter',
-    'Messages that got no reply, by reason.',
-    labelled(DROPPED, 'reason', DROP_REASONS),
+  define('worker_deaths_total', 'counter', 'Workers that died and were replaced.', (_s, facts) =>
+    single(facts.workerDeaths),
   ),
-  define(
-    'dns_inflight_queries',
-    'gauge',
-    'Queries that wait for an upstream.',
-    slotMetric(IN_FLIGHT),
-  ),
-  define(
-    'limited_queries_total',
-    'counter',
-    'Queries answered SERVFAIL, and tries not made, because too many were waiting.',
-    labelled(LIMITED, 'limit', LIMITS),
-  ),
-  define('dns_response_duration_seconds', 'histogram', 'From receiving to sending.', durations),
-  define(
-    'dns_truncated_responses_total',
-    'counter',
-    'Replies cut to the size that the client takes, with TC set.',
-    slotMetric(TRUNCATED),
-  ),
-  define(
-    'udp_send_errors_total',
-    'counter',
-    'Datagrams that the system would not send.',
-    slotMetric(UDP_SEND_ERRORS),
-  ),
-  define(
-    'udp_receive_buffer_drops_total',
-    'counter',
-    'Datagrams that the kernel dropped unread because too many waited (Linux).',
-    (_slots, facts) => single(facts.receiveDrops()),
-  ),
-  ...CLIENT_METRICS,
-  define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
-  ...LIST_METRICS,
   define(
     'config_last_reload_successful',
     'gauge',
     'Whether the last reload was taken.',
-    (_s, facts) => single(facts.lastReloadOk ? 1 : 0),
+    (_s, { reloads }) => single(reloads.isLastSuccessful ? 1 : 0),
   ),
+  define(
+    'config_last_reload_success_timestamp_seconds',
+    'gauge',
+    'When configuration and lists were last taken; at first the start.',
+    (_s, { reloads }) => single(reloads.succeededAtSeconds),
+  ),
+  define('config_reloads_total', 'counter', 'Reloads by result.', (_s, { reloads }) => [
+    { labels: { result: 'success' }, value: reloads.succeeded },
+    { labels: { result: 'failure' }, value: reloads.failed },
+  ]),
   define(
     'tls_certificate_expiry_timestamp_seconds',
     'gauge',
@@ -299,18 +213,9 @@ const DEFINITIONS: readonly Definition[] = [
     (_s, { certificateExpiresAtSeconds: expires }) =>
       expires === undefined ? [] : single(expires),
   ),
-  define(
-    'tls_handshakes_failed_total',
-    'counter',
-    'Connections of clients that did not become TLS connections.',
-    slotMetric(TLS_HANDSHAKES_FAILED),
-  ),
-  define(
-    'https_rejected_total',
-    'counter',
-    'HTTP requests that were not answered with a DNS message, by status.',
-    httpRejected,
-  ),
+]
+
+const CACHE_METRICS: readonly Definition[] = [
   define('cache_lookups_total', 'counter', 'Look-ups by tier and result.', cacheLookups),
   define(
     'cache_prefetches_total',
@@ -320,31 +225,25 @@ const DEFINITIONS: readonly Definition[] = [
   ),
   define('cache_entries', 'gauge', 'Answers kept in memory.', slotMetric(CACHE_ENTRIES)),
   define('cache_bytes', 'gauge', 'Octets that they take.', slotMetric(CACHE_OCTETS)),
+  define('cache_capacity_bytes', 'gauge', 'Octets that they may take.', (_slots, facts) =>
+    single(facts.cacheOctetsMax * facts.workersAlive),
+  ),
   define(
     'cache_evictions_total',
     'counter',
     'Answers that had to leave for others.',
     slotMetric(CACHE_EVICTIONS),
   ),
+]
+
+/** In the order of the page. */
+const DEFINITIONS: readonly Definition[] = [
+  ...SERVER_METRICS,
+  ...DNS_METRICS,
+  ...CLIENT_METRICS,
+  define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
+  ...LIST_METRICS,
+  ...CACHE_METRICS,
   ...REDIS_METRICS,
-  define('upstream_up', 'gauge', '0 while an upstream is passed over.', upstreamUp),
-  define('upstream_queries_total', 'counter', 'Tries.', perUpstream(UPSTREAM_QUERIES)),
-  define('upstream_responses_total', 'counter', 'Replies.', perUpstream(UPSTREAM_RESPONSES)),
-  define('upstream_failures_total', 'counter', 'Tries that failed, by reason.', upstreamFailures),
-  define(
-    'upstream_response_seconds_total',
-    'counter',
-    'Time spent waiting for replies.',
-    (slots, facts) =>
-      perUpstream(UPSTREAM_DURATION_SUM_MS)(slots, facts).map((sample) => ({
-        ...sample,
-        value: sample.value / 1000,
-      })),
-  ),
-  define(
-    'upstream_coalesced_total',
-    'counter',
-    'Queries that joined one already on its way.',
-    slotMetric(COALESCED),
-  ),
+  ...UPSTREAM_METRICS,
 ]

@@ -22,6 +22,7 @@ import {
 } from '../../dataplane/redis-counters.ts'
 import {
   define,
+  histogram,
   labelled,
   single,
   slotMetric,
@@ -39,19 +40,8 @@ export function redisLookups(slots: Slots): readonly Sample[] {
 }
 
 function lookupSeconds(slots: Slots): readonly Sample[] {
-  const samples: Sample[] = []
-  const name = 'niveau3_redis_lookup_duration_seconds'
-  let total = 0
-  for (let bucket = 0; bucket <= REDIS_BOUNDS_MS.length; bucket++) {
-    total += slots[REDIS + REDIS_BUCKETS + bucket]!
-    const bound = REDIS_BOUNDS_MS[bucket]
-    const le = bound === undefined ? '+Inf' : String(bound / 1000)
-    samples.push({ labels: { le }, value: total, metricName: `${name}_bucket` })
-  }
-  const sum = slots[REDIS + REDIS_SUM_MS]! / 1000
-  samples.push({ labels: {}, value: sum, metricName: `${name}_sum` })
-  samples.push({ labels: {}, value: total, metricName: `${name}_count` })
-  return samples
+  const [buckets, sum] = [REDIS + REDIS_BUCKETS, REDIS + REDIS_SUM_MS]
+  return histogram('redis_lookup_duration_seconds', {}, slots, buckets, sum, REDIS_BOUNDS_MS)
 }
 
 /** In the order of the page. */

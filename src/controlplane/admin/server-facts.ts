@@ -1,5 +1,7 @@
 /** What the admin pages tell about the running server; made anew whenever somebody asks. */
 
+import type { ReloadFacts } from '../reload-record.ts'
+
 /** One readiness check; `why` says what is missing and how to mend it. */
 export interface ReadinessCheck {
   readonly check: string
@@ -7,14 +9,40 @@ export interface ReadinessCheck {
   readonly why: string
 }
 
+/** One list of the image in force. */
+export interface ListFacts {
+  readonly list: string
+  /** Blocking rules of the list, duplicates included. */
+  readonly entries: number
+  /** Lines that gave no rule; undefined where an image was given, which does not tell. */
+  readonly invalidLines: number | undefined
+  /** Unix time at which it was last fetched, confirmed or read without fault. */
+  readonly succeededAtSeconds: number
+  /** Unix time at which that was last tried. */
+  readonly attemptedAtSeconds: number
+}
+
+/** Updates of one subscribed list since the start of this server, by result. */
+export type UpdateCounts = Readonly<Record<UpdateResult, number>>
+export const UPDATE_RESULTS = ['updated', 'unchanged', 'failed', 'refused'] as const
+export type UpdateResult = (typeof UPDATE_RESULTS)[number]
+
+export interface SubscribedFacts {
+  readonly list: string
+  /** Failures and refusals in a row. */
+  readonly failures: number
+  readonly updates: UpdateCounts
+}
+
 /** The filter in force. */
 export interface FilterFacts {
   /** By bit of the image. */
   readonly categories: readonly string[]
   readonly rules: readonly { readonly category: string; readonly rules: number }[]
-  readonly lists: readonly { readonly list: string; readonly loadedAtSeconds: number }[]
-  /** Subscribed lists, with failures and refusals in a row. */
-  readonly subscriptions: readonly { readonly list: string; readonly failures: number }[]
+  /** Those of the image. */
+  readonly lists: readonly ListFacts[]
+  /** Those that are fetched, in the image or not. */
+  readonly subscriptions: readonly SubscribedFacts[]
   /** Whether a rollback holds automatic updates. */
   readonly isHeld: boolean
   readonly generation: number
@@ -32,7 +60,11 @@ export interface ServerFacts {
   readonly workersAlive: number
   /** Asks the kernel, so only for those who want to know. */
   readonly receiveDrops: () => number
-  readonly lastReloadOk: boolean
+  /** Workers that died and were replaced. */
+  readonly workerDeaths: number
+  /** Of each worker's cache. */
+  readonly cacheOctetsMax: number
+  readonly reloads: ReloadFacts
   /** Undefined when no listener is encrypted. */
   readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts

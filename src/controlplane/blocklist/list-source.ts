@@ -74,5 +74,10 @@ export interface ListReport {
   readonly aboveCount: number
 }
 
+/** Lines of a list that are neither blank, nor a comment, nor a rule. */
+export function invalidLinesOf({ notRules }: Pick<ListReport, 'notRules'>): number {
+  return Object.values(notRules).reduce((sum, lines) => sum + lines, 0)
+}
+
 /** A poisoned list must not fill the memory by its report. */
 export const REPORTED_MAX = 10_000

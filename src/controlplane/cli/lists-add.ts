@@ -3,26 +3,13 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Command } from 'commander'
-import { OperationalError } from '../../base/errors.ts'
-import { loadCatalogue } from '../blocklist/catalogue.ts'
-import {
-  defaultSubscriptions,
-  loadSubscriptions,
-  newSubscription,
-  saveSubscriptions,
-  subscriptionOf,
-  type Subscription,
-} from '../generations/subscriptions.ts'
+import { ADD_LIST } from '../operations/subscription-changes.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import {
-  addStateOptions,
-  changeState,
-  loadState,
-  wholeNumber,
-  type StateOptions,
-} from './lists-state.ts'
+import { perform } from './perform.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
+import { wholeNumber } from './whole-number.ts'
 
-interface Options extends StateOptions {
+interface Options extends ServerOptions {
   readonly url?: string
   readonly category?: string
   readonly format?: 'auto' | 'ut1'
@@ -61,7 +48,7 @@ export function addListsAdd(lists: Command, cli: Cli): void {
     .option('--only', 'as the first subscription: without the default set')
     .option('--reason <text>', 'why, for the audit log')
     .action((name: string, options: Options) => add(name, options, cli))
-  addStateOptions(command)
+  addServerOptions(command)
   finish(command, [
     'niveau3 lists add oisd-nsfw',
     'niveau3 lists add house --url https://lists.example/house.txt --category gambling',
@@ -70,51 +57,13 @@ export function addListsAdd(lists: Command, cli: Cli): void {
 }
 
 async function add(name: string, options: Options, cli: Cli): Promise<void> {
-  const config = loadState(options, cli)
-  const { stateDirectory } = config
-  const subscription = await wanted(name, options)
-  const facts = { list: name, url: subscription.url, reason: options.reason }
-  await changeState(config, 'lists-add', facts, async () => {
-    const known = await loadSubscriptions(stateDirectory)
-    const first = options.only ? [] : defaultSubscriptions(await loadCatalogue())
-    const subscriptions = known ?? first
-    if (known?.some((other) => other.name === name)) {
-      throw new OperationalError('ERR_USAGE', `list "${name}" is subscribed to already`)
-    }
-    const others = subscriptions.filter((other) => other.name !== name)
-    await saveSubscriptions(stateDirectory, [...others, subscription])
-  })
-  if (options.json) printJson(cli.terminal, 'lists-add', { list: subscription })
-  else cli.terminal.out(`${name} is subscribed to; "niveau3 lists update" fetches it\n`)
-}
-
-async function wanted(name: string, options: Options): Promise<Subscription> {
-  if (options.url === undefined) return fromCatalogue(name, options)
-  if (options.category === undefined) {
-    throw new OperationalError('ERR_USAGE', 'a list of your own needs --category')
-  }
-  return newSubscription({
+  const { allowPrivate, category, every, format, key, licence, min, only, reason } = options
+  const { section, sha256, signature, url } = options
+  const wanted = {
     name,
-    url: urlOf(options.url),
-    category: options.category,
-    ...(options.format !== undefined && { format: options.format }),
-    ...changesOf(options),
-  })
-}
-
-async function fromCatalogue(name: string, options: Options): Promise<Subscription> {
-  const { sources } = await loadCatalogue()
-  const source = sources.find(({ id }) => id === name)
-  if (source === undefined) {
-    const message = `"${name}" is not in the catalogue (niveau3 lists ls --catalogue); give --url`
-    throw new OperationalError('ERR_USAGE', message)
-  }
-  return newSubscription({ ...subscriptionOf(source), ...changesOf(options) })
-}
-
-function changesOf(options: Options): Partial<Subscription> {
-  const { allowPrivate, every, key, licence, min, section, sha256, signature } = options
-  return {
+    ...(url !== undefined && { url: urlOf(url) }),
+    ...(category !== undefined && { category }),
+    ...(format !== undefined && { format }),
     ...(section !== undefined && { sections: section.split(',') }),
     ...(every !== undefined && { intervalHours: wholeNumber(every, '--every') }),
     ...(min !== undefined && { namesMin: wholeNumber(min, '--min') }),
@@ -123,7 +72,12 @@ function changesOf(options: Options): Partial<Subscription> {
     ...(signature !== undefined && { signatureUrl: urlOf(signature) }),
     ...(licence !== undefined && { licence }),
     ...(allowPrivate !== undefined && { allowPrivate }),
+    ...(reason !== undefined && { reason }),
+    only: only === true,
   }
+  const { result } = await perform(ADD_LIST, wanted, options, cli)
+  if (options.json) printJson(cli.terminal, 'lists-add', result)
+  else cli.terminal.out(`${name} is subscribed to; "niveau3 lists update" fetches it\n`)
 }
 
 /** A path is what people have at hand; subscriptions hold URLs. */

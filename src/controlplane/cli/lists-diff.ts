@@ -1,18 +1,15 @@
 /** `niveau3 lists diff A B`: what one generation blocks and another does not. */
 
 import type { Command } from 'commander'
-import { OperationalError } from '../../base/errors.ts'
-import {
-  compareImages,
-  type Difference,
-  type ImageComparison,
-} from '../blocklist/safety/compare-images.ts'
-import { GenerationStore } from '../generations/generation-store.ts'
+import type { Difference, ImageComparison } from '../blocklist/safety/compare-images.ts'
+import { COMPARE_GENERATIONS } from '../operations/compare-generations.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import { groupDigits, openImageFile } from './filter-image.ts'
-import { addStateOptions, loadState, wholeNumber, type StateOptions } from './lists-state.ts'
+import { groupDigits } from './filter-image.ts'
+import { perform } from './perform.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
+import { wholeNumber } from './whole-number.ts'
 
-interface Options extends StateOptions {
+interface Options extends ServerOptions {
   readonly sample: string
 }
 
@@ -27,7 +24,7 @@ export function addListsDiff(lists: Command, cli: Cli): void {
     .action((before: string | undefined, after: string | undefined, options: Options) =>
       diff(before, after, options, cli),
     )
-  addStateOptions(command)
+  addServerOptions(command)
   finish(command, ['niveau3 lists diff', 'niveau3 lists diff 87 88 --sample 1000 --json'])
 }
 
@@ -37,28 +34,14 @@ async function diff(
   options: Options,
   cli: Cli,
 ): Promise<void> {
-  const { stateDirectory } = loadState(options, cli)
-  const samplesMax = wholeNumber(options.sample, '--sample')
-  const store = new GenerationStore(stateDirectory)
-  const newer =
-    afterText === undefined
-      ? (await store.state())?.generation
-      : wholeNumber(afterText, 'the generation')
-  const older =
-    beforeText === undefined
-      ? (await store.numbers()).find((number) => newer !== undefined && number < newer)
-      : wholeNumber(beforeText, 'the generation')
-  if (newer === undefined || older === undefined) {
-    throw new OperationalError('ERR_NO_STATE', 'there are no two generations to compare')
+  const wanted = {
+    before: beforeText === undefined ? undefined : wholeNumber(beforeText, 'the generation'),
+    after: afterText === undefined ? undefined : wholeNumber(afterText, 'the generation'),
+    samplesMax: wholeNumber(options.sample, '--sample'),
   }
-  const before = await openImageFile((await store.find(older)).imageFile)
-  const after = await openImageFile((await store.find(newer)).imageFile)
-  const comparison = await compareImages(before, after, { samplesMax })
-  if (options.json) {
-    printJson(cli.terminal, 'lists-diff', { before: older, after: newer, ...comparison })
-    return
-  }
-  cli.terminal.out(diffText(older, newer, comparison))
+  const { result } = await perform(COMPARE_GENERATIONS, wanted, options, cli)
+  if (options.json) printJson(cli.terminal, 'lists-diff', result)
+  else cli.terminal.out(diffText(result.before, result.after, result))
 }
 
 function diffText(older: number, newer: number, comparison: ImageComparison): string {

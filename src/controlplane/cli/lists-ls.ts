@@ -3,22 +3,15 @@
 import type { Command } from 'commander'
 import { DAY_S, HOUR_S, MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
-import { GenerationStore, type Generation } from '../generations/generation-store.ts'
-import { ListVersions, type ListStatus, type ListVersion } from '../generations/list-versions.ts'
-import { loadSubscriptions, type Subscription } from '../generations/subscriptions.ts'
+import { SHOW_LISTS, type ShownList } from '../operations/show-lists.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
-import { addStateOptions, loadState, type StateOptions } from './lists-state.ts'
+import { perform } from './perform.ts'
 import { printable, table } from './terminal.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
 
-interface Options extends StateOptions {
+interface Options extends ServerOptions {
   readonly catalogue?: boolean
-}
-
-interface Row {
-  readonly subscription: Subscription
-  readonly version: ListVersion | undefined
-  readonly status: ListStatus | undefined
 }
 
 /** Adds the command. */
@@ -28,7 +21,7 @@ export function addListsLs(lists: Command, cli: Cli): void {
     .description('show the subscribed lists, their state, and the generations')
     .option('--catalogue', 'show the lists that can be subscribed to')
     .action((options: Options) => (options.catalogue ? catalogue(options, cli) : ls(options, cli)))
-  addStateOptions(command)
+  addServerOptions(command)
   finish(command, ['niveau3 lists ls', 'niveau3 lists ls --catalogue', 'niveau3 lists ls --json'])
 }
 
@@ -50,45 +43,28 @@ async function catalogue({ json }: Options, { terminal }: Cli): Promise<void> {
 }
 
 async function ls(options: Options, cli: Cli): Promise<void> {
-  const { stateDirectory } = loadState(options, cli)
-  const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
-  const rows = await Promise.all(
-    subscriptions.map(async (subscription): Promise<Row> => {
-      const versions = new ListVersions(stateDirectory, subscription.name)
-      const version = await versions.current()
-      return { subscription, version, status: await versions.status() }
-    }),
-  )
-  const store = new GenerationStore(stateDirectory)
-  const state = await store.state()
-  const generations = await Promise.all((await store.numbers()).map((n) => store.find(n)))
+  const { result } = await perform(SHOW_LISTS, {}, options, cli)
+  const { generation: inForce, generations, hold, lists, pinned } = result
   if (options.json) {
-    printJson(cli.terminal, 'lists-ls', {
-      lists: rows.map(rowJson),
-      generation: state?.generation ?? null,
-      hold: state?.hold ?? null,
-      pinned: state?.pinned ?? [],
-      generations: generations.map(generationJson),
-    })
+    printJson(cli.terminal, 'lists-ls', result)
     return
   }
-  cli.terminal.out(rows.length === 0 ? NOTHING : table([HEADINGS, ...rows.map(cells)]))
-  for (const { subscription, status } of rows) {
-    if (!status || status.why === '') continue
-    cli.terminal.out(`${subscription.name}: ${status.outcome}: ${printable(status.why)}\n`)
+  cli.terminal.out(lists.length === 0 ? NOTHING : table([HEADINGS, ...lists.map(cells)]))
+  for (const { name, status } of lists) {
+    if (status === null || status.why === '') continue
+    cli.terminal.out(`${name}: ${status.outcome}: ${printable(status.why)}\n`)
   }
-  for (const generation of generations) {
-    const { number, report } = generation
+  for (const { createdAt, digest, generation, names } of generations) {
     const marks = [
-      number === state?.generation ? 'in force' : '',
-      state?.pinned.includes(number) ? 'pinned' : '',
+      generation === inForce ? 'in force' : '',
+      pinned.includes(generation) ? 'pinned' : '',
     ].filter((mark) => mark !== '')
-    const what = `${groupDigits(report.names)} names, digest ${report.digest.slice(0, 12)}`
+    const what = `${groupDigits(names)} names, digest ${digest.slice(0, 12)}`
     const shown = marks.length > 0 ? `  ${marks.join(', ')}` : ''
-    cli.terminal.out(`generation ${number}  ${report.createdAt.slice(0, 16)}  ${what}${shown}\n`)
+    cli.terminal.out(`generation ${generation}  ${createdAt.slice(0, 16)}  ${what}${shown}\n`)
   }
-  if (state?.hold) {
-    const { since, why } = state.hold
+  if (hold !== null) {
+    const { since, why } = hold
     cli.terminal.out(`automatic updates are held since ${since} (${why}): niveau3 lists resume\n`)
   }
 }
@@ -98,13 +74,13 @@ const NOTHING =
   'default set\n'
 const HEADINGS = ['LIST', 'CATEGORY', 'STATE', 'NAMES', 'CHECKED', 'VERSION', 'LICENCE', 'SOURCE']
 
-function cells({ subscription, version, status }: Row): readonly string[] {
-  const { name, category, licence, url } = subscription
+function cells(list: ShownList): readonly string[] {
+  const { category, licence, name, status, url, version } = list
   return [
     name,
     category,
-    stateOf(subscription, status),
-    version === undefined ? '-' : groupDigits(version.names),
+    stateOf(list),
+    version === null ? '-' : groupDigits(version.names),
     ageOf(status?.checkedAt),
     ageOf(version?.fetchedAt),
     licence === '' ? '-' : licence,
@@ -112,9 +88,9 @@ function cells({ subscription, version, status }: Row): readonly string[] {
   ]
 }
 
-function stateOf({ enabled, pinned }: Subscription, status: ListStatus | undefined): string {
+function stateOf({ enabled, pinned, status }: ShownList): string {
   if (!enabled) return 'off'
-  const word = status === undefined ? 'new' : status.failures > 0 ? status.outcome : 'on'
+  const word = status === null ? 'new' : status.failures > 0 ? status.outcome : 'on'
   return pinned ? `${word}, pinned` : word
 }
 
@@ -125,13 +101,4 @@ function ageOf(time: string | undefined): string {
   if (seconds < HOUR_S) return `${Math.floor(seconds / MINUTE_S)}m`
   if (seconds < 2 * DAY_S) return `${Math.floor(seconds / HOUR_S)}h`
   return `${Math.floor(seconds / DAY_S)}d`
-}
-
-function rowJson({ subscription, version, status }: Row): object {
-  return { ...subscription, version: version ?? null, status: status ?? null }
-}
-
-function generationJson({ number, folder, report }: Generation): object {
-  const { digest, createdAt, names, octets, forced } = report
-  return { generation: number, digest, createdAt, names, octets, forced, folder }
 }

@@ -1,22 +1,13 @@
 /** `niveau3 lists pin`: keep a generation for good, or a list at the version that is there. */
 
 import type { Command } from 'commander'
-import { GenerationStore } from '../generations/generation-store.ts'
-import {
-  loadSubscriptions,
-  saveSubscriptions,
-  withSubscription,
-} from '../generations/subscriptions.ts'
+import { PIN } from '../operations/generation-changes.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import {
-  addStateOptions,
-  changeState,
-  loadState,
-  wholeNumber,
-  type StateOptions,
-} from './lists-state.ts'
+import { perform } from './perform.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
+import { wholeNumber } from './whole-number.ts'
 
-interface Options extends StateOptions {
+interface Options extends ServerOptions {
   readonly off?: boolean
   readonly reason?: string
 }
@@ -30,7 +21,7 @@ export function addListsPin(lists: Command, cli: Cli): void {
     .option('--off', 'no longer')
     .option('--reason <text>', 'why, for the audit log')
     .action((target: string, options: Options) => pin(target, options, cli))
-  addStateOptions(command)
+  addServerOptions(command)
   finish(command, [
     'niveau3 lists pin 87',
     'niveau3 lists pin hagezi-nsfw',
@@ -38,26 +29,14 @@ export function addListsPin(lists: Command, cli: Cli): void {
   ])
 }
 
-async function pin(target: string, options: Options, cli: Cli): Promise<void> {
-  const config = loadState(options, cli)
-  const { stateDirectory } = config
-  const isPinned = options.off !== true
-  const facts = { target, pinned: isPinned, reason: options.reason }
-  await changeState(config, 'lists-pin', facts, async () => {
-    if (/^\d+$/.test(target)) {
-      const number = wholeNumber(target, 'the generation')
-      await new GenerationStore(stateDirectory).pin(number, isPinned)
-      return
-    }
-    const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
-    const changed = withSubscription(subscriptions, target, { pinned: isPinned })
-    await saveSubscriptions(stateDirectory, changed)
-  })
+async function pin(text: string, options: Options, cli: Cli): Promise<void> {
+  const { reason } = options
+  const pinned = options.off !== true
+  const target = /^\d+$/.test(text) ? wholeNumber(text, 'the generation') : text
+  const { result } = await perform(PIN, { target, pinned, reason }, options, cli)
   if (options.json) {
-    printJson(cli.terminal, 'lists-pin', { target, pinned: isPinned })
+    printJson(cli.terminal, 'lists-pin', { ...result, target: text })
     return
   }
-  cli.terminal.out(
-    isPinned ? `${target} is pinned: it stays as it is\n` : `${target} is free again\n`,
-  )
+  cli.terminal.out(pinned ? `${text} is pinned: it stays as it is\n` : `${text} is free again\n`)
 }

@@ -2,17 +2,12 @@
 
 import type { Command } from 'commander'
 import { OperationalError } from '../../base/errors.ts'
-import { ListVersions } from '../generations/list-versions.ts'
-import {
-  loadSubscriptions,
-  requireSubscription,
-  saveSubscriptions,
-  withSubscription,
-} from '../generations/subscriptions.ts'
+import { ENABLE_LIST, REMOVE_LIST } from '../operations/subscription-changes.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import { addStateOptions, changeState, loadState, type StateOptions } from './lists-state.ts'
+import { perform } from './perform.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
 
-interface Options extends StateOptions {
+interface Options extends ServerOptions {
   readonly reason?: string
   readonly yes?: boolean
 }
@@ -26,7 +21,7 @@ export function addListsRm(lists: Command, cli: Cli): void {
     .option('--yes', 'do it without asking: scripts need this')
     .option('--reason <text>', 'why, for the audit log')
     .action((list: string, options: Options) => remove(list, options, cli))
-  addStateOptions(command)
+  addServerOptions(command)
   finish(command, ['niveau3 lists rm hagezi-nsfw --yes --reason "replaced by oisd-nsfw"'])
 }
 
@@ -42,26 +37,19 @@ export function addListsEnable(lists: Command, cli: Cli): void {
       .argument('<list>', 'its name')
       .option('--reason <text>', 'why, for the audit log')
       .action((list: string, options: Options) => setEnabled(list, enabled, options, cli))
-    addStateOptions(command)
+    addServerOptions(command)
     finish(command, [`niveau3 lists ${verb} ut1-adult`])
   }
 }
 
 async function remove(list: string, options: Options, cli: Cli): Promise<void> {
-  const config = loadState(options, cli)
-  const { stateDirectory } = config
+  const { reason } = options
   if (!options.yes) {
     const advice = 'add --yes; "niveau3 lists disable" keeps it without using it'
     throw new OperationalError('ERR_USAGE', `removing a list weakens the filter: ${advice}`)
   }
-  await changeState(config, 'lists-rm', { list, reason: options.reason }, async () => {
-    const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
-    requireSubscription(subscriptions, list)
-    const others = subscriptions.filter(({ name }) => name !== list)
-    await saveSubscriptions(stateDirectory, others)
-    await new ListVersions(stateDirectory, list).remove()
-  })
-  if (options.json) printJson(cli.terminal, 'lists-rm', { list })
+  const { result } = await perform(REMOVE_LIST, { list, reason }, options, cli)
+  if (options.json) printJson(cli.terminal, 'lists-rm', result)
   else cli.terminal.out(`${list} is gone; ${NEXT}\n`)
 }
 
@@ -71,14 +59,9 @@ async function setEnabled(
   options: Options,
   cli: Cli,
 ): Promise<void> {
-  const config = loadState(options, cli)
-  const { stateDirectory } = config
-  const what = enabled ? 'lists-enable' : 'lists-disable'
-  await changeState(config, what, { list, reason: options.reason }, async () => {
-    const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
-    await saveSubscriptions(stateDirectory, withSubscription(subscriptions, list, { enabled }))
-  })
-  if (options.json) printJson(cli.terminal, what, { list, enabled })
+  const { reason } = options
+  const { result } = await perform(ENABLE_LIST, { list, enabled, reason }, options, cli)
+  if (options.json) printJson(cli.terminal, enabled ? 'lists-enable' : 'lists-disable', result)
   else cli.terminal.out(`${list} is ${enabled ? 'on' : 'off'}; ${NEXT}\n`)
 }
 

@@ -2,26 +2,18 @@
 
 import type { Command } from 'commander'
 import { EXIT, type ExitCode } from '../../base/errors.ts'
-import { loadCatalogue } from '../blocklist/catalogue.ts'
-import { compileInThread } from '../compiler/compile-thread.ts'
-import { currentActor } from '../generations/audit.ts'
-import { defaultSubscriptions } from '../generations/subscriptions.ts'
 import { overruleTexts, WHOLE } from '../generations/overruled-gates.ts'
-import { updateLists, type UpdateOptions, type UpdateResult } from '../generations/update.ts'
+import type { UpdateResult } from '../generations/update.ts'
 import type { ListOutcome } from '../generations/update-list.ts'
+import { UPDATE_LISTS } from '../operations/update-subscribed.ts'
 import { collect, finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
 import { ListBars } from './list-bars.ts'
-import {
-  addStateOptions,
-  loadState,
-  whoTakesIt,
-  type StateConfig,
-  type StateOptions,
-} from './lists-state.ts'
+import { perform } from './perform.ts'
 import { printable, type Terminal } from './terminal.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
 
-interface Options extends StateOptions {
+interface Options extends ServerOptions {
   readonly plan?: boolean
   readonly force?: readonly string[]
   readonly reason?: string
@@ -46,7 +38,7 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
       'only lists whose interval is over; changes nothing while a rollback holds updates',
     )
     .action((names: readonly string[], options: Options) => update(names, options, cli))
-  addStateOptions(command)
+  addServerOptions(command)
   finish(command, [
     'niveau3 lists update',
     'niveau3 lists update --plan',
@@ -55,26 +47,17 @@ export function addListsUpdate(lists: Command, cli: Cli): void {
 }
 
 async function update(names: readonly string[], options: Options, cli: Cli): Promise<void> {
-  const config = loadState(options, cli)
-  const { stateDirectory } = config
-  const actor = currentActor(options.due ? 'schedule' : 'command')
   const bars = new ListBars(cli.terminal)
   const interruption = new Interruption()
+  const { due = false, force = [], plan = false, reason } = options
+  const lists = names.length === 0 ? undefined : [...names]
+  const wanted = { lists, force: [...force], plan, due, reason }
   try {
-    const result = await updateLists({
-      stateDirectory,
-      control: config.control,
-      settings: config.dataplane,
-      environment: cli.environment,
-      actor,
-      lists: names.length === 0 ? undefined : names,
-      newcomer: defaultSubscriptions(await loadCatalogue()),
-      force: options.force ?? [],
-      plan: options.plan === true,
-      due: options.due === true,
-      reason: options.reason,
+    const { result, whoTakesIt } = await perform(UPDATE_LISTS, wanted, options, cli, {
+      // What is due is the server's own wish, which it has in a process of its own.
+      isHere: due,
+      by: due ? 'schedule' : 'command',
       signal: interruption.signal,
-      compile: compilerOf(config, interruption.signal),
       onProgress: (progress) => {
         bars.update(progress)
         if (progress.phase !== 'done' || options.json) return
@@ -83,7 +66,7 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
     })
     bars.clear()
     if (options.json) printJson(cli.terminal, 'lists-update', resultJson(result))
-    else cli.terminal.out(resultText(result, config))
+    else cli.terminal.out(resultText(result, whoTakesIt))
     cli.endWith(exitCodeOf(result))
   } catch (error) {
     bars.clear()
@@ -93,12 +76,6 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
   } finally {
     interruption.end()
   }
-}
-
-/** Compiles off the main thread, which has progress to show and signals to hear. */
-function compilerOf({ control }: StateConfig, signal: AbortSignal): UpdateOptions['compile'] {
-  const { essentialFiles } = control
-  return (sources, onProgress) => compileInThread(sources, { essentialFiles, onProgress, signal })
 }
 
 /** Ctrl-C while an update runs: it ends by itself, at the next step. */
@@ -153,7 +130,7 @@ function outcomeText(outcome: ListOutcome, { paint }: Terminal): string {
     : `${head}:${size}${change}${exempted}${gates}\n`
 }
 
-function resultText(result: UpdateResult, config: StateConfig): string {
+function resultText(result: UpdateResult, whoTakesIt: string): string {
   const { comparison, faults, generation, kind, probes } = result
   const change =
     comparison === undefined
@@ -174,7 +151,7 @@ function resultText(result: UpdateResult, config: StateConfig): string {
   const names = groupDigits(generation?.report.names ?? 0)
   return (
     `generation ${generation?.number}: ${names} names${change}, self-test ${groupDigits(probes)} ` +
-    `questions, digest ${generation?.report.digest.slice(0, 12)}\n${whoTakesIt(config)}\n${advice}`
+    `questions, digest ${generation?.report.digest.slice(0, 12)}\n${whoTakesIt}\n${advice}`
   )
 }
 

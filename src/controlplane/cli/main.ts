@@ -65,6 +65,7 @@ function createProgram(cli: Cli, isJson: boolean): Command {
       'niveau3 serve',
       'niveau3 check torproject.org',
       'niveau3 query example.com AAAA',
+      'niveau3 status',
       'niveau3 lists compile --out lists.n3 --blocklist vpn=ut1-vpn.txt.gz',
       'niveau3 config show --changed --origin',
     ]) + EXIT_CODES,
@@ -84,8 +85,13 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   const { addListsSearch } = await import('./lists-search.ts')
   const { addRouter } = await import('./router.ts')
   const { addQuery } = await import('./query.ts')
+  const { addReload } = await import('./reload.ts')
+  const { addStatus } = await import('./status.ts')
+  await addOverruleCommands(program, cli)
   addCheck(program, cli)
   addQuery(program, cli)
+  addStatus(program, cli)
+  addReload(program, cli)
   const lists = program
     .command('lists')
     .description('subscribe to, update, compile and search block lists')
@@ -108,6 +114,18 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   addRouter(program, cli)
   addDoctor(program, cli)
   addCompletion(program, cli)
+}
+
+/** The commands by which operators overrule the lists. */
+async function addOverruleCommands(program: Command, cli: Cli): Promise<void> {
+  const { addAllow, addDeny } = await import('./allow.ts')
+  const { addPause, addResume } = await import('./pause.ts')
+  const { addRules } = await import('./rules.ts')
+  addAllow(program, cli)
+  addDeny(program, cli)
+  addRules(program, cli)
+  addPause(program, cli)
+  addResume(program, cli)
 }
 
 /** The commands on what is subscribed to and on what was made of it. */

@@ -12,7 +12,7 @@ import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
 interface RunningServer {
   /** Some worker answers. */
   readonly isAlive: boolean
-  readonly reload: () => Promise<void>
+  readonly reload: () => Promise<unknown>
   /** Answers what is in flight, then closes everything. */
   readonly stop: () => Promise<void>
 }

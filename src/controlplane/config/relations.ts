@@ -3,6 +3,7 @@
 import type { ListenSettings } from '../../dataplane/settings.ts'
 import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
 import { formatUpstream, isFault, parseEndpoint, parseListen, parseUpstream } from './addresses.ts'
+import { SOCKET_PATH_OCTETS_MAX } from './admin-schema.ts'
 import { readAuthorities, readIdentity } from './certificates.ts'
 import { isNoDirectory, resolveFrom, unreadable } from './files.ts'
 import { formatPath, valueAt, type KeyPath } from './keys.ts'
@@ -58,6 +59,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['listen', 'tls'], checkCertificate],
   [['stateDirectory'], checkStateDirectory],
   [['redis', 'stateDirectory'], checkRedis],
+  [['admin'], checkAdmin],
 ]
 
 /**
@@ -338,4 +340,17 @@ function checkStateDirectory({ values, layered, surroundings, report }: Subject)
     surroundings.workingDirectory,
   )
   if (isNoDirectory(full)) report(['stateDirectory'], `stateDirectory: ${full} is not a directory`)
+}
+
+/** A path that the kernel cuts would be another path. */
+function checkAdmin({ values, layered, surroundings, report }: Subject): void {
+  const { socket } = values.admin
+  if (socket === undefined || socket === 'off') return
+  const path = ['admin', 'socket']
+  const full = resolveFrom(socket, layered.originOf(path), surroundings.workingDirectory)
+  const octets = Buffer.byteLength(full)
+  if (octets <= SOCKET_PATH_OCTETS_MAX) return
+  const limit = `a socket's path has at most ${SOCKET_PATH_OCTETS_MAX}`
+  const message = `admin.socket: ${full} has ${octets} octets, ${limit}`
+  report(path, message, 'name a shorter one, such as /run/niveau3/admin.sock')
 }

@@ -7,11 +7,13 @@
  */
 
 import * as z from 'zod'
-import { DAY_S, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
+import { DAY_S, GiB, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
 import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { OverruleConfig } from './overrule-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -101,6 +103,11 @@ const MetricsConfig = z.strictObject({
         'ADDR:PORT of /metrics, /livez and /readyz over HTTP, or `off`. No client address and no ' +
         'queried name is shown there, but nothing guards it either: keep it private.',
     }),
+  pageMsMin: whole(0, MINUTE_S * SECOND_MS, SECOND_MS).meta({
+    description:
+      'A page of /metrics is given again to who asks so soon after it was made, so that scrapers, ' +
+      'however many, take no time from queries.',
+  }),
 })
 
 const EssentialConfig = z.strictObject({
@@ -240,8 +247,13 @@ const LimitsConfig = z.strictObject({
   tcpUnsentOctetsMax: octets(64 * KiB, 64 * MiB, '256KiB').meta({
     description:
       'Answers that a TCP client has not read yet; past it its queries are not read. Room for four of ' +
-      'the largest messages; Unbound bounds the same for all clients together (`stream-wait-size`: ' +
-      '4 MB).',
+      'the largest messages.',
+  }),
+  tcpUnsentTotalOctetsMax: octets(256 * KiB, GiB, '16MiB').meta({
+    description:
+      'The same for all TCP clients of one listen address together, per worker; past it only clients ' +
+      'that have read everything get their next answer. Four times what Unbound has for it ' +
+      '(`stream-wait-size`: 4 MB), which every thread shares there.',
   }),
   pendingMax: whole(1, 65_536, 8192).meta({
     description:
@@ -345,6 +357,9 @@ export const ConfigSchema = z.strictObject({
     description:
       'What an update may change at most; past a limit the last good version of the list stays.',
   }),
+  overrule: OverruleConfig.prefault({}).meta({
+    description: 'What `niveau3 allow`, `deny` and `pause` may do.',
+  }),
   essential: EssentialConfig.prefault({}).meta({ description: 'Names that are never blocked.' }),
   categories: z
     .record(categoryName, CategoryConfig)
@@ -370,6 +385,7 @@ export const ConfigSchema = z.strictObject({
     description: 'How fast clients may ask, per worker.',
   }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
+  admin: AdminConfig.prefault({}).meta({ description: 'How commands reach the running server.' }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({
     description: 'Folder for what outlives a restart, and for the lock. Made when missing.',

@@ -46,10 +46,22 @@ export interface CertificateFiles {
   readonly keyFile: string
 }
 
+/** Where the admin socket is, and who may use it besides the server's user and group. */
+export interface AdminSocketPlace {
+  /** Absolute path. */
+  readonly file: string
+  /** Name or number. */
+  readonly group: string | undefined
+}
+
 /** What the control plane is told. */
 export interface ControlSettings {
   /** Where /metrics and the health pages are served; undefined when off. */
   readonly metrics: Endpoint | undefined
+  /** How long a page of metrics is given again. */
+  readonly metricsPageMsMin: number
+  /** Where commands reach the running server; undefined when off, or without a folder for it. */
+  readonly adminSocket: AdminSocketPlace | undefined
   readonly workers: number
   /** Empty exactly when `image` is given. */
   readonly lists: readonly ListSource[]
@@ -72,6 +84,8 @@ export interface ControlSettings {
   /** Undefined when no listener is encrypted. */
   readonly certificate: CertificateFiles | undefined
   readonly stopGraceSeconds: number
+  /** Longest pause of blocks. */
+  readonly pauseSecondsMax: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
@@ -96,6 +110,9 @@ export const BUILT_IN_LISTS: readonly ListSource[] = SHIPPED_CATEGORIES.map((cat
   curated: true,
   licence: 'Apache-2.0',
 }))
+
+/** The admin socket within the state directory. */
+const ADMIN_SOCKET_NAME = 'admin.sock'
 
 const BUILT_IN_ESSENTIAL_FILE = join(BUILT_IN_DIRECTORY, 'essential.txt')
 
@@ -203,6 +220,8 @@ export function controlSettings(
   )
   return {
     metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
+    metricsPageMsMin: metrics.pageMsMin,
+    adminSocket: adminSocketOf(values, locate),
     workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],
     image: image === undefined ? undefined : locate(image, ['image']),
@@ -217,6 +236,7 @@ export function controlSettings(
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
+    pauseSecondsMax: values.overrule.pauseSecondsMax,
     addressSources: addressSourcesOf(values, locate),
     privateZones: values.privateAnswers.blocked
       ? values.privateAnswers.exceptZones.map((text) => accepted(parseHostName(text)))
@@ -225,6 +245,18 @@ export function controlSettings(
     siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
+}
+
+/** Where nothing is said, in the state directory; without one, none. */
+function adminSocketOf(
+  { admin, stateDirectory }: ConfigValues,
+  locate: (file: string, path: KeyPath) => string,
+): AdminSocketPlace | undefined {
+  const { group, socket } = admin
+  if (socket === 'off') return undefined
+  if (socket !== undefined) return { file: locate(socket, ['admin', 'socket']), group }
+  if (stateDirectory === undefined) return undefined
+  return { file: join(locate(stateDirectory, ['stateDirectory']), ADMIN_SOCKET_NAME), group }
 }
 
 /** Only where a listener shows it. */

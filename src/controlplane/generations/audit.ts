@@ -8,16 +8,19 @@ import { unwritable } from './state-file.ts'
 
 /** Who changes something. */
 export interface Actor {
-  readonly uid: number
+  /** Null where the platform cannot tell. */
+  readonly uid: number | null
+  readonly gid: number | null
+  readonly pid: number | null
   readonly user: string
-  /** `schedule` when the server updates by itself. */
-  readonly by: 'command' | 'schedule'
+  /** `socket`: a command, through the running server; `schedule`: the server by itself. */
+  readonly by: 'command' | 'schedule' | 'socket'
 }
 
 /** The user of this process. */
 export function currentActor(by: Actor['by']): Actor {
-  const { uid, username } = userInfo()
-  return { uid, user: username, by }
+  const { uid, gid, username } = userInfo()
+  return { uid, gid, pid: process.pid, user: username, by }
 }
 
 /**

@@ -15,6 +15,7 @@ import type { SectionReport } from '../blocklist/download/unpack-ut1.ts'
 import type { UpdatesValues } from '../config/schema-lists.ts'
 import { systemCode } from '../config/plain.ts'
 import type { ListVersion, ListVersions } from './list-versions.ts'
+import { maskedUrl } from './masked-url.ts'
 import { unwritable } from './state-file.ts'
 import type { Subscription } from './subscriptions.ts'
 
@@ -50,7 +51,7 @@ export async function fetchCandidate(
 ): Promise<Candidate | undefined> {
   await versions.make()
   const raw = join(versions.folder, 'download')
-  const known = current?.url === subscription.url ? current : undefined
+  const known = current?.url === maskedUrl(subscription.url) ? current : undefined
   const isKept = known !== undefined && (await isThere(versions.listFile(known.sha256)))
   const validators = isKept ? known : undefined
   const { url, allowPrivate, sha256: expected, signingKey } = subscription

@@ -11,6 +11,7 @@ import { readImage } from '../compiler/image-file.ts'
 import type { GenerationReport } from './generation-store.ts'
 import type { ListVersion, ListVersions } from './list-versions.ts'
 import type { Subscription } from './subscriptions.ts'
+import { maskedUrl } from './masked-url.ts'
 
 export interface KeptVersion {
   /** The last good version; undefined when there is none, or nobody can tell. */
@@ -52,7 +53,7 @@ async function versionInForce(
   if (list === undefined || !(await isFile(versions, list.sha256))) return undefined
   return {
     schema: 'niveau3.list-version/1',
-    url,
+    url: maskedUrl(url),
     sha256: list.sha256,
     fetchedAt: inForce?.createdAt ?? new Date().toISOString(),
     names: (await namesOf(versions.imageFile(list.sha256))) ?? list.kept,

@@ -29,6 +29,8 @@ export const ListVersion = z.object({
   essentialRules: z.array(z.string()),
   /** Entries that DNS cannot enforce (`urls` and `expressions` of an archive). */
   notEnforceable: z.int().min(0),
+  /** Lines that gave no rule. */
+  invalidLines: z.int().min(0).optional(),
 })
 
 export type ListVersion = z.output<typeof ListVersion>

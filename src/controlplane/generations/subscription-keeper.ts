@@ -15,11 +15,13 @@ import type { Logger } from 'pino'
 
 import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
+import type { SubscribedFacts } from '../admin/server-facts.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
 import { nextDueAtMs } from './schedule.ts'
 import { findServedGeneration } from './served-generation.ts'
 import { loadSubscriptions } from './subscriptions.ts'
+import { UpdateCounter } from './update-counter.ts'
 
 const PROGRAM = programFile('bin.js')
 /** A rollback is to be in force within a second. */
@@ -45,12 +47,13 @@ export interface KeeperOptions {
 }
 
 /** How a subscribed list fares. */
-export interface SubscribedListFacts {
-  readonly list: string
+interface SubscribedListFacts extends SubscribedFacts {
   /** Undefined before the first success. */
   readonly succeededAtSeconds: number | undefined
-  /** Failures and refusals in a row. */
-  readonly failures: number
+  /** Undefined before the first attempt. */
+  readonly attemptedAtSeconds: number | undefined
+  /** Of the version in force; undefined where none is, or an older niveau3 took it. */
+  readonly invalidLines: number | undefined
 }
 
 /** One server's keeper, from `start` to `stop`. */
@@ -62,6 +65,7 @@ export class SubscriptionKeeper {
   #isStopped = false
   #facts: readonly SubscribedListFacts[] = []
   #isHeld = false
+  readonly #counts = new UpdateCounter()
   /** The generation in force cannot be served: an update makes it again of the kept lists. */
   #isDamaged = true
 
@@ -75,9 +79,9 @@ export class SubscriptionKeeper {
     return this.#facts
   }
 
-  /** When a list was last good, as far as is known. */
-  succeededAtSeconds(list: string): number | undefined {
-    return this.#facts.find((facts) => facts.list === list)?.succeededAtSeconds
+  /** Of one list; undefined when it is not subscribed to. */
+  factsOf(list: string): SubscribedListFacts | undefined {
+    return this.#facts.find((facts) => facts.list === list)
   }
 
   /** Whether a rollback holds automatic updates. */
@@ -86,10 +90,10 @@ export class SubscriptionKeeper {
   }
 
   async start(): Promise<void> {
-    await this.#look()
+    await this.look()
     watchFile(this.#file, { interval: LOOK_MS, persistent: false }, (now, before) => {
       if (now.mtimeMs === before.mtimeMs && now.ino === before.ino) return
-      void this.#look()
+      void this.look()
       this.#options.onChange()
     })
     this.#schedule(0)
@@ -122,7 +126,7 @@ export class SubscriptionKeeper {
   async #turn(): Promise<void> {
     let waitMs = SCHEDULE_MS_MAX
     try {
-      await this.#look()
+      await this.look()
       const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
       const mayRun = this.#options.isAutomatic() && !this.#isHeld && !this.#isStopped
       if (dueMs !== undefined && mayRun) {
@@ -145,19 +149,27 @@ export class SubscriptionKeeper {
     return this.#isDamaged
   }
 
-  async #look(): Promise<void> {
+  /** Brings the facts up to date; a command has just changed the state directory. */
+  async look(): Promise<void> {
     const { stateDirectory } = this.#options
     const state = await new GenerationStore(stateDirectory).state().catch(() => undefined)
     this.#isHeld = state !== undefined && state.hold !== null
     const subscriptions = (await loadSubscriptions(stateDirectory).catch(() => undefined)) ?? []
-    this.#facts = await Promise.all(
-      subscriptions.map(async ({ name }) => {
-        const status = await new ListVersions(stateDirectory, name).status().catch(() => undefined)
-        const at = status?.succeededAt
-        const succeededAtSeconds = at === undefined ? undefined : Date.parse(at) / SECOND_MS
-        return { list: name, succeededAtSeconds, failures: status?.failures ?? 0 }
-      }),
-    )
+    this.#facts = await Promise.all(subscriptions.map(({ name }) => this.#factsOf(name)))
+  }
+
+  async #factsOf(list: string): Promise<SubscribedListFacts> {
+    const versions = new ListVersions(this.#options.stateDirectory, list)
+    const status = await versions.status().catch(() => undefined)
+    const current = await versions.current().catch(() => undefined)
+    return {
+      list,
+      succeededAtSeconds: secondsOf(status?.succeededAt),
+      attemptedAtSeconds: secondsOf(status?.checkedAt),
+      failures: status?.failures ?? 0,
+      invalidLines: current?.invalidLines,
+      updates: this.#counts.look(list, status),
+    }
   }
 
   async #update(): Promise<void> {
@@ -191,7 +203,7 @@ export class SubscriptionKeeper {
     } finally {
       this.#child = undefined
     }
-    await this.#look()
+    await this.look()
     this.#tell(code, output)
   }
 
@@ -213,6 +225,10 @@ export class SubscriptionKeeper {
       log.error({ event: 'update_incomplete', exit: code }, `the update ended with ${code}${why}`)
     }
   }
+}
+
+function secondsOf(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time) / SECOND_MS
 }
 
 function lowerPriority(pid: number): void {

@@ -2,7 +2,7 @@
 
 import { EXIT, OperationalError, type ErrorCode } from '../../base/errors.ts'
 import type { SectionReport } from '../blocklist/download/unpack-ut1.ts'
-import type { ListReport } from '../blocklist/list-source.ts'
+import { invalidLinesOf, type ListReport } from '../blocklist/list-source.ts'
 import type { ImageComparison } from '../blocklist/safety/compare-images.ts'
 import type { GateFault } from '../blocklist/safety/list-contract.ts'
 import { writeImage } from '../compiler/image-file.ts'
@@ -10,6 +10,7 @@ import { checkList, type CheckedList, type CheckSurroundings } from './check-lis
 import { fetchCandidate, type Candidate, type FetchSurroundings } from './fetch-candidate.ts'
 import type { KeptVersion } from './kept-version.ts'
 import type { ListStatus, ListVersion, ListVersions } from './list-versions.ts'
+import { maskedUrl } from './masked-url.ts'
 import type { OverruledGates } from './overruled-gates.ts'
 import type { Subscription } from './subscriptions.ts'
 
@@ -152,7 +153,7 @@ function versionOf(
 ): ListVersion {
   return {
     schema: 'niveau3.list-version/1',
-    url,
+    url: maskedUrl(url),
     sha256,
     etag: validators.etag,
     lastModified: validators.lastModified,
@@ -162,6 +163,7 @@ function versionOf(
     exceptions: report.exceptions,
     essentialRules: [...new Set(report.essentialHits.map(({ rule }) => rule))],
     notEnforceable: sections.reduce((sum, { urls, expressions }) => sum + urls + expressions, 0),
+    invalidLines: invalidLinesOf(report),
   }
 }
 

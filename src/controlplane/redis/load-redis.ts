@@ -4,8 +4,8 @@
  * workers only.
  */
 import { hkdfSync, randomBytes } from 'node:crypto'
-import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { OperationalError } from '../../base/errors.ts'
 import type { RedisSettings } from '../../dataplane/settings.ts'
 import type { RedisAddress } from '../config/redis-url.ts'
@@ -81,26 +81,59 @@ async function readSecret(
   return checkedSecret(own)
 }
 
-/** Makes the secret where there is none; it is never written over. */
+/**
+ * Makes the secret where there is none; it is never written over. It gets its name when it is whole
+ * and on the disk: nobody can find a part of it, and of several who make one the first wins.
+ */
 async function makeSecret(file: string): Promise<void> {
+  const draft = `${file}.${randomBytes(6).toString('hex')}`
   try {
-    const handle = await open(file, 'wx', OWNER_ONLY)
-    try {
-      await handle.writeFile(`${randomBytes(KEY_OCTETS).toString('base64')}\n`)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    // The process's umask may have taken bits from the mode, and must not add any.
-    await chmod(file, OWNER_ONLY)
+    if (await isThere(file)) return
+    await writeDraft(draft)
+    await link(draft, file)
+    await syncFolder(dirname(file))
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return
+    if (isExisting(cause)) return
     throw new OperationalError(
       'ERR_SECRET',
       `cannot make the secret of the shared cache, ${file}: ${messageOf(cause)}`,
       { file, cause },
     )
+  } finally {
+    await rm(draft, { force: true })
   }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function writeDraft(draft: string): Promise<void> {
+  const handle = await open(draft, 'wx', OWNER_ONLY)
+  try {
+    await handle.writeFile(`${randomBytes(KEY_OCTETS).toString('base64')}\n`)
+    // The process's umask may have taken bits from the mode, and must not add any.
+    await handle.chmod(OWNER_ONLY)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function isExisting(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
 }
 
 async function checkedSecret(file: string): Promise<Buffer> {

@@ -1,8 +1,6 @@
 /**
  * Starts the data plane's workers, hands them new policies, restarts one that dies, stops them all.
  */
-import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { programFile } from '../package-files.ts'
@@ -15,6 +13,7 @@ import type {
   ToWorker,
   WorkerStart,
 } from '../../dataplane/messages.ts'
+import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
@@ -22,12 +21,12 @@ import type {
   RedisSettings,
   TlsIdentity,
 } from '../../dataplane/settings.ts'
-import { createListenError } from '../../dataplane/transport/listen-error.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { DescriptorLedger, createLedgerWords } from '../../sys/descriptor-ledger.ts'
 import { descriptorsMax } from './descriptors.ts'
 import { countLost } from './lost-queries.ts'
 import { ListenSockets, type AddressChanges } from './listen-sockets.ts'
+import { probePorts } from './probe-ports.ts'
 
 /**
  * Restarts within a minute after which the whole process gives up: something is broken for good.
@@ -171,6 +170,13 @@ export class Supervisor {
     this.#settings = settings
     this.#policy = policy
     const message: ToWorker = { kind: 'reload', settings, policy }
+    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
+  }
+
+  /** Gives every worker other rules and pauses; resolves when all of them decide by these. */
+  async overrule(overlay: OverlayMessage, stamp: string): Promise<void> {
+    this.#policy = { ...this.#policy, overlay, stamp }
+    const message: ToWorker = { kind: 'overrule', overlay, stamp }
     await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
   }
 
@@ -365,31 +371,6 @@ function createSlot(index: number): Slot {
   const counters = createCounters()
   const ledger = new DescriptorLedger(createLedgerWords(descriptorsMax()))
   return { index, counters, ledger, thread: null, ready: false, lent: [], answers: [] }
-}
-
-/** As `ListenSockets` does with the system calls: finds a second server on the same port. */
-async function probePorts(endpoints: readonly ListenSettings[]): Promise<void> {
-  for (const endpoint of endpoints) {
-    if (endpoint.protocol !== 'dns') {
-      await probeTcp(endpoint)
-      continue
-    }
-    const socket = createSocket(endpoint.address.includes(':') ? 'udp6' : 'udp4')
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', (error) => reject(createListenError(endpoint, 'UDP', error)))
-      socket.bind({ ...endpoint, exclusive: true }, resolve)
-    }).finally(() => socket.close())
-  }
-}
-
-async function probeTcp({ address, port }: Endpoint): Promise<void> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    const endpoint = { address, port }
-    server.once('error', (error) => reject(createListenError(endpoint, 'TCP', error)))
-    server.listen({ host: address, port, exclusive: true }, resolve)
-  })
-  await new Promise((resolve) => server.close(resolve))
 }
 
 function unexpected(message: FromWorker): OperationalError {

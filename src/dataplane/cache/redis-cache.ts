@@ -25,18 +25,21 @@ import {
 } from '../redis-counters.ts'
 import type { AskedName } from '../query.ts'
 import type { RedisSettings } from '../settings.ts'
+import type { SocketLoop } from '../../sys/socket-loop.ts'
 import type { AnswerFacts } from '../../wire/answer.ts'
 import type { ParsedQuery } from '../../wire/query.ts'
 import { RedisLink } from './redis-link.ts'
 import { Pause } from './redis-pause.ts'
 import { countLookups } from './redis-times.ts'
-import { BATCH_LOOKUPS_MAX, createWire, type RedisWire } from './redis-wire.ts'
-import { RedisWarm, type WarmQuestion } from './redis-warm.ts'
+import { ReadBatches, type ReadBatch } from './read-batch.ts'
+import { createWire, type RedisWire } from './redis-wire.ts'
+import { RedisWarm } from './redis-warm.ts'
 import { RedisWrites } from './redis-writes.ts'
-import { Seal } from './seal.ts'
-import { SharedKeys } from './shared-keys.ts'
+import { Seal, type CreateGcm } from './seal.ts'
+import { SharedKeys, createViewKey } from './shared-keys.ts'
+import type { SharedCacheEvents, SharedVerdict } from './shared-events.ts'
 import type { SharedQuestion } from './shared-question.ts'
-import type { SharedValue } from './shared-value.ts'
+import { VALUE_OCTETS_MAX } from './shared-value.ts'
 import { SOUND, ValueCheck } from './value-check.ts'
 
 /** Batches on their way: 2,048 look-ups; past it a question goes to the upstream at once. */
@@ -44,48 +47,7 @@ const BATCHES_MAX = 32
 /** Numbers of look-ups start over before they stop being small integers. */
 const NUMBER_MAX = 0x3fff_ffff
 
-/** Who asked: hears of every question that `read` took, unless it was forgotten. */
-export interface SharedCacheEvents<Question> {
-  /**
-   * A sound answer. Returns `SOUND` when it was taken, else why it is rejected; records are free
-   * after the call.
-   */
-  sharedFound(question: Question, value: SharedValue, facts: AnswerFacts, storedMs: number): number
-  /** Redis has no answer in time: the upstream has to be asked. */
-  sharedMissed(question: Question): void
-  /** Redis takes long: the upstream shall be asked too. */
-  sharedLate(question: Question): void
-  /** An answer that nobody asked for, at the start; true when memory took it. */
-  sharedWarm(
-    question: WarmQuestion,
-    value: SharedValue,
-    facts: AnswerFacts,
-    storedMs: number,
-  ): boolean
-}
-
-/** The verdict on an answer, and how long it lasts by the monotonic clock. */
-export interface SharedVerdict {
-  readonly category: number
-  readonly stamp: string
-  readonly storedMs: number
-  readonly expiresMs: number
-}
-
 const NO_RULE = new Uint8Array(0)
-
-/** Look-ups that travel together. */
-class ReadBatch<Question> {
-  readonly keys: string[] = []
-  readonly questions: Question[] = []
-  /** The look-up's number for each: the question may be about something else by now. */
-  readonly numbers: number[] = []
-  sentMs = 0
-  hedged = false
-  timedOut = false
-  /** Answered, or failed: what comes later is nobody's. */
-  done = false
-}
 
 /** The Redis tier of one worker. */
 export class RedisCache<Question extends SharedQuestion> {
@@ -101,23 +63,42 @@ export class RedisCache<Question extends SharedQuestion> {
   readonly #hedgeMs: number
   readonly #timeoutMs: number
   readonly #pause = new Pause()
-  #batch = createBatch<Question>()
+  readonly #batches: ReadBatches<Question>
+  #batch: ReadBatch<Question>
   #inFlight: ReadBatch<Question>[] = []
   #number = 0
   #isFlushDue = false
   #closed = false
   #timer: NodeJS.Timeout | null = null
+  readonly #seal: Seal
+  readonly #loop: SocketLoop | undefined
+  /** What is written leaves only when Node gets its turn: it is gathered there, or encrypted. */
+  readonly #needsNode: boolean
+  readonly #keyOfKeys: Uint8Array
   readonly #onFlush: () => void
   readonly #onTimer: () => void
   readonly #onTurn: () => void
 
-  constructor(settings: RedisSettings, counters: Counters, events: SharedCacheEvents<Question>) {
+  constructor(
+    settings: RedisSettings,
+    counters: Counters,
+    events: SharedCacheEvents<Question>,
+    view: string,
+    createGcm: CreateGcm,
+    loop?: SocketLoop,
+  ) {
     this.#events = events
     this.#counters = counters
+    this.#loop = loop
+    this.#needsNode = settings.deployment === 'cluster' || settings.tls
     this.#hedgeMs = settings.hedgeMs
     this.#timeoutMs = settings.timeoutMs
-    const seal = new Seal(settings.secret, 'niveau3 answers')
-    this.keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
+    const seal = new Seal(settings.secret, 'niveau3 answers', createGcm(VALUE_OCTETS_MAX))
+    this.#seal = seal
+    this.#keyOfKeys = settings.keyOfKeys
+    this.keys = new SharedKeys(createViewKey(settings.keyOfKeys, view), settings.prefix)
+    this.#batches = new ReadBatches(this.keys)
+    this.#batch = this.#batches.next()
     this.check = new ValueCheck(seal)
     this.link = new RedisLink(settings, counters, {
       up: () => this.warm?.warmUp(),
@@ -146,21 +127,27 @@ export class RedisCache<Question extends SharedQuestion> {
     this.#onTimer = () => setImmediate(this.#onTurn)
   }
 
+  /** From now on answers count that came from these upstreams: see `answersOf`. */
+  setView(view: string): void {
+    this.keys.setKey(createViewKey(this.#keyOfKeys, view))
+  }
+
   /** Looks the question up; false when Redis is not to be asked now, and the upstream is. */
   read(question: Question): boolean {
     if (!this.#isReadable()) {
       count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_UNAVAILABLE)
       return false
     }
-    const id = this.keys.id(question.key)
+    const id = question.sharedId
+    this.keys.writeId(question.key, id)
     this.#number = (this.#number % NUMBER_MAX) + 1
-    question.sharedId = id
+    question.hasSharedId = true
     question.sharedRead = this.#number
     const batch = this.#batch
-    batch.keys.push(this.keys.keyOf(id))
+    batch.row.add(id)
     batch.questions.push(question)
     batch.numbers.push(this.#number)
-    if (batch.keys.length >= BATCH_LOOKUPS_MAX) this.#sendReads()
+    if (batch.row.isFull) this.#sendReads()
     else this.#flushLater()
     return true
   }
@@ -216,7 +203,6 @@ export class RedisCache<Question extends SharedQuestion> {
       count(this.#counters, REDIS + REDIS_LOOKUPS + REDIS_OVERTAKEN)
     }
     question.sharedRead = 0
-    question.sharedId = ''
   }
 
   /** Writes what is to be shared, then closes; nobody hears of open look-ups any more. */
@@ -226,6 +212,7 @@ export class RedisCache<Question extends SharedQuestion> {
     this.warm?.close()
     this.writes.send()
     this.link.close()
+    this.#seal.close()
   }
 
   #isReadable(): boolean {
@@ -236,6 +223,14 @@ export class RedisCache<Question extends SharedQuestion> {
   #flushLater(): void {
     if (this.#isFlushDue) return
     this.#isFlushDue = true
+    const loop = this.#loop
+    if (loop !== undefined && loop.isInside) {
+      if (!this.#needsNode) {
+        loop.atTurnEnd(this.#onFlush)
+        return
+      }
+      loop.yieldSoon()
+    }
     setImmediate(this.#onFlush)
   }
 
@@ -247,12 +242,12 @@ export class RedisCache<Question extends SharedQuestion> {
 
   #sendReads(): void {
     const batch = this.#batch
-    if (batch.keys.length === 0) return
-    this.#batch = createBatch<Question>()
+    if (batch.questions.length === 0) return
+    this.#batch = this.#batches.next()
     batch.sentMs = performance.now()
     this.#inFlight.push(batch)
-    this.#showOpen(batch.keys.length)
-    this.wire.read(batch.keys, (error, values) => this.#replied(batch, error, values))
+    this.#showOpen(batch.questions.length)
+    this.wire.read(batch.row, (error, values) => this.#replied(batch, error, values))
     this.#arm()
   }
 
@@ -272,9 +267,10 @@ export class RedisCache<Question extends SharedQuestion> {
       }
     }
     this.link.noteReply()
+    this.#batches.keep(batch)
     if (batch.timedOut) this.#pause.heard()
     else this.#pause.end()
-    countLookups(this.#counters, batch.keys.length, nowMs - batch.sentMs)
+    countLookups(this.#counters, batch.questions.length, nowMs - batch.sentMs)
     const wallMs = Date.now()
     for (let index = 0; index < batch.questions.length; index++) {
       const question = batch.questions[index]!
@@ -324,7 +320,7 @@ export class RedisCache<Question extends SharedQuestion> {
     batch.done = true
     const index = this.#inFlight.indexOf(batch)
     if (index !== -1) this.#inFlight.splice(index, 1)
-    this.#showOpen(-batch.keys.length)
+    this.#showOpen(-batch.questions.length)
   }
 
   /** Starts the upstream queries that are due, and gives up reads that have taken too long. */
@@ -384,8 +380,4 @@ export class RedisCache<Question extends SharedQuestion> {
     const slot = REDIS + REDIS_READS_OPEN
     this.#counters[slot] = this.#counters[slot]! + change
   }
-}
-
-function createBatch<Question>(): ReadBatch<Question> {
-  return new ReadBatch<Question>()
 }

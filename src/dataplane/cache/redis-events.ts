@@ -7,10 +7,12 @@
 import { randomBytes } from 'node:crypto'
 import { createCounters } from '../counters.ts'
 import type { RedisSettings } from '../settings.ts'
+import { NodeGcm } from './node-gcm.ts'
 import { RedisLink } from './redis-link.ts'
+import { KeyRow } from './redis-rows.ts'
 import { createWire, type RedisWire } from './redis-wire.ts'
-import { OPENED, Seal } from './seal.ts'
-import { SharedKeys } from './shared-keys.ts'
+import { OPENED, Seal, createSealed } from './seal.ts'
+import { SharedKeys, createId, createKey } from './shared-keys.ts'
 
 /** A policy that a box has begun to decide by. */
 export interface PolicyAnnouncement {
@@ -32,6 +34,13 @@ const BOX_OCTETS = 8
 const MESSAGE_OCTETS_MAX = 4096
 /** Boxes whose last message is remembered; past it the table starts over. */
 const BOXES_MAX = 1000
+/** What could not be told is told again after so long, then twice as long, with jitter. */
+const AGAIN_MS_MIN = 250
+const AGAIN_DOUBLINGS_MAX = 7
+/** The latest announcement is looked at this often, whatever pub/sub has brought. */
+const LOOK_MS = 5000
+/** Nodes of a cluster come and go in groups. */
+const NODES_SETTLE_MS = 200
 
 /** What a box hears. */
 export interface FleetListener {
@@ -51,7 +60,8 @@ export class FleetEvents {
   readonly #hears: FleetListener
   readonly #seal: Seal
   readonly #channel: string
-  readonly #latestId: string
+  readonly #keys: SharedKeys
+  readonly #latestId: Uint8Array
   readonly #latestKey: string
   readonly #speaker: RedisLink
   readonly #wire: RedisWire
@@ -59,87 +69,150 @@ export class FleetEvents {
   /** When each box spoke last, by its own clock. */
   readonly #heard = new Map<string, number>()
   #own: PolicyAnnouncement | undefined
-  #isOwnSent = false
+  /** What has become of our own: it stands under the key; it was published. */
+  #isKept = false
+  #isTold = false
+  #isSpeaking = false
+  #isSpeechDue = false
+  #tries = 0
+  #againTimer: NodeJS.Timeout | undefined
+  #lookTimer: NodeJS.Timeout | undefined
 
   constructor(settings: RedisSettings, hears: FleetListener) {
     this.#hears = hears
-    this.#seal = new Seal(settings.secret, 'niveau3 fleet')
-    const keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
+    this.#seal = new Seal(settings.secret, 'niveau3 fleet', new NodeGcm(MESSAGE_OCTETS_MAX))
+    this.#keys = new SharedKeys(settings.keyOfKeys, settings.prefix)
     this.#channel = `${settings.prefix}fleet`
-    this.#latestId = keys.id(LATEST_QUESTION)
-    this.#latestKey = keys.keyOf(this.#latestId)
+    this.#latestId = createId(this.#keys, LATEST_QUESTION)
+    this.#latestKey = createKey(this.#keys, this.#latestId)
     const counters = createCounters()
     this.#speaker = new RedisLink(settings, counters, {
       up: () => {
         hears.up()
-        this.#speak()
+        this.#tries = 0
+        this.#speakSoon()
       },
       down: () => hears.down(),
     })
     this.#wire = createWire(this.#speaker, settings.deployment === 'cluster')
-    this.#listener = new RedisLink(settings, counters, { up: () => this.#listen(), down: () => {} })
+    this.#listener = new RedisLink(settings, counters, { up: () => this.#look(), down: () => {} })
     this.#listener.client.on('messageBuffer', (_channel: Buffer, message: Buffer) => {
       this.#take(message)
     })
+    // Of a cluster ioredis listens to one node, and moves to another one without a word.
+    this.#listener.client.on('-node', () => this.#lookLater(NODES_SETTLE_MS))
+    this.#listener.client.on('+node', () => this.#lookLater(NODES_SETTLE_MS))
+    this.#lookLater(LOOK_MS)
   }
 
-  /** Tells all other boxes; again when Redis was away, until it is told. */
+  /** Tells all other boxes; again when Redis was away or refused, until it is told. */
   announce(stamp: string, generation: number): void {
     this.#own = { kind: 'policy', stamp, generation, box: this.box, atMs: Date.now() }
-    this.#isOwnSent = false
-    this.#speak()
+    this.#isKept = false
+    this.#isTold = false
+    this.#tries = 0
+    this.#speakSoon()
   }
 
   close(): void {
+    clearTimeout(this.#againTimer)
+    clearTimeout(this.#lookTimer)
     this.#speaker.close()
     this.#listener.close()
   }
 
-  #speak(): void {
-    if (this.#own === undefined || this.#isOwnSent || !this.#speaker.isUp) return
-    // Whoever spoke last is heard before its words are written over.
-    this.#wire.read([this.#latestKey], (_error, values) => {
-      const latest = values?.[0]
-      if (latest) this.#take(latest)
-      if (values !== undefined) void this.#tell()
-    })
-  }
-
-  async #tell(): Promise<void> {
-    const own = this.#own
-    if (own === undefined || this.#isOwnSent) return
-    const message = this.#seal.seal(Buffer.from(JSON.stringify(own)), this.#latestId)
-    const { client } = this.#speaker
-    try {
-      // First kept, then told: whoever is told and whoever comes later see the same.
-      await client.set(this.#latestKey, message, 'PX', KEPT_MS)
-      await client.publish(this.#channel, message)
-    } catch (error) {
-      this.#speaker.noteError(error)
-      return
-    }
-    this.#speaker.noteReply()
-    this.sent++
-    if (this.#own === own) this.#isOwnSent = true
-  }
-
-  /** Subscribes, then reads what was announced before. */
-  #listen(): void {
+  /** Subscribes, which does no harm twice, and reads what was announced before. */
+  #look(): void {
+    this.#lookLater(LOOK_MS)
+    // A subscription may hang with its node: what there is is read before it as well as after.
+    this.#speakSoon()
+    if (!this.#listener.isUp) return
     this.#listener.client.subscribe(this.#channel).then(
-      () => this.#catchUp(),
+      () => this.#speakSoon(),
       (error: unknown) => this.#listener.noteError(error),
     )
   }
 
-  #catchUp(): void {
-    if (!this.#speaker.isUp) {
-      setTimeout(() => this.#catchUp(), CATCH_UP_MS).unref()
-      return
+  #lookLater(waitMs: number): void {
+    clearTimeout(this.#lookTimer)
+    this.#lookTimer = setTimeout(() => this.#look(), waitMs * (1 + Math.random() / 2))
+    this.#lookTimer.unref()
+  }
+
+  /** Hears what was announced last, then says what is not said yet; again if asked meanwhile. */
+  #speakSoon(): void {
+    this.#isSpeechDue = true
+    if (!this.#isSpeaking) void this.#speak()
+  }
+
+  async #speak(): Promise<void> {
+    this.#isSpeaking = true
+    // When Redis comes up, everything is done again.
+    while (this.#isSpeechDue && this.#speaker.isUp) {
+      this.#isSpeechDue = false
+      clearTimeout(this.#againTimer)
+      // Whoever spoke last is heard before its words are written over.
+      const { error, latest } = await this.#readLatest()
+      if (latest !== undefined && latest !== null) this.#take(latest)
+      // A Redis that has lost everything gets it back.
+      if (latest === null && error === null) this.#isKept = false
+      await this.#tell(latest !== undefined && error === null)
     }
-    this.#wire.read([this.#latestKey], (_error, values) => {
-      const message = values?.[0]
-      if (message) this.#take(message)
+    this.#isSpeaking = false
+  }
+
+  /** Reads what was announced last: null where there is nothing, undefined where Redis fails. */
+  #readLatest(): Promise<{ error: unknown; latest: Buffer | null | undefined }> {
+    const row = new KeyRow(this.#keys)
+    row.add(this.#latestId)
+    return new Promise((resolve) => {
+      this.#wire.read(row, (error, values) => {
+        if (error !== null && error !== undefined) this.#speaker.noteError(error)
+        resolve({ error: error ?? null, latest: values?.[0] })
+      })
     })
+  }
+
+  /** @param isReadable what was announced last has been read, and may be written over. */
+  async #tell(isReadable: boolean): Promise<void> {
+    const own = this.#own
+    if (own === undefined || (this.#isKept && this.#isTold)) return
+    const octets = Buffer.from(JSON.stringify(own))
+    const message = createSealed(this.#seal, octets, this.#latestId)
+    if (message === null) return
+    const { client } = this.#speaker
+    // First kept, then told: whoever is told and whoever comes later see the same. A Redis that
+    // keeps nothing, for lack of memory or as a replica, still tells.
+    const isKept =
+      this.#isKept ||
+      (isReadable && (await this.#hasDone(client.set(this.#latestKey, message, 'PX', KEPT_MS))))
+    const isTold = this.#isTold || (await this.#hasDone(client.publish(this.#channel, message)))
+    // Another policy may have come into force meanwhile: its turn is due.
+    if (this.#own !== own) return
+    if (isTold && !this.#isTold) this.sent++
+    this.#isKept = isKept
+    this.#isTold = isTold
+    if (isKept && isTold) this.#tries = 0
+    else this.#speakAgain()
+  }
+
+  #speakAgain(): void {
+    const doublings = Math.min(this.#tries++, AGAIN_DOUBLINGS_MAX)
+    const waitMs = AGAIN_MS_MIN * 2 ** doublings * (0.5 + Math.random() / 2)
+    clearTimeout(this.#againTimer)
+    this.#againTimer = setTimeout(() => this.#speakSoon(), waitMs)
+    this.#againTimer.unref()
+  }
+
+  async #hasDone(command: Promise<unknown>): Promise<boolean> {
+    try {
+      await command
+      this.#speaker.noteReply()
+      return true
+    } catch (error) {
+      this.#speaker.noteError(error)
+      return false
+    }
   }
 
   #take(message: Buffer): void {
@@ -156,9 +229,6 @@ export class FleetEvents {
     this.#hears.policy(announcement)
   }
 }
-
-/** The two connections come about one after the other, in either order. */
-const CATCH_UP_MS = 100
 
 /** Another version of niveau3 may say things that this one does not know. */
 function parse(octets: Buffer): PolicyAnnouncement | undefined {

@@ -7,11 +7,12 @@ import { REDIS, count, type Counters } from '../counters.ts'
 import { REDIS_WARMED } from '../redis-counters.ts'
 import type { RedisSettings } from '../settings.ts'
 import { HotUses } from './hot-uses.ts'
+import { BATCH_LOOKUPS_MAX, KeyRow } from './redis-rows.ts'
 import type { RedisWire } from './redis-wire.ts'
-import { BATCH_LOOKUPS_MAX } from './redis-wire.ts'
 import type { RedisWrites } from './redis-writes.ts'
-import { OPENED, Seal } from './seal.ts'
-import type { SharedKeys } from './shared-keys.ts'
+import { NodeGcm } from './node-gcm.ts'
+import { OPENED, Seal, createSealed } from './seal.ts'
+import { createId, type SharedKeys } from './shared-keys.ts'
 import { KEY_OCTETS_MIN, flagsOf, questionEndOf, typeOf } from './shared-question.ts'
 import type { SharedValue } from './shared-value.ts'
 import { SOUND, type ValueCheck } from './value-check.ts'
@@ -24,6 +25,8 @@ const PUBLISH_JITTER_MS = 10_000
 const LIST_MS = 7 * 24 * 3600 * 1000
 /** What the list's own place is named by; no client can ask it: its label is too long. */
 const LIST_QUESTION = '\u00ffhot list'
+/** The list is never longer, however long the names that clients ask. */
+export const LIST_OCTETS_MAX = 512 * 1024
 const ENTRY_FIXED_OCTETS = 5
 /** Uses of a worker are told apart for this many times the names that the list holds. */
 const USES_FACTOR = 4
@@ -61,8 +64,6 @@ export class RedisWarm {
   readonly uses: HotUses
   readonly #parts: WarmParts
   readonly #seal: Seal
-  readonly #id: string
-  readonly #key: string
   /** What the list said last. */
   #listed: readonly (readonly [string, number])[] = []
   #timer: NodeJS.Timeout | undefined
@@ -71,9 +72,7 @@ export class RedisWarm {
   constructor(parts: WarmParts) {
     this.#parts = parts
     this.uses = new HotUses(parts.settings.hotNames * USES_FACTOR)
-    this.#seal = new Seal(parts.settings.secret, 'niveau3 hot list')
-    this.#id = parts.keys.id(LIST_QUESTION)
-    this.#key = parts.keys.keyOf(this.#id)
+    this.#seal = new Seal(parts.settings.secret, 'niveau3 hot list', new NodeGcm(LIST_OCTETS_MAX))
     this.#publishLater()
   }
 
@@ -105,9 +104,13 @@ export class RedisWarm {
   }
 
   #readList(done: (listed: readonly (readonly [string, number])[] | undefined) => void): void {
-    this.#parts.wire.read([this.#key], (_error, values) => {
+    const { keys, wire } = this.#parts
+    const id = createId(keys, LIST_QUESTION)
+    const row = new KeyRow(keys)
+    row.add(id)
+    wire.read(row, (_error, values) => {
       const sealed = values?.[0]
-      if (sealed && this.#seal.unseal(sealed, this.#id) === OPENED) {
+      if (sealed && this.#seal.unseal(sealed, id) === OPENED) {
         this.#listed = decodeList(this.#seal.opened)
       }
       done(values === undefined ? undefined : this.#listed)
@@ -116,14 +119,16 @@ export class RedisWarm {
 
   /** Half of what the list said, and all that this worker has seen since. */
   #write(): void {
-    const { settings, writes } = this.#parts
+    const { settings, keys, writes } = this.#parts
     const own = this.uses.ranked()
     if (own.length === 0 || !writes.isOpen) return
     const merged = new Map(this.#listed.map(([key, uses]) => [key, uses / 2]))
     for (const [key, uses] of own) merged.set(key, (merged.get(key) ?? 0) + uses)
     const ranked = [...merged].sort((left, right) => right[1] - left[1])
     this.#listed = ranked.slice(0, settings.hotNames)
-    writes.addSealed(this.#key, this.#seal.seal(encodeList(this.#listed), this.#id), LIST_MS)
+    const id = createId(keys, LIST_QUESTION)
+    const sealed = createSealed(this.#seal, encodeList(this.#listed), id)
+    if (sealed !== null) writes.addSealed(id, sealed, LIST_MS)
     this.uses.halve()
   }
 
@@ -131,19 +136,18 @@ export class RedisWarm {
     const batch = listed.slice(0, BATCH_LOOKUPS_MAX)
     if (batch.length === 0) return
     const { keys, wire } = this.#parts
-    const ids = batch.map(([key]) => keys.id(key))
-    wire.read(
-      ids.map((id) => keys.keyOf(id)),
-      (_error, values) => {
-        // Without values the connection is gone; what is warm by now stays so.
-        if (values === undefined) return
-        for (const [index, id] of ids.entries()) this.#take(id, values[index] ?? null)
-        setImmediate(() => this.#readAnswers(listed.slice(BATCH_LOOKUPS_MAX)))
-      },
-    )
+    const ids = batch.map(([key]) => createId(keys, key))
+    const row = new KeyRow(keys)
+    for (const id of ids) row.add(id)
+    wire.read(row, (_error, values) => {
+      // Without values the connection is gone; what is warm by now stays so.
+      if (values === undefined) return
+      for (const [index, id] of ids.entries()) this.#take(id, values[index] ?? null)
+      setImmediate(() => this.#readAnswers(listed.slice(BATCH_LOOKUPS_MAX)))
+    })
   }
 
-  #take(id: string, sealed: Buffer | null): void {
+  #take(id: Uint8Array, sealed: Buffer | null): void {
     if (sealed === null) return
     const { check, take, counters } = this.#parts
     if (check.check(sealed, id, '', performance.now(), Date.now()) !== SOUND) return
@@ -160,21 +164,25 @@ export class RedisWarm {
   }
 }
 
-/** Octets of the key (one, less the smallest), uses as a 32-bit float, the key; again and again. */
-function encodeList(listed: readonly (readonly [string, number])[]): Buffer {
-  const octets = listed.reduce((sum, [key]) => sum + ENTRY_FIXED_OCTETS + key.length, 0)
-  const out = Buffer.alloc(octets)
+/**
+ * Octets of the key (one, less the smallest), uses as a 32-bit float, the key; again and again.
+ * What does not fit is left out: the names that are asked least.
+ */
+export function encodeList(listed: readonly (readonly [string, number])[]): Buffer {
+  const out = Buffer.alloc(LIST_OCTETS_MAX)
   let at = 0
   for (const [key, uses] of listed) {
+    if (at + ENTRY_FIXED_OCTETS + key.length > LIST_OCTETS_MAX) break
     out.writeUInt8(key.length - KEY_OCTETS_MIN, at)
     out.writeFloatBE(uses, at + 1)
     out.write(key, at + ENTRY_FIXED_OCTETS, 'latin1')
     at += ENTRY_FIXED_OCTETS + key.length
   }
-  return out
+  return out.subarray(0, at)
 }
 
-function decodeList(octets: Buffer): readonly (readonly [string, number])[] {
+/** Reads what `encodeList` wrote, as far as it makes sense. */
+export function decodeList(octets: Buffer): readonly (readonly [string, number])[] {
   const listed: [string, number][] = []
   let at = 0
   while (at + ENTRY_FIXED_OCTETS + KEY_OCTETS_MIN <= octets.length) {

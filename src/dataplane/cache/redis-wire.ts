@@ -1,32 +1,23 @@
 /**
  * Writes batches of look-ups and values to Redis. For one server a batch is one MGET, or a row of
- * SETs, written as octets at once: ioredis makes some 2 us of objects for each command of a
- * pipeline, and this a tenth of that (DECISIONS.md, 96). For Cluster ioredis sorts single commands
- * by node and sends them together.
+ * SETs, written as octets at once: ioredis makes some 5 us of objects and promises for each command
+ * of a pipeline, and this a tenth of that (DECISIONS.md, 96). For Cluster ioredis sorts single
+ * commands by node and sends them together.
  */
 import { Command, type Redis } from 'ioredis'
 import type { RedisLink } from './redis-link.ts'
-
-/** Look-ups of one batch. */
-export const BATCH_LOOKUPS_MAX = 64
-const CRLF = '\r\n'
+import type { KeyRow, SetRow } from './redis-rows.ts'
 
 /** Gets the values of a batch, in order; null for each that was not there; an error for all. */
 export type ReadCallback = (error: unknown, values: readonly (Buffer | null)[] | undefined) => void
 /** Told once for each value that was written. */
-export type WriteCallback = (error: unknown) => void
-
-/** A batch of values to write. */
-export interface WriteBatch {
-  readonly keys: string[]
-  readonly values: Buffer[]
-  /** Milliseconds until each expires. */
-  readonly ttlsMs: number[]
-}
+export type WriteCallback = (error: unknown, row: SetRow) => void
 
 export interface RedisWire {
-  read(keys: readonly string[], done: ReadCallback): void
-  write(batch: WriteBatch, done: WriteCallback): void
+  /** The row stays as it is until `done` was called. */
+  read(row: KeyRow, done: ReadCallback): void
+  /** The row stays as it is until `done` was called for each of its values. */
+  write(row: SetRow, done: WriteCallback): void
 }
 
 /** Returns the wire that fits the link. */
@@ -34,17 +25,23 @@ export function createWire(link: RedisLink, isCluster: boolean): RedisWire {
   return isCluster ? new ClusterWire(link) : new SingleWire(link)
 }
 
-/** A command whose octets are ready; ioredis waits for its reply. */
+/**
+ * One or more commands whose octets are ready; ioredis waits for their replies, and gives each to
+ * `resolve` or `reject` of the command that it was told to expect it for.
+ */
 class ReadyCommand extends Command {
   #octets: Buffer | string
 
   constructor(
     name: string,
-    octets: Buffer | string,
-    done: (error: unknown, value: unknown) => void,
+    octets: Buffer,
+    replied: (value: unknown) => void,
+    failed: (error: unknown) => void,
   ) {
-    super(name, [], { replyEncoding: null }, done)
+    super(name, [], { replyEncoding: null })
     this.#octets = octets
+    this.resolve = replied
+    this.reject = failed
   }
 
   override toWritable(): Buffer | string {
@@ -72,54 +69,34 @@ class SingleWire implements RedisWire {
     this.#nowhere = { isPipeline: true, destination: { redis }, write: () => true }
   }
 
-  read(keys: readonly string[], done: ReadCallback): void {
-    let text = '*' + (keys.length + 1) + '\r\n$4\r\nMGET\r\n'
-    for (const key of keys) text += '$' + key.length + CRLF + key + CRLF
-    // ioredis types a callback by the command's name; MGET gives one element for each key.
-    const command = new ReadyCommand('mget', text, (error, values) => {
-      done(error, isList(values) ? values : undefined)
-    })
-    this.#redis.sendCommand(command)
+  read(row: KeyRow, done: ReadCallback): void {
+    const command = new ReadyCommand(
+      'mget',
+      row.command(),
+      (values) => done(null, isList(values) ? values : undefined),
+      (error) => done(error, undefined),
+    )
+    void this.#redis.sendCommand(command)
   }
 
-  write({ keys, values, ttlsMs }: WriteBatch, done: WriteCallback): void {
-    const octets = encodeSets(keys, values, ttlsMs)
-    for (let index = 0; index < keys.length; index++) {
-      if (index === 0) this.#redis.sendCommand(new ReadyCommand('set', octets, done))
-      else this.#redis.sendCommand(new ReadyCommand('set', '', done), this.#nowhere)
+  write(row: SetRow, done: WriteCallback): void {
+    const { count } = row
+    const command = new ReadyCommand(
+      'set',
+      row.commands(),
+      () => done(null, row),
+      (error) => done(error, row),
+    )
+    void this.#redis.sendCommand(command)
+    // Once more for each further reply that is to be expected.
+    for (let index = 1; index < count; index++) {
+      void this.#redis.sendCommand(command, this.#nowhere)
     }
   }
 }
 
 function isList(values: unknown): values is (Buffer | null)[] {
   return Array.isArray(values)
-}
-
-function encodeSets(
-  keys: readonly string[],
-  values: readonly Buffer[],
-  ttlsMs: readonly number[],
-): Buffer {
-  const heads: string[] = []
-  const tails: string[] = []
-  let octets = 0
-  for (const [index, key] of keys.entries()) {
-    const ttl = String(ttlsMs[index]!)
-    const valueOctets = values[index]!.length
-    const head = '*5\r\n$3\r\nSET\r\n$' + key.length + CRLF + key + CRLF + '$' + valueOctets + CRLF
-    const tail = '\r\n$2\r\nPX\r\n$' + ttl.length + CRLF + ttl + CRLF
-    heads.push(head)
-    tails.push(tail)
-    octets += head.length + valueOctets + tail.length
-  }
-  const out = Buffer.allocUnsafe(octets)
-  let at = 0
-  for (let index = 0; index < keys.length; index++) {
-    at += out.write(heads[index]!, at, 'latin1')
-    at += values[index]!.copy(out, at)
-    at += out.write(tails[index]!, at, 'latin1')
-  }
-  return out
 }
 
 class ClusterWire implements RedisWire {
@@ -129,14 +106,15 @@ class ClusterWire implements RedisWire {
     this.#link = link
   }
 
-  read(keys: readonly string[], done: ReadCallback): void {
+  read(row: KeyRow, done: ReadCallback): void {
     const { cluster } = this.#link
+    const { count } = row
     const values: (Buffer | null)[] = []
-    let left = keys.length
+    let left = count
     let failure: unknown
-    for (const [index, key] of keys.entries()) {
+    for (let index = 0; index < count; index++) {
       values.push(null)
-      void cluster.getBuffer(key, (error, value) => {
+      void cluster.getBuffer(row.keyAt(index), (error, value) => {
         if (error) failure ??= error
         values[index] = value ?? null
         left--
@@ -146,10 +124,12 @@ class ClusterWire implements RedisWire {
     }
   }
 
-  write({ keys, values, ttlsMs }: WriteBatch, done: WriteCallback): void {
+  write(row: SetRow, done: WriteCallback): void {
     const { cluster } = this.#link
-    for (const [index, key] of keys.entries()) {
-      void cluster.set(key, values[index]!, 'PX', ttlsMs[index]!, done)
+    const { count } = row
+    const replied = (error: unknown): void => done(error, row)
+    for (let index = 0; index < count; index++) {
+      void cluster.set(row.keyAt(index), row.valueAt(index), 'PX', row.ttlMsAt(index), replied)
     }
   }
 }

@@ -13,9 +13,9 @@
  * values a fleet writes in years: random nonces under one key would be used up after 2^32 of them
  * (NIST SP 800-38D 8.3).
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
+import type { Gcm } from '../../sys/gcm.ts'
 
-const CIPHER = 'aes-256-gcm'
 /** Format of the seal and of what it holds: raised with every change of either. */
 export const FORMAT_VERSION = 1
 const KEY_OCTETS = 32
@@ -32,68 +32,81 @@ const SESSIONS_MAX = 256
 /** Values under one salt; far below what the mode allows. */
 const SESSION_VALUES_MAX = 0xffff_ffff
 
+/** Makes a cipher that takes texts of so many octets. */
+export type CreateGcm = (textOctetsMax: number) => Gcm
+
 export const OPENED = 0
 export const NO_VERSION = 1
 export const NO_SEAL = 2
 
-/** Both directions under one secret; one per worker. */
+/** Both directions under one secret. */
 export class Seal {
   readonly #secret: Uint8Array
   readonly #purpose: string
+  readonly #gcm: Gcm
   readonly #sessions = new Map<string, Buffer>()
   readonly #nonce = Buffer.alloc(NONCE_OCTETS)
   readonly #openNonce = Buffer.alloc(NONCE_OCTETS)
   #salt: Buffer
   #key: Buffer
   #number = 0
-  /** After `unseal` returned `OPENED`: the octets. */
-  opened: Buffer = NOTHING
+  /** Octets of `text` after `unseal` returned `OPENED`. */
+  openedOctets = 0
 
-  /** @param purpose keeps the keys of different uses of one secret apart. */
-  constructor(secret: Uint8Array, purpose: string) {
+  /**
+   * @param purpose keeps the keys of different uses of one secret apart.
+   * @param gcm a cipher of its own.
+   */
+  constructor(secret: Uint8Array, purpose: string, gcm: Gcm) {
     this.#secret = secret
     this.#purpose = purpose
+    this.#gcm = gcm
     this.#salt = randomBytes(SALT_OCTETS)
     this.#key = createSessionKey(secret, this.#salt, purpose)
   }
 
-  /** Returns a new buffer with the sealed octets. */
-  seal(octets: Uint8Array, id: string): Buffer {
+  /** What `sealTo` seals, and what `unseal` has opened; reused. */
+  get text(): Buffer {
+    return this.#gcm.text
+  }
+
+  /** What `unseal` has opened: a view on `text`. */
+  get opened(): Buffer {
+    return this.text.subarray(0, this.openedOctets)
+  }
+
+  /**
+   * Seals the first `octets` of `text` into `out` at `at`, where there is room for `SEAL_OCTETS`
+   * more; false when the cipher refuses.
+   */
+  sealTo(out: Buffer, at: number, octets: number, id: Uint8Array): boolean {
     if (this.#number >= SESSION_VALUES_MAX) this.#renew()
     const number = ++this.#number
     const nonce = this.#nonce
-    nonce.writeUInt32BE(number, NONCE_OCTETS - 4)
-    const cipher = createCipheriv(CIPHER, this.#key, nonce)
-    cipher.setAAD(Buffer.from(id, 'latin1'))
-    const sealed = Buffer.allocUnsafe(octets.length + SEAL_OCTETS)
-    sealed[0] = FORMAT_VERSION
-    sealed.set(this.#salt, AT_SALT)
-    sealed.writeUInt32BE(0, AT_NUMBER)
-    sealed.writeUInt32BE(number, AT_NUMBER + 4)
-    sealed.set(cipher.update(octets), AT_CIPHERTEXT)
-    cipher.final()
-    sealed.set(cipher.getAuthTag(), AT_CIPHERTEXT + octets.length)
-    return sealed
+    writeU32(nonce, NONCE_OCTETS - 4, number)
+    out[at] = FORMAT_VERSION
+    out.set(this.#salt, at + AT_SALT)
+    writeU32(out, at + AT_NUMBER, 0)
+    writeU32(out, at + AT_NUMBER + 4, number)
+    return this.#gcm.encrypt(this.#key, nonce, id, octets, out, at + AT_CIPHERTEXT)
   }
 
-  /** Opens a value; `OPENED`, or what is wrong with it. */
-  unseal(sealed: Buffer, id: string): number {
+  /** Opens a value into `text`; `OPENED`, or what is wrong with it. */
+  unseal(sealed: Buffer, id: Uint8Array): number {
+    this.openedOctets = 0
     if (sealed.length < SEAL_OCTETS) return NO_SEAL
     if (sealed[0] !== FORMAT_VERSION) return NO_VERSION
-    const tagAt = sealed.length - TAG_OCTETS
-    const key = this.#sessionKey(sealed.subarray(AT_SALT, AT_NUMBER))
-    sealed.copy(this.#openNonce, NONCE_OCTETS - 8, AT_NUMBER, AT_CIPHERTEXT)
-    const decipher = createDecipheriv(CIPHER, key, this.#openNonce)
-    decipher.setAAD(Buffer.from(id, 'latin1'))
-    decipher.setAuthTag(sealed.subarray(tagAt))
-    try {
-      this.opened = decipher.update(sealed.subarray(AT_CIPHERTEXT, tagAt))
-      decipher.final()
-      return OPENED
-    } catch {
-      this.opened = NOTHING
-      return NO_SEAL
-    }
+    const key = this.#sessionKey(sealed)
+    const nonce = this.#openNonce
+    for (let at = 0; at < 8; at++) nonce[NONCE_OCTETS - 8 + at] = sealed[AT_NUMBER + at]!
+    const octets = this.#gcm.decrypt(key, nonce, id, sealed, AT_CIPHERTEXT)
+    if (octets < 0) return NO_SEAL
+    this.openedOctets = octets
+    return OPENED
+  }
+
+  close(): void {
+    this.#gcm.close()
   }
 
   #renew(): void {
@@ -102,19 +115,33 @@ export class Seal {
     this.#number = 0
   }
 
-  #sessionKey(salt: Buffer): Buffer {
-    const name = salt.toString('latin1')
+  #sessionKey(sealed: Buffer): Buffer {
+    const name = sealed.toString('latin1', AT_SALT, AT_NUMBER)
     const known = this.#sessions.get(name)
     if (known !== undefined) return known
     if (this.#sessions.size >= SESSIONS_MAX) this.#sessions.clear()
+    const salt = sealed.subarray(AT_SALT, AT_NUMBER)
     const key = createSessionKey(this.#secret, salt, this.#purpose)
     this.#sessions.set(name, key)
     return key
   }
 }
 
-const NOTHING = Buffer.alloc(0)
+/** Returns octets sealed in a buffer of their own; null when they are more than the seal takes. */
+export function createSealed(seal: Seal, octets: Uint8Array, id: Uint8Array): Buffer | null {
+  if (octets.length > seal.text.length) return null
+  seal.text.set(octets)
+  const sealed = Buffer.alloc(octets.length + SEAL_OCTETS)
+  return seal.sealTo(sealed, 0, octets.length, id) ? sealed : null
+}
 
 function createSessionKey(secret: Uint8Array, salt: Buffer, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, salt, purpose, KEY_OCTETS))
+}
+
+function writeU32(out: Buffer, at: number, value: number): void {
+  out[at] = value >>> 24
+  out[at + 1] = value >>> 16
+  out[at + 2] = value >>> 8
+  out[at + 3] = value
 }

@@ -15,11 +15,12 @@ const TYPE_AND_CLASS_OCTETS = 4
 /** A question that waits. */
 export interface SharedQuestion {
   readonly key: string
-  /** Its id in Redis, from the moment it is looked up; empty before. */
-  sharedId: string
+  /** Its id in Redis, as `SharedKeys` writes it; what stands there counts once it is made. */
+  readonly sharedId: Uint8Array
+  hasSharedId: boolean
   /** Number of the look-up whose result it waits for; 0: of none. */
   sharedRead: number
-  /** An upstream was asked: there is no need to say that Redis has nothing. */
+  /** An upstream is being asked: there is no need to say that Redis has nothing. */
   readonly isAsked: boolean
 }
 

@@ -45,7 +45,7 @@ export class ValueCheck {
    * @param question the cache key that was asked for; empty: whatever the value says (warm start).
    * @param nowMs monotonic, `wallMs` wall clock of the same moment.
    */
-  check(sealed: Buffer, id: string, question: string, nowMs: number, wallMs: number): number {
+  check(sealed: Buffer, id: Uint8Array, question: string, nowMs: number, wallMs: number): number {
     if (sealed.length < SEAL_OCTETS || sealed.length > SEAL_OCTETS + VALUE_OCTETS_MAX) {
       return REJECTED_SIZE
     }

@@ -9,6 +9,7 @@
  */
 import { ROOT_HASH, prependLabel } from '../../trie/suffix-hash.ts'
 import type { AskedName } from '../query.ts'
+import { NO_NODE, NameTree, ROOT } from './name-tree.ts'
 
 /** No rule of the operator's decides. */
 export const RULE_NONE = 0
@@ -61,7 +62,6 @@ export interface NumberedRule {
 
 export const SITE_ALL = -1
 const NONE = -1
-const ROOT = 0
 const FLAG_EXACT = 1
 const FLAG_DENY = 2
 
@@ -80,14 +80,8 @@ export class Overlay {
   bit = 0
   #rule = NONE
 
-  /** Open addressing: number of a node and 1, or 0. */
-  readonly #slots: Int32Array
-  readonly #slotMask: number
-  /** By node, which is a name with a rule or one above such a name: hash, parent, label. */
-  readonly #hashes: Int32Array
-  readonly #parents: Int32Array
-  readonly #labels: Int32Array
-  readonly #octets: Uint8Array
+  readonly #tree: NameTree
+  /** By node, which is a name with a rule or one above such a name: an allow rule is below. */
   readonly #hasAllowBelow: Uint8Array
   /** By node: its rules, from the least specific on; one more at the end. */
   readonly #firstRules: Int32Array
@@ -96,33 +90,26 @@ export class Overlay {
   readonly #bits: Uint8Array
 
   constructor(rules: readonly NumberedRule[]) {
-    const nodes = createNodes(rules)
-    const count = nodes.length
-    const slots = 1 << Math.max(3, 32 - Math.clz32(2 * count))
+    const tree = new NameTree(rules.map(({ name }) => name))
+    const own: NumberedRule[][] = Array.from({ length: tree.size }, () => [])
     this.isEmpty = rules.length === 0
-    this.#slots = new Int32Array(slots)
-    this.#slotMask = slots - 1
-    this.#hashes = Int32Array.from(nodes, ({ hash }) => hash)
-    this.#parents = Int32Array.from(nodes, ({ parent }) => parent)
-    this.#hasAllowBelow = Uint8Array.from(nodes, ({ allowsBelow }) => Number(allowsBelow))
-    this.#labels = new Int32Array(count)
-    this.#firstRules = new Int32Array(count + 1)
-    let octets = 0
+    this.#tree = tree
+    this.#hasAllowBelow = new Uint8Array(tree.size)
+    for (const [index, rule] of rules.entries()) {
+      const node = tree.nodesOfNames[index]!
+      own[node]!.push(rule)
+      if (rule.action !== RULE_ALLOW || node === ROOT) continue
+      for (let at = tree.parents[node]!; at !== NO_NODE; at = tree.parents[at]!) {
+        this.#hasAllowBelow[at] = 1
+      }
+    }
+    this.#firstRules = new Int32Array(tree.size + 1)
     let first = 0
-    for (const [node, { label, own }] of nodes.entries()) {
-      this.#labels[node] = octets
-      octets += label.length
-      first += own.length
+    for (const [node, { length }] of own.entries()) {
+      first += length
       this.#firstRules[node + 1] = first
     }
-    this.#octets = new Uint8Array(octets)
-    for (const [node, { label }] of nodes.entries()) this.#octets.set(label, this.#labels[node])
-    for (let node = 1; node < count; node++) {
-      let slot = this.#hashes[node]! & this.#slotMask
-      while (this.#slots[slot] !== 0) slot = (slot + 1) & this.#slotMask
-      this.#slots[slot] = node + 1
-    }
-    const ordered = nodes.flatMap(({ own }) => own)
+    const ordered = own.flatMap((rules) => rules.toSorted((a, b) => rank(a) - rank(b)))
     this.#sites = Int32Array.from(ordered, ({ site }) => site)
     this.#bits = Uint8Array.from(ordered, ({ bit }) => bit)
     this.#flags = Uint8Array.from(
@@ -146,11 +133,11 @@ export class Overlay {
     for (let label = labels - 1; label >= 0; label--) {
       const start = labelStarts[label]!
       hash = prependLabel(hash, octets, start)
-      node = this.#child(node, hash, octets, start)
-      if (node === NONE) break
+      node = this.#tree.child(node, hash, octets, start)
+      if (node === NO_NODE) break
       this.#take(node, label, site)
     }
-    if (node !== NONE) this.allowsBelow = this.#hasAllowBelow[node] === 1
+    if (node !== NO_NODE) this.allowsBelow = this.#hasAllowBelow[node] === 1
     const rule = this.#rule
     if (rule === NONE) return RULE_NONE
     const flags = this.#flags[rule]!
@@ -173,71 +160,9 @@ export class Overlay {
       this.label = label
     }
   }
-
-  #child(parent: number, hash: number, octets: Uint8Array, start: number): number {
-    const mask = this.#slotMask
-    for (let step = 0, slot = hash & mask; step <= mask; step++, slot = (slot + 1) & mask) {
-      const node = this.#slots[slot]! - 1
-      if (node === NONE) return NONE
-      if (this.#hashes[node] !== hash || this.#parents[node] !== parent) continue
-      if (this.#isLabel(node, octets, start)) return node
-    }
-    return NONE
-  }
-
-  #isLabel(node: number, octets: Uint8Array, start: number): boolean {
-    const own = this.#labels[node]!
-    const length = octets[start]!
-    for (let at = 0; at <= length; at++) {
-      if (this.#octets[own + at] !== octets[start + at]) return false
-    }
-    return true
-  }
 }
 
-interface Node {
-  readonly hash: number
-  readonly parent: number
-  /** Behind its length; empty for the root. */
-  readonly label: Uint8Array
-  allowsBelow: boolean
-  own: NumberedRule[]
-}
-
-/** The names of the rules and all above them; the root is the first. */
-function createNodes(rules: readonly NumberedRule[]): readonly Node[] {
-  const root: Node = {
-    hash: ROOT_HASH,
-    parent: NONE,
-    label: new Uint8Array(0),
-    allowsBelow: false,
-    own: [],
-  }
-  const nodes = [root]
-  const known = new Map<string, number>([['', ROOT]])
-  for (const rule of rules) {
-    const { name } = rule
-    const starts = []
-    for (let at = 0; name[at] !== 0; at += 1 + name[at]!) starts.push(at)
-    let node = ROOT
-    for (const start of starts.toReversed()) {
-      if (rule.action === RULE_ALLOW) nodes[node]!.allowsBelow = true
-      const key = Buffer.from(name.subarray(start)).toString('latin1')
-      const next = known.get(key) ?? nodes.length
-      if (next === nodes.length) {
-        const hash = prependLabel(nodes[node]!.hash, name, start)
-        const label = name.slice(start, start + 1 + name[start]!)
-        nodes.push({ hash, parent: node, label, allowsBelow: false, own: [] })
-        known.set(key, next)
-      }
-      node = next
-    }
-    nodes[node]!.own.push(rule)
-  }
-  for (const node of nodes) node.own = node.own.toSorted((a, b) => rank(a) - rank(b))
-  return nodes
-
-  function rank({ exact, site }: NumberedRule): number {
-    return (exact ? 2 : 0) + (site === SITE_ALL ? 0 : 1)
-  }
+/** How specific a rule is among those for the same name. */
+function rank({ exact, site }: NumberedRule): number {
+  return (exact ? 2 : 0) + (site === SITE_ALL ? 0 : 1)
 }

@@ -4,6 +4,14 @@
  * resolver.
  */
 import type { AskedName } from '../query.ts'
+import {
+  SIGNAL_BROWSER,
+  SIGNAL_DISCOVERY,
+  SIGNAL_I2P,
+  SIGNAL_NONE,
+  SIGNAL_ONION,
+  SIGNAL_PRIVATE_RELAY,
+} from '../counters.ts'
 import { RCODE_NOERROR, RCODE_NXDOMAIN } from '../../wire/codes.ts'
 
 export const SPECIAL_NONE = 0
@@ -14,17 +22,20 @@ export const SPECIAL_NODATA = 2
 /** 127.0.0.1 and ::1 (RFC 6761 6.3). */
 export const SPECIAL_LOCALHOST = 3
 
-/** Zones whose every name is denied (RFC 6761 6.2, 6.4; 6762; 7686; 9476; bypass canaries). */
-const DENIED = [
-  'onion',
-  'invalid',
-  'test',
-  'local',
-  'alt',
-  'i2p',
-  'use-application-dns.net',
-  'mask.icloud.com',
-  'mask-h2.icloud.com',
+/**
+ * Zones whose every name is denied (RFC 6761 6.2, 6.4; 6762; 7686; 9476; bypass canaries), and what
+ * asking for them is counted as.
+ */
+const DENIED: readonly (readonly [string, number])[] = [
+  ['onion', SIGNAL_ONION],
+  ['invalid', SIGNAL_NONE],
+  ['test', SIGNAL_NONE],
+  ['local', SIGNAL_NONE],
+  ['alt', SIGNAL_NONE],
+  ['i2p', SIGNAL_I2P],
+  ['use-application-dns.net', SIGNAL_BROWSER],
+  ['mask.icloud.com', SIGNAL_PRIVATE_RELAY],
+  ['mask-h2.icloud.com', SIGNAL_PRIVATE_RELAY],
 ]
 
 /**
@@ -55,6 +66,7 @@ const EMPTY_ZONES = [
 interface SpecialZone {
   readonly kind: number
   readonly emptyZone: boolean
+  readonly signal: number
 }
 
 /** Finds the special-use zone of an asked name; one per worker. */
@@ -69,6 +81,8 @@ export class SpecialNames {
   zoneLabel = 0
   /** After `find`: the rcode of a negative answer. */
   rcode = RCODE_NOERROR
+  /** After `find`: one of `SIGNAL_*`. */
+  signal = SIGNAL_NONE
 
   /** Returns one of `SPECIAL_*`. The usual name costs two octet reads here. */
   find(asked: AskedName): number {
@@ -83,6 +97,7 @@ export class SpecialNames {
       const zone = this.#zones.get(asked.suffix(label))
       if (zone === undefined) continue
       this.zoneLabel = label
+      this.signal = zone.signal
       const apex = zone.kind === SPECIAL_NODATA || (zone.emptyZone && label === 0)
       this.rcode = apex ? RCODE_NOERROR : RCODE_NXDOMAIN
       return zone.kind
@@ -108,14 +123,13 @@ function isCanaryParent(asked: AskedName): boolean {
 
 function createZones(): Map<string, SpecialZone> {
   const zones = new Map<string, SpecialZone>()
-  for (const name of DENIED) {
-    zones.set(createKey(name), { kind: SPECIAL_NXDOMAIN, emptyZone: false })
+  const set = (name: string, kind: number, emptyZone: boolean, signal: number): void => {
+    zones.set(createKey(name), { kind, emptyZone, signal })
   }
-  for (const name of createEmptyZones()) {
-    zones.set(createKey(name), { kind: SPECIAL_NXDOMAIN, emptyZone: true })
-  }
-  zones.set(createKey('resolver.arpa'), { kind: SPECIAL_NODATA, emptyZone: false })
-  zones.set(createKey('localhost'), { kind: SPECIAL_LOCALHOST, emptyZone: false })
+  for (const [name, signal] of DENIED) set(name, SPECIAL_NXDOMAIN, false, signal)
+  for (const name of createEmptyZones()) set(name, SPECIAL_NXDOMAIN, true, SIGNAL_NONE)
+  set('resolver.arpa', SPECIAL_NODATA, false, SIGNAL_DISCOVERY)
+  set('localhost', SPECIAL_LOCALHOST, false, SIGNAL_NONE)
   return zones
 }
 

@@ -38,7 +38,9 @@ export class HttpsConnection implements StreamConnection {
 
   /** True when the client has to read first. */
   get isFull(): boolean {
-    return this.unsentOctets >= this.listener.limits.tcpUnsentOctetsMax
+    const { limits, unsentOctets } = this.listener
+    if (this.unsentOctets >= limits.tcpUnsentOctetsMax) return true
+    return this.unsentOctets > 0 && unsentOctets >= limits.tcpUnsentTotalOctetsMax
   }
 
   /** True when as many queries wait as may; those of streams that were reset wait too. */
@@ -75,9 +77,16 @@ export class HttpsConnection implements StreamConnection {
     this.#coming.delete(request)
   }
 
+  /** A response is on its way. */
+  responding(octets: number): void {
+    this.unsentOctets += octets
+    this.listener.unsentOctets += octets
+  }
+
   /** The client has taken a response, or is gone. */
   responded(octets: number): void {
     this.unsentOctets -= octets
+    this.listener.unsentOctets -= octets
     this.activeMs = performance.now()
     if (this.#finishing) this.finish()
   }

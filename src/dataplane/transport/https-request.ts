@@ -147,7 +147,7 @@ export class HttpsRequest implements ReplySink {
     const response = this.#response
     if (this.#ended || response.writableEnded || response.destroyed) return false
     this.#octets = octets
-    this.#connection.unsentOctets += octets
+    this.#connection.responding(octets)
     response.setHeader('content-type', CONTENT_TYPE)
     response.setHeader('content-length', octets)
     response.setHeader('cache-control', 'private, max-age=' + String(freshSeconds(reply, octets)))

@@ -39,6 +39,8 @@ export interface StreamContext {
   /** What the turn of the event loop still has for all connections of the listener. */
   readonly turn: TurnBudget
   isGathering: boolean
+  /** Octets of answers that the clients of all connections have not taken yet. */
+  unsentOctets: number
   /** The worker's own loop, to let datagrams have their turn; null where there is none. */
   readonly loop: SocketLoop | null
   /** The connection is gone. */

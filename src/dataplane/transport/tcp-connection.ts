@@ -30,6 +30,9 @@ export class TcpConnection implements ReplySink, StreamConnection {
   #ended = false
   /** Late answers wait for the end of the turn. */
   #corked = false
+  /** Octets of its own in `unsentOctets` of the listener. */
+  #unsentOctets = 0
+  readonly #onWritten: () => void
   readonly #uncork: () => void
   readonly #onTick: () => void
 
@@ -45,12 +48,13 @@ export class TcpConnection implements ReplySink, StreamConnection {
       socket.uncork()
     }
     this.#onTick = () => this.#readOn()
+    this.#onWritten = () => this.#written()
     socket.on('data', (chunk) => this.#received(chunk))
     socket.on('drain', () => this.#moved())
     socket.on('end', () => this.#halfClosed())
     // 'error' (a reset) is always followed by 'close'.
     socket.on('error', () => socket.destroy())
-    socket.on('close', () => listener.forget(this))
+    socket.on('close', () => this.#closed())
   }
 
   isAdmitted(access: ClientAccess): boolean {
@@ -58,7 +62,8 @@ export class TcpConnection implements ReplySink, StreamConnection {
   }
 
   isOverdue(nowMs: number, messageMsMax: number): boolean {
-    return this.#awaitsMessage && nowMs - this.partialSinceMs > messageMsMax
+    // While it is we who do not read, its message may have come long ago.
+    return !this.#paused && this.#awaitsMessage && nowMs - this.partialSinceMs > messageMsMax
   }
 
   /** A client that reads nothing, or does not answer our FIN. */
@@ -86,7 +91,8 @@ export class TcpConnection implements ReplySink, StreamConnection {
         // What TLS makes of it leaves when Node gets its turn.
         loop?.yieldSoon()
       }
-      socket.write(framed(reply, octets))
+      socket.write(framed(reply, octets), this.#onWritten)
+      this.#noteUnsent(socket.writableLength)
     }
     this.#moved()
     return sent
@@ -110,6 +116,26 @@ export class TcpConnection implements ReplySink, StreamConnection {
     this.activeMs = performance.now()
     this.#readOn()
     this.#endIfDone()
+  }
+
+  /** The kernel took something, or the connection is gone with it. */
+  #written(): void {
+    if (this.socket.destroyed) return
+    this.#noteUnsent(this.socket.writableLength)
+    if (!this.#paused) return
+    this.activeMs = performance.now()
+    this.partialSinceMs = this.activeMs
+    this.#readOn()
+  }
+
+  #closed(): void {
+    this.#noteUnsent(0)
+    this.#listener.forget(this)
+  }
+
+  #noteUnsent(octets: number): void {
+    this.#listener.unsentOctets += octets - this.#unsentOctets
+    this.#unsentOctets = octets
   }
 
   #halfClosed(): void {
@@ -136,11 +162,11 @@ export class TcpConnection implements ReplySink, StreamConnection {
   #mayRead(): boolean {
     const listener = this.#listener
     const limits = listener.limits
-    return (
-      !listener.turn.isSpent &&
-      this.inFlight < limits.tcpInFlightMax &&
-      this.socket.writableLength + listener.gather.length < limits.tcpUnsentOctetsMax
-    )
+    if (listener.turn.isSpent || this.inFlight >= limits.tcpInFlightMax) return false
+    const unsentOctets = this.socket.writableLength + listener.gather.length
+    if (unsentOctets >= limits.tcpUnsentOctetsMax) return false
+    // Who has read everything gets an answer, however much others leave unread.
+    return unsentOctets === 0 || listener.unsentOctets < limits.tcpUnsentTotalOctetsMax
   }
 
   /** Handles every complete message; their answers leave in one write. */
@@ -188,7 +214,10 @@ export class TcpConnection implements ReplySink, StreamConnection {
     const replies = gather.replies
     if (replies === 0) return
     const sent = this.socket.writable
-    if (sent) this.socket.write(gather.copy())
+    if (sent) {
+      gather.writeTo(this.socket, this.#onWritten)
+      this.#noteUnsent(this.socket.writableLength)
+    }
     const milliseconds = performance.now() - this.activeMs
     for (let index = 0; index < replies; index++) {
       if (sent) handler.countSent(gather.codeOf(index), milliseconds)

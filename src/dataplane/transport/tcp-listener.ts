@@ -47,6 +47,7 @@ export class TcpListener implements StreamContext {
   readonly gather = new ReplyGather()
   readonly turn = new TurnBudget()
   isGathering = false
+  unsentOctets = 0
   loop: SocketLoop | null = null
   readonly handler: QueryHandler
   readonly counters: Counters

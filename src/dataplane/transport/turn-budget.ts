@@ -51,7 +51,16 @@ export class TurnBudget {
     const called = this.#waiting
     this.#waiting = this.#called
     this.#called = called
-    for (const callback of called) callback()
-    called.clear()
+    for (const callback of called) {
+      if (this.isSpent) break
+      called.delete(callback)
+      callback()
+    }
+    if (called.size === 0) return
+    // Who had nothing of this turn goes before those that had, else one could have every turn.
+    for (const callback of this.#waiting) called.add(callback)
+    this.#waiting.clear()
+    this.#called = this.#waiting
+    this.#waiting = called
   }
 }

@@ -21,11 +21,10 @@ import {
   FAILURE_MISMATCH,
   FAILURE_RCODE,
   FAILURE_TIMEOUT,
-  UPSTREAM_DURATION_SUM_MS,
   UPSTREAM_QUERIES,
-  UPSTREAM_RESPONSES,
   UPSTREAM_UP,
   count,
+  countUpstreamReply,
   createCounters,
   failureSlot,
   type Counters,
@@ -335,10 +334,7 @@ export class Forwarder implements UpstreamEvents {
   }
 
   #noteReply(upstream: Upstream, tookMs: number, nowMs: number): void {
-    const counters = this.#counters
-    count(counters, UPSTREAM_RESPONSES + upstream.index)
-    const sum = UPSTREAM_DURATION_SUM_MS + upstream.index
-    counters[sum] = counters[sum]! + tookMs
+    countUpstreamReply(this.#counters, upstream.index, tookMs)
     this.#noteHeard(upstream, tookMs, nowMs)
   }
 

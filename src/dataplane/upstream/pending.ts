@@ -14,6 +14,8 @@ const OPT_OCTETS = 11
 /** Octets behind the question's own for the option of `edns.clientSubnet`, IPv6 whole. */
 const SUBNET_OCTETS_MAX = 24
 const FLAG_DO = 0x8000
+/** Digits of a place in the shared cache. */
+const SHARED_ID_OCTETS = 32
 /** Any reply to a probe will do, a cut one too. */
 const PROBE_UDP_OCTETS = 512
 /** No upstream was asked yet. */
@@ -42,9 +44,10 @@ export class Pending extends Timed {
   /** The policy stamp under which its name was let through. */
   stamp = ''
   /** Its place in the shared cache, and the number of the look-up it waits for; 0: none. */
-  sharedId = ''
+  readonly sharedId = new Uint8Array(SHARED_ID_OCTETS)
+  hasSharedId = false
   sharedRead = 0
-  /** It was given to the forwarder. */
+  /** It was given to the forwarder, which works on it. */
   isAsked = false
 
   /** Clients that wait, last come first. */
@@ -82,7 +85,7 @@ export class Pending extends Timed {
     this.#finish(at, udpOctetsMax, query.dnssecOk ? FLAG_DO : 0)
     this.waiters = null
     this.waiterCount = 0
-    this.sharedId = ''
+    this.hasSharedId = false
     this.sharedRead = 0
     this.isAsked = false
     this.upstream = NO_UPSTREAM

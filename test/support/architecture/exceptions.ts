@@ -25,6 +25,7 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
     reason: 'makes tables of addresses, once per start or reload',
   },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
+  { path: 'src/sys/peer-credentials.ts', reason: 'once per connection to the admin socket' },
   { path: 'src/sys/notify-socket.ts', reason: 'tells the service manager of starts and reloads' },
   { path: 'src/sys/event-loop.ts', reason: 'finds the loop of Node, once per worker' },
   {
@@ -84,20 +85,20 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
   {
     path: 'src/dataplane/cache/redis-wire.ts',
     within: 'write',
-    rules: ['new'],
-    reason: 'ioredis takes a command object for each reply that it shall expect',
+    rules: ['new', 'closure'],
+    reason: 'ioredis takes a command object, which knows its row; once per batch of writes',
   },
   {
-    path: 'src/dataplane/cache/redis-wire.ts',
-    within: 'encodeSets',
-    rules: ['literal'],
-    reason: 'once per batch of writes',
-  },
-  {
-    path: 'src/dataplane/cache/seal.ts',
-    within: 'unseal',
+    path: 'src/dataplane/cache/node-gcm.ts',
+    within: 'decrypt',
     rules: ['try'],
     reason: 'a wrong tag is an exception of node:crypto, and nothing else tells of it',
+  },
+  {
+    path: 'src/dataplane/settings.ts',
+    within: 'answersOf',
+    rules: ['list-method', 'closure', 'literal'],
+    reason: 'writes what the upstreams are, once per start or reload',
   },
   {
     path: 'src/dataplane/settings.ts',
@@ -116,6 +117,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     within: 'addOwn',
     rules: ['new'],
     reason: 'once per listener, after its bind',
+  },
+  {
+    path: 'src/dataplane/transport/reply-gather.ts',
+    within: 'writeTo',
+    rules: ['new'],
+    reason: 'only when sockets hold more large answers than there are spare buffers',
   },
   {
     path: 'src/dataplane/transport/tcp-listener.ts',

@@ -59,12 +59,16 @@ const CLI_SHARED: readonly string[] = [
   'dns-text.ts',
   'filter-image.ts',
   'list-bars.ts',
-  'lists-state.ts',
+  'admin-client.ts',
+  'perform.ts',
+  'server-options.ts',
   'names-and-types.ts',
+  'overrule-desk.ts',
   'progress.ts',
   'rule-search.ts',
   'terminal.ts',
   'verdict.ts',
+  'whole-number.ts',
 ]
 
 /** An import as the source writes it. */

@@ -1,0 +1,81 @@
+/** How commands reach the running server: the admin socket with everything that it can be asked. */
+import type { Logger } from 'pino'
+import * as z from 'zod'
+import { OperationalError } from '../../base/errors.ts'
+import { SOCKET_PATH_OCTETS_MAX } from '../config/admin-schema.ts'
+import { overruleRoutes } from '../overrule/routes.ts'
+import type { AdminSocketPlace } from '../config/settings.ts'
+import { AdminSocket } from './admin-socket.ts'
+import type { AdministeredServer } from './administered-server.ts'
+import { Callers, groupNumber } from './caller.ts'
+import { operationRoutes } from './operation-routes.ts'
+import { route, type Route } from './route.ts'
+import { statusOf } from './status.ts'
+import { TrafficWindow } from './traffic-window.ts'
+
+const GROUP_FILE = '/etc/group'
+const Nothing = z.strictObject({})
+
+/** The socket of one server, from `open` to `close`. */
+export class AdminAccess {
+  readonly #socket: AdminSocket | undefined
+  readonly #window: TrafficWindow | undefined
+  /** Path of the socket; undefined when it could not have the one that is the default. */
+  readonly file: string | undefined
+
+  private constructor(open?: { socket: AdminSocket; window: TrafficWindow; file: string }) {
+    this.#socket = open?.socket
+    this.#window = open?.window
+    this.file = open?.file
+  }
+
+  /**
+   * Listens for commands.
+   *
+   * @throws OperationalError as `AdminSocket.open` does; ERR_CONFIG for a group that is unknown.
+   */
+  static async open(
+    { file, group: name }: AdminSocketPlace,
+    log: Logger,
+    server: AdministeredServer,
+  ): Promise<AdminAccess> {
+    const octets = Buffer.byteLength(file)
+    if (octets > SOCKET_PATH_OCTETS_MAX) {
+      // A chosen path is checked with the configuration; a deep state directory is no mistake.
+      const why = `${file} has ${octets} octets, a socket's path at most ${SOCKET_PATH_OCTETS_MAX}`
+      const advice = 'commands cannot reach this server; name a shorter admin.socket'
+      log.warn({ event: 'no_admin_socket', why }, `${advice}: ${why}`)
+      return new AdminAccess()
+    }
+    const group = name === undefined ? undefined : groupNumber(name, GROUP_FILE)
+    if (name !== undefined && group === undefined) {
+      const message = `admin.group: "${name}" is no group of this machine`
+      throw new OperationalError('ERR_CONFIG', message)
+    }
+    const window = new TrafficWindow(() => server.facts().slots)
+    const routes = routesOf(server, window)
+    const callers = await Callers.open()
+    const socket = await AdminSocket.open({ file, group, routes, callers, log })
+    window.start()
+    return new AdminAccess({ socket, window, file })
+  }
+
+  async close(): Promise<void> {
+    this.#window?.stop()
+    await this.#socket?.close()
+  }
+}
+
+/** Everything that the socket can be asked. */
+function routesOf(server: AdministeredServer, window: TrafficWindow): readonly Route[] {
+  return [
+    ...operationRoutes(server),
+    route('GET', '/v1/status', Nothing, async () => statusOf(server, window)),
+    route('POST', '/v1/reload', Nothing, async () => {
+      const { failure, needsRestart } = await server.reload()
+      if (failure !== undefined) throw failure
+      return { generation: server.facts().filter.generation, needsRestart }
+    }),
+    ...overruleRoutes(() => server.overrule()),
+  ]
+}
