@@ -111,8 +111,7 @@ function stageProgram(root, work, machine, lock) {
   cpSync(join(REPOSITORY, 'blocklists'), join(home, 'blocklists'), { recursive: true })
   cpSync(join(REPOSITORY, 'niveau3.schema.json'), join(home, 'niveau3.schema.json'))
   cpSync(join(REPOSITORY, 'package.json'), join(home, 'package.json'))
-  const isWanted = (path) => !path.endsWith('.map')
-  cpSync(join(REPOSITORY, 'dist'), join(home, 'dist'), { recursive: true, filter: isWanted })
+  cpSync(join(REPOSITORY, 'dist'), join(home, 'dist'), { recursive: true, filter: isNoMap })
   rmSync(join(home, 'dist/generate.js'), { force: true })
   // What the bundle leaves outside: a native file, and a library that is read when it is needed.
   for (const name of ['koffi', machine.koffi, 'yaml']) {
@@ -127,8 +126,6 @@ function stageProgram(root, work, machine, lock) {
 
 /** What is beside the program: unit, configuration, manual, completions, documents. */
 function stageSystem(root, node) {
-  const read = (path) => readFileSync(join(REPOSITORY, path))
-  const zipped = (content) => gzipSync(content, { level: 9 })
   put(join(root, 'etc/niveau3/niveau3.yaml'), read('deploy/debian/niveau3.yaml'))
   put(join(root, 'usr/lib/systemd/system/niveau3.service'), read('deploy/systemd/niveau3.service'))
   put(join(root, 'usr/share/man/man1/niveau3.1.gz'), zipped(read('deploy/man/niveau3.1')))
@@ -193,6 +190,21 @@ function stageControl(root, arch, version) {
   }
 }
 
+/** A file of the repository. */
+function read(path) {
+  return readFileSync(join(REPOSITORY, path))
+}
+
+/** As Debian wants manuals and documents; without a name or time in it. */
+function zipped(content) {
+  return gzipSync(content, { level: 9 })
+}
+
+/** Maps are for those who build. */
+function isNoMap(path) {
+  return !path.endsWith('.map')
+}
+
 function octetsBelow(folder) {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
   return entries
@@ -203,7 +215,7 @@ function octetsBelow(folder) {
 /** One time and plain modes for everything. */
 function settle(root, seconds) {
   const paths = readdirSync(root, { recursive: true }).map((path) => join(root, path))
-  for (const path of [...paths.sort().reverse(), root]) {
+  for (const path of [...paths.toSorted().toReversed(), root]) {
     const { mode } = statSync(path)
     const isRunnable = statSync(path).isDirectory() || (mode & 0o100) !== 0
     chmodSync(path, isRunnable ? 0o755 : 0o644)

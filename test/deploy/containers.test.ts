@@ -187,7 +187,11 @@ async function expectImageRuns(health: readonly string[]): Promise<void> {
     '-c',
     'mkdir -p /usr/lib/niveau3 /var/lib/niveau3 && cp -r /mnt/brought/. /usr/lib/niveau3/',
   )
-  await succeed('sh', '-c', 'chown 65532:65532 /var/lib/niveau3')
+  await succeed(
+    'sh',
+    '-c',
+    'echo nobody65532:x:65532:65532::/:/usr/sbin/nologin >> /etc/passwd; echo nobody65532:x:65532: >> /etc/group; chown 65532:65532 /var/lib/niveau3',
+  )
   await succeed(
     'sh',
     '-c',

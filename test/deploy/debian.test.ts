@@ -126,7 +126,9 @@ async function expectInstalled(system: OwnSystem): Promise<void> {
   const blocked = await succeed(system, 'niveau3 query torproject.org --server 127.0.0.1:53')
   expect(blocked).toMatch(/NXDOMAIN[\s\S]*EDE 15/)
   const show = 'systemctl show niveau3 -p User -p DynamicUser -p StatusText -p Type'
-  expect(await succeed(system, show)).toMatch(/DynamicUser=yes[\s\S]*StatusText=answering/)
+  expect(await succeed(system, show)).toMatch(
+    /^Type=notify\nStatusText=answering\nUser=niveau3\nDynamicUser=yes\n$/,
+  )
   // No other user runs it, and its capabilities are the one for the port.
   const status = await succeed(system, 'cat /proc/$(systemctl show -P MainPID niveau3)/status')
   expect(status).toMatch(/^Uid:\s+6\d{4}\s/m)

@@ -117,7 +117,7 @@ async function openNetwork(where: 'apart' | 'beside'): Promise<Network> {
   const [near, near6] = isApart ? ['198.19.30.1', 'fd00:30::1'] : ['198.19.20.1', 'fd00:20::1']
   for (const [host, way, way6] of [
     [client, '198.19.20.1', 'fd00:20::1'],
-    [resolver, near!, near6!],
+    [resolver, near, near6],
     [internet, '198.18.0.1', '2001:2::1'],
   ] as const) {
     await host.ip('route', 'add', 'default', 'via', way)
@@ -257,7 +257,7 @@ describe('nftables', () => {
         }
         for (const [server, port] of AROUND) {
           const said = await ask(client, server, 'blocked.example', '-p', port, ...way)
-          expect(said, `${server} ${port} ${way}`).toBe('nobody')
+          expect(said, `${server} ${port} ${way.join('')}`).toBe('nobody')
         }
         // Other servers on 443 are other pages.
         expect(await ask(client, '198.18.0.53', 'a.example', '-p', '443', ...way)).toBe(OPEN)

@@ -48,7 +48,7 @@ export function addRouter(program: Command, { terminal }: Cli): void {
       }
       // Data can be piped into a file or a shell; what people have to know stands beside it.
       terminal.out(text)
-      terminal.err(`${[title, ...notes].map((line) => `# ${line}\n`).join('')}`)
+      terminal.err([title, ...notes].map((line) => `# ${line}\n`).join(''))
     })
   finish(command, [
     'niveau3 router openwrt --resolver 10.20.0.53 --resolver fd00:20::53',

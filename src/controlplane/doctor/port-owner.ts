@@ -23,7 +23,7 @@ const INODE_COLUMN = 9
  * @returns undefined when none does, or when it is another user's and we may not look
  */
 export function ownerOfPort(protocol: 'udp' | 'tcp', port: number): PortOwner | undefined {
-  const inodes = new Set([`${protocol}`, `${protocol}6`].flatMap((table) => listening(table, port)))
+  const inodes = new Set([protocol, `${protocol}6`].flatMap((table) => listening(table, port)))
   if (inodes.size === 0) return undefined
   for (const entry of namesIn('/proc').filter((name) => /^\d+$/.test(name))) {
     const folder = join('/proc', entry, 'fd')

@@ -26,7 +26,8 @@ export function openwrtRecipe(request: RouterRequest): RouterRecipe {
   return {
     title: 'OpenWrt: paste into the shell of the router (ssh)',
     text: [
-      ...['# niveau3: clients are led to the resolver, whatever resolver they ask.', ...lines],
+      '# niveau3: clients are led to the resolver, whatever resolver they ask.',
+      ...lines,
       '# Devices ask the resolver themselves.',
       ...dhcp,
       'uci commit firewall',

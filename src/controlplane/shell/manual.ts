@@ -84,7 +84,10 @@ function commandSection(node: CommandNode): string[] {
     ...node.options.flatMap(optionEntry),
     ...node.examples.flatMap((line, index) => [
       ...(index === 0 ? ['.PP', 'Examples:'] : []),
-      ...['.PP', '.nf', escaped(line), '.fi'],
+      '.PP',
+      '.nf',
+      escaped(line),
+      '.fi',
     ]),
   ]
 }
