@@ -156,7 +156,7 @@ describe('the image', () => {
       return
     }
     await expectImageRuns(health)
-  }, 120_000)
+  }, 180_000)
 })
 
 let folder = ''
