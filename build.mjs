@@ -2,7 +2,7 @@
  * The program as few files: Node.js finds, reads and links each module by itself, which took more
  * than half of the time from start to the first answer. Types are checked by `npm run check`.
  */
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'rolldown'
 
 /**
@@ -21,6 +21,8 @@ const STARTS = [
 ]
 
 rmSync('dist', { recursive: true, force: true })
+mkdirSync('dist')
+writeFileSync('dist/package.json', '{ "type": "commonjs" }\n')
 await build(
   STARTS.map((input) => ({
     input,
@@ -29,7 +31,7 @@ await build(
     external: ['koffi'],
     output: {
       dir: 'dist',
-      format: 'esm',
+      format: 'cjs',
       entryFileNames: '[name].js',
       chunkFileNames: 'parts/[name]-[hash].js',
       sourcemap: true,

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { reporters } from './test/support/reporters.ts'
 
@@ -18,6 +19,8 @@ const TIMED = [
 export default defineConfig({
   test: {
     reporters: reporters(),
+    // Most tests wait for programs more than they compute: on two cores one worker would idle.
+    maxWorkers: Math.max(2, availableParallelism()),
     projects: [
       {
         test: {

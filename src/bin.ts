@@ -20,7 +20,7 @@ if (process.argv[2] !== 'serve') {
   })
 }
 
-process.exitCode = await runCli(process.argv.slice(2), {
+void runCli(process.argv.slice(2), {
   terminal: createTerminal(process.stdout, process.stderr, process.env),
   environment: process.env,
   readStdin: () => readFileSync(0, 'utf8'),
@@ -29,4 +29,4 @@ process.exitCode = await runCli(process.argv.slice(2), {
     const { startServer } = await import('./controlplane/serve.ts')
     return startServer(config, surroundings)
   },
-})
+}).then((exitCode) => (process.exitCode = exitCode))

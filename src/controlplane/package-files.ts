@@ -12,9 +12,9 @@ export function programFile(name: string): string {
 
 function nearestPackage(start: string): string {
   let folder = start
-  while (!existsSync(join(folder, 'package.json'))) {
+  while (!existsSync(join(folder, 'blocklists'))) {
     const above = dirname(folder)
-    if (above === folder) throw new Error(`no package.json above ${start}`)
+    if (above === folder) throw new Error(`no folder blocklists above ${start}`)
     folder = above
   }
   return folder

@@ -6,14 +6,14 @@ import type { Logger } from 'pino'
 import type { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
-import { NO_OVERLAY } from '../dataplane/policy/overlay.ts'
+import { NO_OVERLAY, type OverlayMessage } from '../dataplane/policy/overlay.ts'
 import type {
   DataplaneSettings,
   Endpoint,
   ListenSettings,
   RedisSettings,
 } from '../dataplane/settings.ts'
-import { filterFacts } from './admin/filter-facts.ts'
+import { filterFacts, overruleFacts } from './admin/filter-facts.ts'
 import type { AdminAccess } from './admin/admin-access.ts'
 import type { ReloadOutcome } from './admin/administered-server.ts'
 import type { AdminServer } from './admin/http-server.ts'
@@ -28,6 +28,10 @@ import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { openOverrule, type InForce } from './overrule/open-overrule.ts'
 import type { OverruleKeeper } from './overrule/overrule-keeper.ts'
+import type { EffectivenessProbe } from './probe/effectiveness-probe.ts'
+import { openProbe } from './probe/open-probe.ts'
+import { NO_PROBE } from './probe/probe-facts.ts'
+import { keysThatNeedRestart, startCache } from './needs-restart.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
 import { SiteAddresses } from './site-addresses.ts'
@@ -53,19 +57,6 @@ export interface ServeOptions {
 /** Between two looks at the certificate's files: a change counts after the second. */
 const CERTIFICATE_LOOK_MS = SECOND_MS
 
-/** Settings that only a restart can change, with the way to read each. */
-const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
-  ['listen', (config) => config.dataplane.listen],
-  ['workers', (config) => config.control.workers],
-  ['metrics.listen', (config) => config.control.metrics],
-  ['metrics.pageMsMin', (config) => config.control.metricsPageMsMin],
-  ['cache.octetsMax', (config) => config.dataplane.cache.octetsMax],
-  ['rate.clientsMax', (config) => config.dataplane.rate.clientsMax],
-  ['stateDirectory', (config) => config.control.stateDirectory],
-  ['admin', (config) => config.control.adminSocket],
-  ['redis', (config) => config.control.redis],
-]
-
 /** One running server: filter, workers and admin pages under one life. */
 export class Niveau3Server {
   readonly #options: ServeOptions
@@ -84,6 +75,7 @@ export class Niveau3Server {
   #lock: StateLock | undefined
   #keeper: SubscriptionKeeper | undefined
   #access: AdminAccess | undefined
+  #probe: EffectivenessProbe | undefined
   /** Policies since the start; a generation of the state directory has its own number. */
   #policies = 1
   /** A reload reads the configuration as well, not only the lists. */
@@ -160,10 +152,13 @@ export class Niveau3Server {
     await this.#supervisor.reload(startSettings, this.#policy())
   }
 
+  get #overlay(): OverlayMessage {
+    return this.#options.overrule?.store.overlay ?? NO_OVERLAY
+  }
+
   /** What the workers decide by, made anew of what is in force at this moment. */
   #policy(): PolicyMessage {
-    const overlay = this.#options.overrule?.store.overlay ?? NO_OVERLAY
-    return policyOf(this.#filter, this.#config.dataplane, overlay)
+    return policyOf(this.#filter, this.#config.dataplane, this.#overlay)
   }
 
   async #overruleWorkers(): Promise<void> {
@@ -190,8 +185,18 @@ export class Niveau3Server {
     await this.#fleet.join(this.#options.redis)
     this.#fleet.announce(this.#policy().stamp, this.#generation())
     this.#logReady(workers)
-    this.#logCertificate('encrypted listeners have their certificate')
+    this.#log.certificate(
+      'encrypted listeners have their certificate',
+      this.#certificate?.expiresAtSeconds,
+    )
     this.#certificate?.start(CERTIFICATE_LOOK_MS)
+    this.#probe = await openProbe(control.probe.intervalSeconds, {
+      log,
+      config: () => this.#config,
+      filter: () => this.#filter,
+      overlay: () => this.#overlay,
+      endpoints: () => this.endpoints,
+    })
   }
 
   /** After the workers: what formats metrics takes longer to load than they to start. */
@@ -226,14 +231,12 @@ export class Niveau3Server {
     return {
       changed: (identity, isNew) => {
         void this.#supervisor.certify(identity)
-        if (isNew) this.#logCertificate('the encrypted listeners have a new certificate')
+        if (!isNew) return
+        const until = this.#certificate?.expiresAtSeconds
+        this.#log.certificate('the encrypted listeners have a new certificate', until)
       },
       refused: (why) => this.#log.certificateRefused(why),
     }
-  }
-
-  #logCertificate(text: string): void {
-    this.#log.certificate(text, this.#certificate?.expiresAtSeconds)
   }
 
   #logReady(workers: number): void {
@@ -249,6 +252,7 @@ export class Niveau3Server {
       essentialNames: essential.size,
       workers,
       whyNotBatched: this.#supervisor.whyNotBatched,
+      hasOwnLoops: this.#supervisor.hasOwnLoops,
     })
   }
 
@@ -281,6 +285,7 @@ export class Niveau3Server {
     this.#stopping = true
     const log = this.#options.log
     this.#certificate?.stop()
+    this.#probe?.stop()
     this.#sites.stop()
     log.info({ event: 'stopping' }, 'stopping: answering what is in flight')
     await this.#access?.close()
@@ -317,9 +322,7 @@ export class Niveau3Server {
       this.#filter = filter
       const policy = this.#policy()
       await this.#supervisor.reload(startCache(sites, this.#startConfig.dataplane), policy)
-      const needsRestart = NEEDS_RESTART.filter(
-        ([, read]) => JSON.stringify(read(config)) !== JSON.stringify(read(this.#startConfig)),
-      ).map(([key]) => key)
+      const needsRestart = keysThatNeedRestart(config, this.#startConfig)
       const files = config.control.certificate
       if (files !== undefined) this.#certificate?.reread(files)
       this.#policies++
@@ -357,8 +360,12 @@ export class Niveau3Server {
       workerDeaths: this.#log.workerDeaths,
       cacheOctetsMax: this.#startConfig.dataplane.cache.octetsMax,
       reloads: this.#reloads,
+      probe: this.#probe?.facts ?? NO_PROBE,
+      probeIntervalSeconds: this.#startConfig.control.probe.intervalSeconds,
+      pauses: this.#options.overrule?.store.pauses ?? [],
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
       filter: filterFacts(this.#filter, this.#generation(), this.#keeper),
+      overrule: overruleFacts(this.#options.overrule),
       fleet: this.#fleet.counts,
       checks: this.#checks(),
     }
@@ -390,9 +397,4 @@ export async function startServer(
   running.server = server
   await server.start()
   return server
-}
-
-/** The cache keeps the size that it was made with. */
-function startCache(next: DataplaneSettings, start: DataplaneSettings): DataplaneSettings {
-  return { ...next, cache: { ...next.cache, octetsMax: start.cache.octetsMax } }
 }

@@ -8,6 +8,11 @@ import type { SupervisorEvents } from './threads/supervisor.ts'
 /** A certificate that ends sooner is warned of: those of ACME are renewed before. */
 const CERTIFICATE_DAYS_MIN = 14
 
+/** Workers without a loop of their own: slower, and nothing else. */
+const NODE_LOOP =
+  'workers are woken by Node.js for every burst: what it waits with was not found in ' +
+  '/proc/self/fdinfo; all else is as usual, a query costs more'
+
 /** Why not everything is answered; stands in the log and in the readiness checks. */
 export const NO_UPSTREAM =
   'no upstream is configured and resolv.conf names none but ourselves: blocked names are answered, ' +
@@ -27,6 +32,8 @@ export interface ReadyFacts {
   readonly workers: number
   /** Undefined when datagrams go in batches. */
   readonly whyNotBatched: string | undefined
+  /** Workers wait by themselves while there is traffic. */
+  readonly hasOwnLoops: boolean
 }
 
 /** Writes the lines of one server. */
@@ -61,7 +68,7 @@ export class ServerLog {
 
   ready({ admin, listen, metrics, upstreams, whyNotBatched: why, ...facts }: ReadyFacts): void {
     const log = this.#log
-    const { version, names, generation, essentialNames, workers } = facts
+    const { version, names, generation, essentialNames, workers, hasOwnLoops } = facts
     log.info(
       {
         event: 'ready',
@@ -80,6 +87,8 @@ export class ServerLog {
     if (admin !== undefined) log.info({ event: 'admin_socket', file: admin }, 'commands are heard')
     if (why !== undefined) {
       log.info({ event: 'plain_udp', why }, `datagrams are read one by one: ${why}`)
+    } else if (!hasOwnLoops) {
+      log.info({ event: 'node_loop' }, NODE_LOOP)
     }
     if (upstreams.length === 0) log.warn({ event: 'no_upstream' }, NO_UPSTREAM)
   }

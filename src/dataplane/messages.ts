@@ -82,7 +82,12 @@ export type ToWorker =
   | { readonly kind: 'stop'; readonly graceMs: number }
 
 export type FromWorker =
-  | { readonly kind: 'ready'; readonly endpoints: readonly ListenSettings[] }
+  | {
+      readonly kind: 'ready'
+      readonly endpoints: readonly ListenSettings[]
+      /** The worker waits in a loop of its own while there is traffic, not in that of Node. */
+      readonly hasOwnLoop: boolean
+    }
   | { readonly kind: 'reloaded' }
   | { readonly kind: 'overruled' }
   | { readonly kind: 'listening' }

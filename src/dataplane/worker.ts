@@ -176,8 +176,9 @@ export async function startWorker(
     // Before the first datagram: a client would keep a denial for hours.
     worker.designate(settings.listen)
     const endpoints = await listeners.open(settings.listen, start.descriptors)
+    const hasOwnLoop = loop !== undefined
     worker.designate()
-    return { worker, listeners, ready: { kind: 'ready', endpoints } }
+    return { worker, listeners, ready: { kind: 'ready', endpoints, hasOwnLoop } }
   } catch (error) {
     worker.close()
     throw error

@@ -23,6 +23,8 @@ const WORD_BASE_LENGTH = 2
 /** A socket address and room to keep the next one on its own boundary. */
 export const ADDRESS_STRIDE = 32
 const ADDRESS_OCTETS_MAX = 28
+/** Calls of one `send` that a signal may interrupt; none should, as none of them waits. */
+const INTERRUPTIONS_MAX = 8
 /**
  * Between two buffers beside their size: without it all of them would fall on the same cache sets.
  */
@@ -172,6 +174,7 @@ export class DatagramBatch {
     this.#queued = 0
     let done = 0
     let refused = 0
+    let interruptions = 0
     while (done < queued) {
       const vector = done === 0 ? this.#sendVector : this.#rest(done, queued)
       const sent = this.#libc.sendmmsg(fd, vector, queued - done, MSG_DONTWAIT)
@@ -180,7 +183,7 @@ export class DatagramBatch {
         continue
       }
       const errno = this.#libc.errno()
-      if (errno === EINTR) continue
+      if (errno === EINTR && interruptions++ < INTERRUPTIONS_MAX) continue
       if (errno === EAGAIN) return refused + queued - done
       refused++
       done++

@@ -2,6 +2,8 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { Metrics } from '../../src/controlplane/admin/metrics.ts'
 import { RCODE_NAMES } from '../../src/controlplane/admin/rcode-names.ts'
 import { UPDATE_RESULTS } from '../../src/controlplane/admin/server-facts.ts'
+import { VERDICTS } from '../../src/controlplane/probe/ask-one.ts'
+import { NO_PROBE } from '../../src/controlplane/probe/probe-facts.ts'
 import * as counters from '../../src/dataplane/counters.ts'
 import * as redis from '../../src/dataplane/redis-counters.ts'
 import { listFacts, serverFacts, subscribedFacts } from '../support/server-facts.ts'
@@ -13,8 +15,8 @@ const SITES = ['default', 'lyon', 'nantes']
 const LISTS = ['ut1-adult', 'ut1-vpn']
 const CATEGORIES = ['darkweb', 'adult', 'vpn']
 const CLOSED: Readonly<Record<string, readonly string[]>> = {
-  action: [...counters.DECISION_ACTIONS, 'pass'],
-  category: [...CATEGORIES, 'private-address', 'none', 'essential'],
+  action: [...counters.DECISION_ACTIONS, 'pass', 'deny', 'remove', 'pause', 'resume'],
+  category: [...CATEGORIES, 'denied', 'private-address', 'none', 'essential', 'all'],
   check: ['workers', 'filter', 'upstreams'],
   code: [...Array.from({ length: 30 }, (_, code) => String(code)), 'other'],
   direction: ['sent', 'received'],
@@ -38,6 +40,7 @@ const CLOSED: Readonly<Record<string, readonly string[]>> = {
     ...counters.CACHE_RESULTS,
     ...redis.REDIS_RESULTS,
     ...redis.REDIS_WRITES,
+    ...VERDICTS,
     'success',
     'failure',
   ],
@@ -56,6 +59,10 @@ const FOREIGN_UNITS = new RegExp(
 )
 
 const facts = serverFacts({
+  probe: {
+    ...NO_PROBE,
+    success: new Map([...CATEGORIES, 'essential'].map((name) => [name, true])),
+  },
   upstreams: UPSTREAMS,
   sites: SITES,
   certificateExpiresAtSeconds: 1_800_000_000,

@@ -1,8 +1,8 @@
-/** What both UDP transports promise, on real sockets. */
+/** What the UDP transports promise, on real sockets. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   DROPPED,
   DROP_SHORT,
@@ -15,6 +15,7 @@ import {
 } from '../../src/dataplane/counters.ts'
 import { ReceiveDrops } from '../../src/controlplane/admin/receive-drops.ts'
 import { DatagramBatch } from '../../src/sys/datagram-batch.ts'
+import type * as EventLoop from '../../src/sys/event-loop.ts'
 import { isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
 import { openConnectedSocket } from '../../src/sys/socket.ts'
 import { startDataplane, type Dataplane, type DataplaneOptions } from '../support/dataplane.ts'
@@ -24,6 +25,15 @@ import { grantedReceiveOctets, sendRaw, udpSocketsAt } from '../support/kernel-s
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
 import { answerAddresses, startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { conforms } from '../conformance/conforms.ts'
+
+/** Whether workers find what Node.js waits with: without it they have no loop of their own. */
+const nodeLoop = vi.hoisted(() => ({ isFound: true }))
+vi.mock('../../src/sys/event-loop.ts', async (importOriginal) => {
+  const original = await importOriginal<typeof EventLoop>()
+  const findEventLoop: typeof EventLoop.findEventLoop = (calls) =>
+    nodeLoop.isFound ? original.findEventLoop(calls) : Promise.resolve(original.NOT_FOUND)
+  return { ...original, findEventLoop }
+})
 
 const RULES = { adult: ['blocked.example'] }
 /** The kernel's own account of one small datagram is below this. */
@@ -94,9 +104,15 @@ function receivedOver(server: Dataplane, family: number): number {
     .reduce((sum, value) => sum + value, 0)
 }
 
-describe.each(['batched', 'plain'] as const)('the %s UDP transport', (transport) => {
-  const start = (options: DataplaneOptions = {}): Promise<Dataplane> =>
-    startDataplane({ rules: RULES, transport, ...options })
+describe.each([
+  { kind: 'batched', transport: 'batched', isFound: true },
+  { kind: 'batched, woken by Node,', transport: 'batched', isFound: false },
+  { kind: 'plain', transport: 'plain', isFound: true },
+] as const)('the $kind UDP transport', ({ transport, isFound }) => {
+  const start = (options: DataplaneOptions = {}): Promise<Dataplane> => {
+    nodeLoop.isFound = isFound
+    return startDataplane({ rules: RULES, transport, ...options })
+  }
 
   test.each([
     { address: '127.0.0.1', family: FAMILY_IPV4 },

@@ -1,9 +1,10 @@
+import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { conforms } from '../conformance/conforms.ts'
 import { openNetworkNamespace, type NetworkNamespace } from '../support/network-namespace.ts'
-import type { Process } from '../support/processes.ts'
+import { runToEnd, type Process } from '../support/processes.ts'
 import { program } from '../support/programs.ts'
 import { WITHOUT_SYSTEM_CALLS } from '../support/without-system-calls.ts'
 import { signalledWorkers, type WorkerSignals } from '../support/worker-signals.ts'
@@ -122,4 +123,30 @@ describe('a server that listens on every address', { timeout: 60_000 }, () => {
     expect(server.output().split('"address_failed"')).toHaveLength(2)
     expect(await server.end()).toEqual({ code: 0, signal: null })
   })
+
+  test('leaves nothing bound where no descriptor is left for a worker, and listens when one is', async () => {
+    const network = await openNetworkNamespace()
+    const server = await serve(network, 1)
+    await expectAnswers(network, '127.0.0.1')
+    // Room for the sockets of the place, and for one of the two that its worker is lent.
+    const prlimit = (limit: string) => runToEnd('prlimit', ['--pid', String(server.pid), limit])
+    const shown = ['--nofile', '--output=HARD', '--noheadings', '--raw']
+    const { stdout } = await runToEnd('prlimit', ['--pid', String(server.pid), ...shown])
+    expect((await prlimit(`--nofile=${freeNumber(server.pid, 3)}:`)).code).toBe(0)
+    await network.ip('address', 'add', '10.9.9.4/24', 'dev', 'lo')
+    await server.line(/"address_failed".*"10\.9\.9\.4:5300".*no descriptor is left/)
+    expect(await socketsAt(server, '0409090A')).toBe(0)
+    expect((await prlimit(`--nofile=${stdout.trim()}:`)).code).toBe(0)
+    await server.line(/"addresses_changed".*"10\.9\.9\.4:5300"/)
+    await expectAnswers(network, '10.9.9.4')
+    expect(await server.end()).toEqual({ code: 0, signal: null })
+  })
 })
+
+/** The number of the descriptor that a process gets when it has opened so many more. */
+function freeNumber(pid: number, more: number): number {
+  const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
+  let number = -1
+  for (let left = more; left >= 0;) if (!used.has(++number)) left--
+  return number
+}

@@ -6,7 +6,11 @@ import {
   startScriptedUpstream,
   type ScriptedUpstream,
 } from '../support/scripted-upstream.ts'
-import { WITHOUT_SHARED_PORTS, WITHOUT_SYSTEM_CALLS } from '../support/without-system-calls.ts'
+import {
+  WITHOUT_OWN_LOOP,
+  WITHOUT_SHARED_PORTS,
+  WITHOUT_SYSTEM_CALLS,
+} from '../support/without-system-calls.ts'
 
 let upstream: ScriptedUpstream
 beforeAll(async () => {
@@ -46,6 +50,15 @@ describe('without the system calls', () => {
     expect(await server.process.line(/"event":"plain_udp"/)).toContain('the CPU is other')
     await expectAnswers(server)
     expect(await server.stop()).toEqual({ code: 0, signal: null })
+  })
+
+  test('without a loop of its own a worker reads in batches all the same, and the log says so', async () => {
+    const server = await start(WITHOUT_OWN_LOOP)
+    expect(server.ready).toMatchObject({ batched: true, workers: 2 })
+    await server.process.line(/"event":"node_loop"/)
+    await expectAnswers(server)
+    expect(await server.stop()).toEqual({ code: 0, signal: null })
+    expect(server.process.output().split('"node_loop"')).toHaveLength(2)
   })
 
   test('below Node.js 22.12 one worker is started, and the log says why and what to do', async () => {

@@ -98,7 +98,7 @@ describe('a server', () => {
     const second = await runNiveau3(['serve', ...listen, '--upstream', '127.0.0.1:1', ...state])
     expect(second.code).toBe(1)
     expect(second.stderr).toMatch(/error: the state directory is in use by process \d+/)
-    expect(await readdir(folder)).toEqual(['lock'])
+    expect((await readdir(folder)).toSorted()).toEqual(['admin.sock', 'lock'])
     await first.stop()
     expect(await readdir(folder)).toEqual([])
   })

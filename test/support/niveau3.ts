@@ -31,8 +31,8 @@ export interface Niveau3Options {
   readonly process?: ProcessOptions
 }
 
-/** Tests compare counts from one line to the next: a page is made for each of them. */
-const MEASURED = { NIVEAU3_METRICS__PAGE_MS_MIN: '0' }
+/** Tests compare counts from one line to the next: a page for each, and no questions of its own. */
+const MEASURED = { NIVEAU3_METRICS__PAGE_MS_MIN: '0', NIVEAU3_PROBE__INTERVAL_SECONDS: '0' }
 
 /** A running server. */
 export interface Niveau3 {

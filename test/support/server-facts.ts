@@ -1,5 +1,6 @@
 /** Facts of a server for tests of the admin pages: nothing has happened yet. */
 import type { ServerFacts } from '../../src/controlplane/admin/server-facts.ts'
+import { NO_PROBE } from '../../src/controlplane/probe/probe-facts.ts'
 import { ReloadRecord } from '../../src/controlplane/reload-record.ts'
 import { createCounters } from '../../src/dataplane/counters.ts'
 
@@ -15,6 +16,9 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
     cacheOctetsMax: 1024,
     receiveDrops: () => 0,
     reloads: new ReloadRecord(),
+    probe: NO_PROBE,
+    probeIntervalSeconds: 60,
+    pauses: [],
     fleet: { sent: 0, received: 0 },
     certificateExpiresAtSeconds: undefined,
     filter: {
@@ -25,6 +29,10 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
       isHeld: false,
       generation: 1,
       memoryOctets: 4096,
+    },
+    overrule: {
+      rules: { allow: 0, deny: 0 },
+      actions: { allow: 0, deny: 0, remove: 0, pause: 0, resume: 0 },
     },
     checks: [{ check: 'workers', ok: true, why: '' }],
     ...given,

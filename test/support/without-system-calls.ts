@@ -20,3 +20,17 @@ export const WITHOUT_SHARED_PORTS: Readonly<Record<string, string>> = {
     Object.defineProperty(process, 'versions', { value: versions })`,
   ),
 }
+
+/** System calls, but no way to find what Node.js waits with: workers have no loop of their own. */
+export const WITHOUT_OWN_LOOP: Readonly<Record<string, string>> = {
+  NODE_OPTIONS: preload(
+    `import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { readdirSync } = fs
+    fs.readdirSync = (path, ...rest) => {
+      if (path === '/proc/self/fdinfo') throw new Error('not here')
+      return readdirSync(path, ...rest)
+    }
+    syncBuiltinESMExports()`,
+  ),
+}

@@ -2,7 +2,8 @@
 import { invalidLinesOf } from '../blocklist/list-source.ts'
 import type { LoadedFilter } from '../filter.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
-import type { FilterFacts } from './server-facts.ts'
+import type { OverruleKeeper } from '../overrule/overrule-keeper.ts'
+import type { FilterFacts, OverruleFacts } from './server-facts.ts'
 
 /**
  * Puts the facts together.
@@ -37,5 +38,13 @@ export function filterFacts(
     isHeld: keeper?.isHeld ?? false,
     generation,
     memoryOctets: trie.octets,
+  }
+}
+
+/** The same of what operators have overruled; nothing without a state directory. */
+export function overruleFacts(overrule: OverruleKeeper | undefined): OverruleFacts {
+  return {
+    rules: overrule?.ruleCounts ?? { allow: 0, deny: 0 },
+    actions: overrule?.counts ?? { allow: 0, deny: 0, remove: 0, pause: 0, resume: 0 },
   }
 }

@@ -7,8 +7,23 @@ import {
   SWAP_BUCKETS,
   SWAP_SUM_MS,
 } from '../../dataplane/counters.ts'
-import { define, histogram, single, type Definition } from './definition.ts'
-import { UPDATE_RESULTS } from './server-facts.ts'
+import { define, histogram, single, type Definition, type Sample } from './definition.ts'
+import { UPDATE_RESULTS, type ServerFacts } from './server-facts.ts'
+
+/** Stands for a pause of every category; no category may be named so. */
+const ALL = 'all'
+
+/** The end of the longest pause that concerns a category, at whichever site; 0: none. */
+function pauses({ filter, pauses: known }: ServerFacts): readonly Sample[] {
+  const nowMs = Date.now()
+  return [ALL, ...filter.categories].map((category) => {
+    const own = known.filter(
+      (pause) => pause.category === (category === ALL ? '' : category) && pause.untilMs > nowMs,
+    )
+    const untilMs = own.reduce((latest, pause) => Math.max(latest, pause.untilMs), 0)
+    return { labels: { category }, value: untilMs / 1000 }
+  })
+}
 
 /** In the order of the page. */
 export const LIST_METRICS: readonly Definition[] = [
@@ -26,6 +41,12 @@ export const LIST_METRICS: readonly Definition[] = [
     'gauge',
     'Octets of the compiled lists, shared by all workers.',
     (_slots, { filter }) => single(filter.memoryOctets),
+  ),
+  define(
+    'filter_paused_until_timestamp_seconds',
+    'gauge',
+    'End of the pause of a category, or of all, at any site; 0: not paused.',
+    (_slots, facts) => pauses(facts),
   ),
   define(
     'filter_lookup_duration_seconds',

@@ -16,6 +16,7 @@ import {
   DECISION_ACTIONS,
   PREFETCHED,
 } from '../../dataplane/counters.ts'
+import { DENIED_BIT, DENIED_CATEGORY } from '../../dataplane/policy/policy.ts'
 import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
@@ -28,6 +29,8 @@ import {
 import { writeMetric } from './exposition.ts'
 import { DNS_METRICS } from './dns-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
+import { OVERRULE_METRICS } from './overrule-metrics.ts'
+import { PROBE_METRICS } from './probe-metrics.ts'
 import { REDIS_METRICS, redisLookups } from './redis-metrics.ts'
 import type { ServerFacts } from './server-facts.ts'
 import { UPSTREAM_METRICS } from './upstream-metrics.ts'
@@ -158,7 +161,11 @@ function register(
 function decisions(slots: Slots, facts: ServerFacts): readonly Sample[] {
   const samples: Sample[] = []
   for (const [index, action] of DECISION_ACTIONS.entries()) {
-    for (const [bit, category] of facts.filter.categories.entries()) {
+    const { categories } = facts.filter
+    const denied = categories.includes(DENIED_CATEGORY)
+      ? []
+      : [[DENIED_BIT, DENIED_CATEGORY] as const]
+    for (const [bit, category] of [...categories.entries(), ...denied]) {
       const value = slots[DECISIONS + index * CATEGORY_SLOTS + bit]!
       samples.push({ labels: { action, category }, value })
     }
@@ -243,6 +250,8 @@ const DEFINITIONS: readonly Definition[] = [
   ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
+  ...OVERRULE_METRICS,
+  ...PROBE_METRICS,
   ...CACHE_METRICS,
   ...REDIS_METRICS,
   ...UPSTREAM_METRICS,

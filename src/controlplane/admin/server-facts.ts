@@ -1,5 +1,8 @@
 /** What the admin pages tell about the running server; made anew whenever somebody asks. */
 
+import type { OverlayPause } from '../../dataplane/policy/overlay.ts'
+import type { OverruleCounts } from '../overrule/overrule-keeper.ts'
+import type { ProbeFacts } from '../probe/probe-facts.ts'
 import type { ReloadFacts } from '../reload-record.ts'
 
 /** One readiness check; `why` says what is missing and how to mend it. */
@@ -49,6 +52,14 @@ export interface FilterFacts {
   readonly memoryOctets: number
 }
 
+/** What operators have overruled. */
+export interface OverruleFacts {
+  /** Rules in force by action. */
+  readonly rules: { readonly allow: number; readonly deny: number }
+  /** Changes since the start. */
+  readonly actions: OverruleCounts
+}
+
 export interface ServerFacts {
   readonly version: string
   /** All workers' counters, added up. */
@@ -65,9 +76,14 @@ export interface ServerFacts {
   /** Of each worker's cache. */
   readonly cacheOctetsMax: number
   readonly reloads: ReloadFacts
+  readonly probe: ProbeFacts
+  readonly probeIntervalSeconds: number
+  /** Blocks that are not made for a while; those that are over may still be among them. */
+  readonly pauses: readonly OverlayPause[]
   /** Undefined when no listener is encrypted. */
   readonly certificateExpiresAtSeconds: number | undefined
   readonly filter: FilterFacts
+  readonly overrule: OverruleFacts
   readonly checks: readonly ReadinessCheck[]
   /** Announcements of policies, to and from other boxes. */
   readonly fleet: { readonly sent: number; readonly received: number }

@@ -4,7 +4,8 @@
 
 /** Each reason with what it means; the texts are what reports and documentation show. */
 export const NOT_RULE_REASONS = {
-  address: 'an IP address, a network or a range, not a name',
+  address:
+    'an IP address, a network or a range, not a name; `addressFiles` of a category takes those',
   cosmetic: 'an adblock rule about what a page looks like',
   directive: 'a setting of the program that the list was written for',
   'empty-label': 'a name with two dots in a row or a dot at its start',

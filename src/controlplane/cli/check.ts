@@ -17,9 +17,18 @@ import { ACTION_BLOCK } from '../blocklist/rule.ts'
 import { parseAddress } from '../config/addresses.ts'
 import type { BlocklistFlag } from '../config/flags.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import type { ShownEntry } from '../overrule/requests.ts'
 import { collectBlocklist, finish, printJson, type Cli } from './cli.ts'
 import type { MessageText } from './dns-text.ts'
 import { openImageFile } from './filter-image.ts'
+import {
+  loadOverruled,
+  operatorDoing,
+  operatorText,
+  siteNameOf,
+  undoCommand,
+  type OperatorDoing,
+} from './overruled.ts'
 import { requireHost, requireType, typeName } from './names-and-types.ts'
 import { startProgress } from './progress.ts'
 import { coverageText, doesListBlock, searchRules, type ListedRule } from './rule-search.ts'
@@ -39,6 +48,8 @@ interface Options {
 type Reason =
   | 'client'
   | 'special-name'
+  | 'operator'
+  | 'paused'
   | 'rule'
   | 'essential'
   | 'category-off'
@@ -57,6 +68,8 @@ interface Finding {
   /** The rule that decided; undefined where the image's source is not at hand. */
   readonly rule: ListedRule | undefined
   readonly list: string | undefined
+  /** The operator's rule or pause that decided, instead of a list. */
+  readonly operator?: ShownEntry | undefined
   readonly answer: MessageText | undefined
   readonly others: readonly ListedRule[]
 }
@@ -152,12 +165,23 @@ async function findAll(
     progress.update(index, lists.length, `reading ${list.name}`)
   })
   progress.end()
-  const judge = new Judge(dataplane, image ?? search.trie, essential)
+  const overruled = await loadOverruled(config)
+  const judge = new Judge(dataplane, image ?? search.trie, essential, overruled.overlay)
+  const siteName = siteNameOf(config, site)
   return names.map((name, index) => {
     const rules = search.rules[index] ?? []
     const known = image === undefined ? rules : rules.filter(isFrom(image, search.trie))
-    return findingOf(name, judge.judge(name, type, site), known)
+    const verdict = judge.judge(name, type, site)
+    const finding = findingOf(name, verdict, known)
+    return withOperator(finding, operatorDoing(verdict, name, siteName, overruled))
   })
+}
+
+/** Where an operator's rule or pause decided, and no list, the finding says so. */
+function withOperator(finding: Finding, doing: OperatorDoing | undefined): Finding {
+  if (doing === undefined) return finding
+  const told = { ...finding, reason: doing.reason, why: doing.why, operator: doing.entry }
+  return doing.entry.what === 'deny' ? { ...told, rule: undefined, list: undefined } : told
 }
 
 /** Tests whether a rule stands in the very source that the image was made of. */
@@ -273,7 +297,7 @@ function passedFinding(
 }
 
 function findingJson(finding: Finding): object {
-  const { name, verdict, reason, why, category, list, rule, answer, others } = finding
+  const { name, verdict, reason, why, category, list, rule, operator, answer, others } = finding
   return {
     name,
     verdict,
@@ -282,6 +306,8 @@ function findingJson(finding: Finding): object {
     category: category ?? null,
     list: list ?? null,
     rule: rule === undefined ? null : ruleJson(rule),
+    operator: operator ?? null,
+    change: operator === undefined ? null : undoCommand(operator),
     answer:
       answer === undefined
         ? null
@@ -311,10 +337,14 @@ function ruleJson(rule: ListedRule): object {
 }
 
 function findingText(finding: Finding, { paint }: Terminal): string {
-  const { name, verdict, why, rule, list, answer, others } = finding
+  const { name, verdict, why, rule, list, operator, answer, others } = finding
   const style = verdict === 'passed' ? 'green' : verdict === 'blocked' ? 'red' : 'yellow'
   const lines = [`${paint('bold', name)}  ${paint(style, VERDICT_WORDS[verdict])}: ${why}`]
-  if (rule !== undefined) lines.push(`  rule    ${ruleText(rule)}`)
+  if (operator !== undefined) {
+    lines.push(`  rule    ${operatorText(operator)}`, `  change  ${undoCommand(operator)}`)
+  }
+  if (rule !== undefined && operator !== undefined) lines.push(`  lists   ${ruleText(rule)}`)
+  else if (rule !== undefined) lines.push(`  rule    ${ruleText(rule)}`)
   else if (list !== undefined) lines.push(`  rule    of list ${list}; its source is not here`)
   if (answer !== undefined) lines.push(`  answer  ${answerText(answer)}`)
   lines.push(...others.map((other) => `  also    ${ruleText(other)}`))

@@ -5,8 +5,8 @@
 
 import { writeBlocked, writeSpecial } from '../../dataplane/policy/block-reply.ts'
 import { EssentialNames as ServedEssentialNames } from '../../dataplane/policy/essential-names.ts'
-import { NO_OVERLAY } from '../../dataplane/policy/overlay.ts'
-import { NOT_BLOCKED, Policy } from '../../dataplane/policy/policy.ts'
+import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
+import { DENIED_BIT, DENIED_CATEGORY, NOT_BLOCKED, Policy } from '../../dataplane/policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from '../../dataplane/policy/special-names.ts'
 import { AskedName } from '../../dataplane/query.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
@@ -52,7 +52,12 @@ export class Judge {
   readonly #asked = new AskedName()
   readonly #reply = new Uint8Array(MESSAGE_OCTETS_MAX + REPLY_SLACK_OCTETS)
 
-  constructor(settings: DataplaneSettings, trie: Trie, essential: EssentialNames) {
+  constructor(
+    settings: DataplaneSettings,
+    trie: Trie,
+    essential: EssentialNames,
+    overlay: OverlayMessage,
+  ) {
     this.#settings = settings
     this.#trie = trie
     this.#matcher = new Matcher(trie)
@@ -61,7 +66,7 @@ export class Judge {
     this.#policy = new Policy(new Matcher(trie), trie.categories, served, settings, {
       addresses: null,
       privateZones: new Uint8Array(0),
-      overlay: NO_OVERLAY,
+      overlay,
       stamp: 'check',
     })
   }
@@ -113,7 +118,7 @@ export class Judge {
     this.#matcher.find(name, 0)
     return {
       kind: 'blocked',
-      category: this.#trie.categories[category] ?? '',
+      category: this.#trie.categories[category] ?? (category === DENIED_BIT ? DENIED_CATEGORY : ''),
       list: this.#trie.lists[this.#matcher.list]?.name,
       answer: this.#answer(end),
     }

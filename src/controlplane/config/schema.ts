@@ -10,10 +10,12 @@ import * as z from 'zod'
 import { DAY_S, GiB, KiB, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { UPSTREAMS_MAX } from '../../dataplane/counters.ts'
 import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from './addresses.ts'
-import { parseEndpoint, parsePrefix, parseUpstream } from './addresses.ts'
+import { parsePrefix, parseUpstream } from './addresses.ts'
 import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { MetricsConfig } from './metrics-schema.ts'
 import { OverruleConfig } from './overrule-schema.ts'
+import { ProbeConfig } from './probe-schema.ts'
 import { RedisConfig } from './redis-schema.ts'
 import { RateConfig, SitesConfig } from './schema-clients.ts'
 import { ListConfig, SafetyConfig, UpdatesConfig } from './schema-lists.ts'
@@ -93,21 +95,6 @@ const PrivateAnswersConfig = z.strictObject({
         'Names that may lead there, with all below them: zones of your own networks, block lists of ' +
         'mail servers. By default the network test of Windows and the home servers of Plex.',
     }),
-})
-
-const MetricsConfig = z.strictObject({
-  listen: parsedText((text) => (text === 'off' ? text : parseEndpoint(text)))
-    .default('127.0.0.1:9353')
-    .meta({
-      description:
-        'ADDR:PORT of /metrics, /livez and /readyz over HTTP, or `off`. No client address and no ' +
-        'queried name is shown there, but nothing guards it either: keep it private.',
-    }),
-  pageMsMin: whole(0, MINUTE_S * SECOND_MS, SECOND_MS).meta({
-    description:
-      'A page of /metrics is given again to who asks so soon after it was made, so that scrapers, ' +
-      'however many, take no time from queries.',
-  }),
 })
 
 const EssentialConfig = z.strictObject({
@@ -386,6 +373,9 @@ export const ConfigSchema = z.strictObject({
   }),
   metrics: MetricsConfig.prefault({}).meta({ description: 'Measurements for Prometheus.' }),
   admin: AdminConfig.prefault({}).meta({ description: 'How commands reach the running server.' }),
+  probe: ProbeConfig.prefault({}).meta({
+    description: 'Whether the server filters, asked of itself.',
+  }),
   log: LogConfig.prefault({}).meta({ description: 'Messages on standard error.' }),
   stateDirectory: z.string().min(1).optional().meta({
     description: 'Folder for what outlives a restart, and for the lock. Made when missing.',

@@ -58,6 +58,7 @@ export interface AdminSocketPlace {
 export interface ControlSettings {
   /** Where /metrics and the health pages are served; undefined when off. */
   readonly metrics: Endpoint | undefined
+  readonly probe: ConfigValues['probe']
   /** How long a page of metrics is given again. */
   readonly metricsPageMsMin: number
   /** Where commands reach the running server; undefined when off, or without a folder for it. */
@@ -221,6 +222,7 @@ export function controlSettings(
   return {
     metrics: metrics.listen === 'off' ? undefined : accepted(parseEndpoint(metrics.listen)),
     metricsPageMsMin: metrics.pageMsMin,
+    probe: values.probe,
     adminSocket: adminSocketOf(values, locate),
     workers: values.workers ?? Math.min(WORKERS_MAX, availableParallelism()),
     lists: image === undefined ? listsOf(values, locate) : [],

@@ -7,6 +7,7 @@ import { openTrie, type Trie } from '../../trie/open.ts'
 import { storedNames } from '../../trie/stored-names.ts'
 import { TYPE_A } from '../../wire/codes.ts'
 import { SITE_DEFAULT } from '../../dataplane/client.ts'
+import { NO_OVERLAY } from '../../dataplane/policy/overlay.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
 import type { EssentialNames } from '../blocklist/essential.ts'
 import { nameToText } from '../blocklist/name-text.ts'
@@ -71,7 +72,7 @@ class Probe {
   readonly #stopped: string[] = []
 
   constructor(trie: Trie, options: SelfTestOptions) {
-    this.#judge = new Judge(options.settings, trie, options.essential)
+    this.#judge = new Judge(options.settings, trie, options.essential, NO_OVERLAY)
     this.#trie = trie
     this.#options = options
   }

@@ -10,7 +10,7 @@ import type { Logger } from 'pino'
 
 import { OperationalError } from '../../base/errors.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
-import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
+import type { OverlayMessage, OverlayPause } from '../../dataplane/policy/overlay.ts'
 import { DENIED_CATEGORY } from '../../dataplane/policy/policy.ts'
 import { nameToWire } from '../blocklist/name-text.ts'
 import { audit, currentActor, type Actor } from '../generations/audit.ts'
@@ -112,12 +112,19 @@ export class OverruleStore {
         category: category ?? DENIED_CATEGORY,
         untilMs: untilMs ?? Number.POSITIVE_INFINITY,
       })),
-      pauses: open.filter(isPause).map((entry) => ({
+      pauses: this.pauses,
+    }
+  }
+
+  /** Its pauses alone. */
+  get pauses(): readonly OverlayPause[] {
+    return this.inForce()
+      .filter(isPause)
+      .map((entry) => ({
         category: entry.category ?? '',
         site: entry.site ?? '',
         untilMs: this.endOf(entry),
-      })),
-    }
+      }))
   }
 
   /**

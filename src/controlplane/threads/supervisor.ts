@@ -99,6 +99,7 @@ export class Supervisor {
   #shared = false
   #upstreamPortsMax = 0
   #libc: Libc | NoLibc = { why: 'not asked yet' }
+  #hasOwnLoops = true
 
   constructor(
     settings: DataplaneSettings,
@@ -128,6 +129,11 @@ export class Supervisor {
     return isLibc(this.#libc) ? undefined : this.#libc.why
   }
 
+  /** False when a worker is woken by Node for every burst, at a higher price. */
+  get hasOwnLoops(): boolean {
+    return this.#hasOwnLoops
+  }
+
   get workersAlive(): number {
     return this.#slots.filter((slot) => slot.ready).length
   }
@@ -153,6 +159,7 @@ export class Supervisor {
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
         if (message.kind !== 'ready') throw unexpected(message)
+        if (!message.hasOwnLoop) this.#hasOwnLoops = false
         if (index === 0) sockets.adoptPorts(message.endpoints)
       }
       this.#started = true
@@ -323,17 +330,22 @@ export class Supervisor {
     close: readonly Endpoint[],
     open: readonly ListenSettings[],
   ): Promise<string | undefined> {
-    const answers = await Promise.all(
+    const faults = await Promise.all(
       this.#slots.map(async (slot) => {
         // A worker that is being started is given the addresses as they are then.
         if (slot.thread === null) return undefined
-        const descriptors = open.length === 0 ? undefined : this.#sockets?.lend(slot.index, open)
+        let descriptors: Descriptors | undefined
+        try {
+          if (open.length > 0) descriptors = this.#sockets?.lend(slot.index, open)
+        } catch (error) {
+          return error instanceof Error ? error.message : String(error)
+        }
         if (descriptors !== undefined) slot.lent.push(descriptors)
-        return this.#ask(slot, { kind: 'listen', close, open, descriptors })
+        const answer = await this.#ask(slot, { kind: 'listen', close, open, descriptors })
+        return answer?.kind === 'failed' ? answer.message : undefined
       }),
     )
-    const failed = answers.find((answer) => answer?.kind === 'failed')
-    return failed?.kind === 'failed' ? failed.message : undefined
+    return faults.find((fault) => fault !== undefined)
   }
 
   /** Restarts the slot's worker after a moment, or gives up when that has happened too often. */

@@ -64,6 +64,7 @@ const CLI_SHARED: readonly string[] = [
   'server-options.ts',
   'names-and-types.ts',
   'overrule-desk.ts',
+  'overruled.ts',
   'progress.ts',
   'rule-search.ts',
   'terminal.ts',
