@@ -25,18 +25,23 @@ async function manualPage(): Promise<string> {
   return text
 }
 
-for (const [name, text] of [
-  ['niveau3.schema.json', schemaFile()],
-  ['CONFIGURATION.md', referencePage()],
-  ['deploy/man/niveau3.1', await manualPage()],
-] as const) {
-  const file = join(PACKAGE_DIRECTORY, name)
-  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
-  if (isCheck) {
-    process.stderr.write(`${name} is stale: run "npm run generate" and commit it\n`)
-    process.exitCode = 1
-  } else {
-    writeFileSync(file, text)
-    process.stderr.write(`${name} written\n`)
+/** Writes what differs, or tells of it. */
+async function generate(): Promise<void> {
+  for (const [name, text] of [
+    ['niveau3.schema.json', schemaFile()],
+    ['CONFIGURATION.md', referencePage()],
+    ['deploy/man/niveau3.1', await manualPage()],
+  ] as const) {
+    const file = join(PACKAGE_DIRECTORY, name)
+    if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
+    if (isCheck) {
+      process.stderr.write(`${name} is stale: run "npm run generate" and commit it\n`)
+      process.exitCode = 1
+    } else {
+      writeFileSync(file, text)
+      process.stderr.write(`${name} written\n`)
+    }
   }
 }
+
+void generate()
