@@ -22,7 +22,7 @@ export interface OwnSystem {
   stop(): Promise<void>
 }
 
-/** Lays the root and becomes its first process; $1 is an empty folder, $2 a folder to bring along. */
+/** Lays the root and becomes its first process; $1: an empty folder, $2: one to bring along. */
 const BOOT = `
 set -eu
 mount -t tmpfs -o mode=755 tmpfs "$1"
@@ -76,7 +76,7 @@ async function cgroupRoot(): Promise<string | undefined> {
   return /^\S+ (\S+) cgroup2 rw/m.exec(mounts)?.[1]
 }
 
-/** Starts a system; the folder is seen in it as /mnt/brought. It ends with the tests of the file. */
+/** Starts a system; the folder is seen in it as /mnt/brought. It ends with the file's tests. */
 export async function startOwnSystem(brought: string): Promise<OwnSystem> {
   const folder = await mkdtemp(join(tmpdir(), 'niveau3-system-'))
   const cgroup = join((await cgroupRoot())!, basename(folder))

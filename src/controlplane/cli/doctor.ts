@@ -1,4 +1,4 @@
-/** `niveau3 doctor`: looks at everything that keeps a server from answering, and says what to do. */
+/** `niveau3 doctor`: looks at what keeps a server from answering, and says what to do. */
 
 import type { Command } from 'commander'
 import { EXIT } from '../../base/errors.ts'

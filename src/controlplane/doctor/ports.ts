@@ -87,7 +87,7 @@ function inUse(what: string, owner: PortOwner | undefined): Finding {
   )
 }
 
-/** The stub of systemd-resolved holds 127.0.0.53:53, which a wildcard would need as well. */
+/** The listener of systemd-resolved holds 127.0.0.53:53, which a wildcard would need as well. */
 function resolved(what: string, pid: number): Finding {
   return failed(
     'port',

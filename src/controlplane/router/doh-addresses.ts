@@ -2,6 +2,8 @@
  * Addresses that are known to serve DNS over HTTPS to everybody, from their operators' own pages.
  * Addresses that serve other things as well (shared front ends) are left out.
  */
+
+/** Single addresses and prefixes. */
 export const DOH_IPV4: readonly string[] = [
   '1.0.0.1', // Cloudflare
   '1.0.0.2',
@@ -51,6 +53,7 @@ export const DOH_IPV4: readonly string[] = [
   '223.6.6.6',
 ]
 
+/** The same over IPv6. */
 export const DOH_IPV6: readonly string[] = [
   '2001:4860:4860::8844', // Google
   '2001:4860:4860::8888',

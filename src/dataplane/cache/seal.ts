@@ -85,7 +85,8 @@ export class Seal {
     const nonce = this.#nonce
     writeU32(nonce, NONCE_OCTETS - 4, number)
     out[at] = FORMAT_VERSION
-    out.set(this.#salt, at + AT_SALT)
+    const salt = this.#salt
+    for (let index = 0; index < SALT_OCTETS; index++) out[at + AT_SALT + index] = salt[index]!
     writeU32(out, at + AT_NUMBER, 0)
     writeU32(out, at + AT_NUMBER + 4, number)
     return this.#gcm.encrypt(this.#key, nonce, id, octets, out, at + AT_CIPHERTEXT)
