@@ -19,6 +19,7 @@ const KIB = 1024
 const BURST = 50
 const SETTLE_MS_MAX = 20_000
 const POLL_MS = 50
+const TABLE_READINGS = 4
 /** Counting costs the server time that its clients would have: seldom while it is attacked. */
 const POLL_UNDER_ATTACK_MS = 500
 
@@ -51,9 +52,12 @@ export function footprintOf(server: Niveau3, upstreamPort: number): Footprint {
   const rss = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`${folder}/status`, 'latin1'))
   const remote = `:${upstreamPort.toString(16).toUpperCase().padStart(4, '0')}`
   const sources = new Set<string>()
-  for (const line of readFileSync(`${folder}/net/udp`, 'latin1').split('\n')) {
-    const words = line.trim().split(/\s+/)
-    if (words[2]?.endsWith(remote) === true) sources.add(`socket:[${words[9]}]`)
+  // The kernel lists thousands of sockets in many steps, and misses some when others come or go.
+  for (let times = 0; times < TABLE_READINGS; times++) {
+    for (const line of readFileSync(`${folder}/net/udp`, 'latin1').split('\n')) {
+      const words = line.trim().split(/\s+/)
+      if (words[2]?.endsWith(remote) === true) sources.add(`socket:[${words[9]}]`)
+    }
   }
   const open = readdirSync(`${folder}/fd`).map((fd) => targetOf(`${folder}/fd/${fd}`))
   return {

@@ -67,6 +67,11 @@ export class SteadyLoad {
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
   }
 
+  /** Queries of the kind that was asked least so far. */
+  get leastSent(): number {
+    return Math.min(...this.#sent)
+  }
+
   /** Ends the load, waits for what is open, and returns the report. */
   async stop(): Promise<readonly KindReport[]> {
     clearInterval(this.#timer)

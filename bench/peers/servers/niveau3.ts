@@ -26,6 +26,10 @@ export const niveau3: Server = {
     const serve = ['serve', '--image', image, '--workers', '1', '--metrics', '127.0.0.1:0']
     serve.push('--listen', `127.0.0.1:${port}`, '--upstream', `udp://127.0.0.1:${upstreamPort}`)
     serve.push('--state-dir', join(folder, 'state'))
-    return { program: process.execPath, args: [PROGRAM, ...serve], cwd: folder }
+    return {
+      program: process.execPath,
+      args: ['--max-semi-space-size=2', PROGRAM, ...serve],
+      cwd: folder,
+    }
   },
 }

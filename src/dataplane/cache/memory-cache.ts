@@ -8,10 +8,10 @@ import { Newcomers } from './newcomers.ts'
 import { CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_OCTETS, type Counters } from '../counters.ts'
 
 /**
- * What an entry costs besides its octets: object, two views, key string, cells of the LRU
- * (measured).
+ * What an entry costs besides its octets in resident memory: object, buffer, two views, key string,
+ * cells of the LRU, and the engine's garbage in proportion (`npm run bench:memory`).
  */
-const ENTRY_OVERHEAD_OCTETS = 640
+const ENTRY_OVERHEAD_OCTETS = 1024
 /** Entries of the smallest useful size that fit the limit decide how long the LRU's arrays are. */
 const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60
 /** The ring's share of the limit, its index included, is one in this many. */

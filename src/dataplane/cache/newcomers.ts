@@ -41,6 +41,7 @@ const TAKEN = 1
 /** The ring of one worker. Keys are those of `AskedName.key`. */
 export class Newcomers {
   readonly #size: number
+  readonly #buffer: ArrayBuffer
   readonly #octets: Uint8Array
   readonly #words: Int32Array
   readonly #halves: Uint16Array
@@ -62,6 +63,7 @@ export class Newcomers {
   constructor(octetsMax: number) {
     this.#size = Math.max(ALIGNMENT * RECORDS_MIN, octetsMax - (octetsMax % ALIGNMENT))
     const buffer = new ArrayBuffer(this.#size)
+    this.#buffer = buffer
     this.#octets = new Uint8Array(buffer)
     this.#words = new Int32Array(buffer)
     this.#halves = new Uint16Array(buffer)
@@ -206,15 +208,11 @@ export class Newcomers {
     const halves = this.#halves
     const octets = halves[(at + AT_MESSAGE_OCTETS) >>> 1]!
     const ttlCount = halves[(at + AT_TTLS) >>> 1]!
+    const namesOctets = halves[(at + AT_NAMES) >>> 1]!
     const start = at + AT_BODY
-    const ttl = start + octets + (octets & 1)
-    const names = ttl + ttlCount * 2
+    const end = start + octets + (octets & 1) + ttlCount * 2 + namesOctets
     const entry = createEntry()
-    entry.message = this.#octets.slice(start, start + octets)
-    entry.octets = octets
-    entry.ttlOffsets = halves.slice(ttl >>> 1, (ttl >>> 1) + ttlCount)
-    entry.ttlCount = ttlCount
-    entry.names = this.#octets.slice(names, names + halves[(at + AT_NAMES) >>> 1]!)
+    entry.takeBody(this.#buffer.slice(start, end), octets, ttlCount, namesOctets)
     entry.nameOctets = halves[(at + AT_ASKED_NAME) >>> 1]!
     entry.type = halves[(at + AT_TYPE) >>> 1]!
     entry.keyFlags = this.#octets[at + AT_FLAGS]!
