@@ -1,4 +1,5 @@
 /** The parts of a query's way, each proved right before it is timed. */
+import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { decode } from 'dns-packet'
@@ -13,6 +14,7 @@ import { Client } from '../../src/dataplane/client.ts'
 import { FAMILY_IPV4, PROTO_UDP, createCounters } from '../../src/dataplane/counters.ts'
 import { PENDING, Pipeline } from '../../src/dataplane/pipeline.ts'
 import { AskedName, type ReplySink } from '../../src/dataplane/query.ts'
+import { RecentNames, createRecentNames } from '../../src/dataplane/recent-names.ts'
 import type { DataplaneSettings } from '../../src/dataplane/settings.ts'
 import { EncryptedWays } from '../../src/dataplane/upstream/encrypted-ways.ts'
 import { createPolicy } from '../../src/dataplane/worker.ts'
@@ -24,10 +26,14 @@ import { openTrie, type Trie } from '../../src/trie/open.ts'
 import { AnswerFacts, inspectAnswer } from '../../src/wire/answer.ts'
 import { HEADER_OCTETS } from '../../src/wire/header.ts'
 import { PARSE_OK, ParsedQuery, parseQuery } from '../../src/wire/query.ts'
+import { SIPHASH_KEY_OCTETS } from '../../src/wire/siphash.ts'
+import { SECOND_MS } from '../../src/base/units.ts'
 import { answerTo, questionOf, type Question } from './questions.ts'
 
 const NXDOMAIN = 'NXDOMAIN'
 const BURST = 32
+/** Of the names that are asked again and again: fewer than a recorder holds. */
+const KNOWN_NAMES = 2000
 const SLOT_OCTETS = 512
 const REPLY_OCTETS = 0x10000 + 1024
 
@@ -82,9 +88,18 @@ export function wireParts(corpus: Corpus): Part[] {
     }
   }
   const names = { hits: hits.map(takenFrom), misses: misses.map(takenFrom) }
+  const memory = createRecentNames(randomBytes(SIPHASH_KEY_OCTETS))
+  const recent = new RecentNames(memory)
+  for (const [second, name] of names.misses.slice(0, KNOWN_NAMES).entries()) {
+    recent.note(name, second * SECOND_MS)
+  }
+  expectThat(memory.words[0]! > 0, 'note a name')
   return [
     over('parse a query', misses, ({ message, octets }) => parseQuery(message, octets, query)),
     over('take its name', misses, ({ message }) => asked.take(message, HEADER_OCTETS)),
+    over('note a name that was asked before', misses.slice(0, KNOWN_NAMES), (_question, index) => {
+      recent.note(names.misses[index]!, 0)
+    }),
     over('make the cache key', misses, (_question, index) => names.misses[index]!.key(query)),
     over('look up a name that is not listed', misses, (_question, index) => {
       matcher.find(names.misses[index]!.octets, 0)

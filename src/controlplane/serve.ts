@@ -218,6 +218,7 @@ export class Niveau3Server {
       config: () => this.#config,
       filter: () => this.#filter,
       keeper: () => this.#keeper,
+      recentNames: () => this.#supervisor.recentNames,
       overrule: () => this.#options.overrule,
       reload: () => this.reload(),
       follow: async () => {

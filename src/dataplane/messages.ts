@@ -3,6 +3,7 @@ import type { AddressRanges } from './address-table.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
 import type { OverlayMessage } from './policy/overlay.ts'
+import type { RecentNamesMemory } from './recent-names.ts'
 import type { DataplaneSettings, Endpoint, ListenSettings } from './settings.ts'
 import type { RedisSettings, TlsIdentity } from './settings.ts'
 
@@ -36,6 +37,8 @@ export interface WorkerStart {
   readonly ledger: Int32Array
   /** Bound by the supervisor; undefined: the worker binds by itself. */
   readonly descriptors: Descriptors | undefined
+  /** Where the worker notes which names were asked, hashed; undefined: nowhere. */
+  readonly recent?: RecentNamesMemory | undefined
   /** Undefined: no shared cache. */
   readonly redis: RedisSettings | undefined
 }

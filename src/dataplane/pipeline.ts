@@ -61,6 +61,7 @@ import { ClientRate } from './transport/client-rate.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink } from './query.ts'
+import type { RecentNames } from './recent-names.ts'
 import { sitesAlike, type DataplaneSettings } from './settings.ts'
 import { NO_FAILURE } from './upstream/failure-cache.ts'
 import { NO_WAIT } from './upstream/pending.ts'
@@ -90,6 +91,8 @@ export class Pipeline {
   /** What comes back later. */
   readonly arrivals: Arrivals
   readonly #options: ReplyOptions
+  /** Which names were asked, hashed, for plans of updates; null: nobody wants to know. */
+  recent: RecentNames | null = null
   #settings: DataplaneSettings
   #policy: Policy
   #stopping = false
@@ -170,6 +173,8 @@ export class Pipeline {
     if (parsed !== PARSE_OK) return this.#replies.refuse(parsed, query)
     const asked = this.#asked
     asked.take(message, HEADER_OCTETS)
+    // Before the ways part: what is asked all the time counts as well.
+    if (this.recent !== null) this.recent.note(asked, receivedMs)
 
     if (receivedMs >= this.#policy.endsMs) this.overrule(this.#policy.createSuccessor(receivedMs))
     const stamp = this.#policy.stamp

@@ -3,6 +3,9 @@
  * that can be posted to a worker thread. The control plane makes it; nothing here sees raw input.
  */
 
+/** The category of what an operator denies, unless the rule names another. */
+export const DENIED_CATEGORY = 'denied'
+
 /** How a blocked name is answered. */
 export type BlockResponseKind = 'nxdomain' | 'nodata' | 'null' | 'refused' | 'address'
 

@@ -24,6 +24,7 @@ import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
 import type { OverlayMessage } from './policy/overlay.ts'
 import { Policy } from './policy/policy.ts'
+import { RecentNames } from './recent-names.ts'
 import {
   answersOf,
   type DataplaneSettings,
@@ -155,6 +156,7 @@ export async function startWorker(
     upstreamPortsMax: start.upstreamPortsMax,
     encrypted,
   })
+  if (start.recent !== undefined) pipeline.recent = new RecentNames(start.recent)
   if (start.redis !== undefined) {
     // ioredis takes memory, so it is loaded only where it is used.
     const { RedisCache } = await import('./cache/redis-cache.ts')

@@ -209,12 +209,24 @@ describe('for people', () => {
     expect(code).toBe(EXIT.ok)
     expect(stdout.replaceAll(`${folder}/`, '').split('\n')).toEqual([
       'adult.example  BLOCKED: category adult',
+      '  1 special names    none',
+      '  2 operator         no rule, no pause',
+      '  3 essential names  none',
+      '  4 lists            adult: blocks it (the lists that are named)   <- decided here',
+      '  5 categories       adult is blocked',
+      '  6 answer           not reached',
       '  rule    list adult (adult), adult.txt:1: adult.example and all below',
       expect.stringMatching(
         /^ {2}answer {2}NXDOMAIN; adult\.example\. 60 SOA .*; EDE 15 \(Blocked\)/,
       ),
       '  also    list own (exception), own.txt:2: @@||adult.example^ (adult.example and all below)',
       'free.example  not blocked: no list has a rule for it',
+      '  1 special names    none',
+      '  2 operator         no rule, no pause',
+      '  3 essential names  none',
+      '  4 lists            no list has a rule for it (the lists that are named)   <- decided here',
+      '  5 categories       not reached',
+      '  6 answer           its aliases, targets and addresses are judged as well',
       '',
     ])
   })

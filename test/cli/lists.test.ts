@@ -174,6 +174,8 @@ describe('lists search', () => {
     expect((await run(redundant)).json()).toEqual({
       schema: 'niveau3.lists-search/1',
       suffix: 'www.adult.example',
+      generation: null,
+      lists: [],
       coveredBy: 'adult.example',
       count: 0,
       names: [],

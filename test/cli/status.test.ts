@@ -46,10 +46,11 @@ describe('niveau3 status', () => {
     )
     expect(lines[2]).toBe('Lists      1 ok   1 names   no update planned')
     expect(lines[3]).toMatch(/^Upstreams {2}127\.0\.0\.1:\d+ up \S+ ms$/)
-    expect(lines[4]).toBe('Redis      not used')
-    expect(lines[5]).toMatch(/^Memory {5}\d+ MiB {3}workers 1$/)
-    expect(lines[6]).toBe('Log        no query and no client is kept')
-    expect(lines.slice(7)).toEqual([''])
+    expect(lines[4]).toBe('Overruled  allowed 0   denied 0   pauses none')
+    expect(lines[5]).toBe('Redis      not used')
+    expect(lines[6]).toMatch(/^Memory {5}\d+ MiB {3}workers 1$/)
+    expect(lines[7]).toBe('Log        no query and no client is kept')
+    expect(lines.slice(8)).toEqual([''])
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(120)
   })
 
@@ -154,6 +155,29 @@ describe('the socket of a server', () => {
   })
 })
 
+/** A pause that ends in 40 minutes, and rules of which the first ends in two hours. */
+function overruled(): Status['overruled'] {
+  return {
+    allow: 2,
+    deny: 1,
+    nextEndAt: new Date(Date.now() + 2 * 3_600_000 + 400).toISOString(),
+    pauses: [
+      {
+        id: 'p-aaaaaaaaaa',
+        what: 'pause',
+        name: null,
+        exact: false,
+        site: 'lyon',
+        category: 'vpn',
+        since: '2026-11-24T12:00:00.000Z',
+        until: new Date(Date.now() + 40 * 60_000 + 400).toISOString(),
+        user: 'ana',
+        reason: 'a hearing',
+      },
+    ],
+  }
+}
+
 test('the screen names stale and failed lists, dead upstreams, Redis and troubles', () => {
   const state: Status = {
     version: '1.2.0',
@@ -185,11 +209,14 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
       held: true,
       nextUpdateAt: null,
     },
+    overruled: overruled(),
     upstreams: [
       { upstream: '9.9.9.9', up: true, responseMs: 14.4 },
       { upstream: 'tls://dns.example@192.0.2.1', up: false, responseMs: null },
       { upstream: '192.0.2.2', up: true, responseMs: null },
     ],
+    pauses: [{ category: 'adult', site: 'lyon', until: '2026-11-21T16:40:00.000Z' }],
+    rules: { allow: 2, deny: 1, nextEnd: '2026-11-21T18:00:00.000Z' },
     redis: { up: true, responseMs: 0.314 },
     memoryOctets: 214 * 1024 * 1024,
     workersAlive: 2,
@@ -198,13 +225,17 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
   const stream = { write: () => true }
   const text = statusText(state, createTerminal(stream, stream, {}))
   expect(text)
-    .toBe(`niveau3 1.2.0  up 12d 4h  pid 812  node 24.1.0  filtering: ON  generation 87 (since 2026-11-21 04:02 UTC)
+    .toBe(`niveau3 1.2.0  up 12d 4h  pid 812  node 24.1.0  filtering: PARTLY PAUSED  generation 87 (since 2026-11-21 04:02 UTC)
 Traffic    5m: 1,312/s   blocked 3.1 %   cached 81.4 %   p50 0.09 ms   p99 11 ms   servfail 0.0 %   dropped 0.1 %
 Lists      4 ok   4,914,202 names   updates held by a rollback: niveau3 lists resume
            2 stale (ut1-doh: 3d 0h, new: never)
            1 failed (ut1-vpn: 2 times)
+Overruled  PAUSED vpn at lyon for 40m, by ana: a hearing
+           2 allowed, 1 denied, the next ends in 2h: niveau3 rules ls
 Upstreams  9.9.9.9 up 14 ms   tls://dns.example@192.0.2.1 DOWN
            192.0.2.2 up
+Overruled  allowed 2   denied 1 (first end 2026-11-21 18:00 UTC)
+           paused: adult at lyon until 2026-11-21 16:40 UTC
 Redis      up 0.31 ms
 Memory     214 MiB   workers 2
 Log        no query and no client is kept

@@ -18,7 +18,12 @@ describe('defaults', () => {
     const { dataplane, control } = load('')
     expect(dataplane.listen).toEqual([{ protocol: 'dns', address: '127.0.0.1', port: 5300 }])
     expect(dataplane.allowFrom).toContain('fc00::/7')
-    expect(dataplane.categories.map(({ name }) => name)).toEqual(['darkweb', 'adult', 'vpn'])
+    expect(dataplane.categories.map(({ name }) => name)).toEqual([
+      'darkweb',
+      'adult',
+      'vpn',
+      'denied',
+    ])
     expect(dataplane.categories[0]).toEqual({
       name: 'darkweb',
       blocked: true,
@@ -194,7 +199,13 @@ describe('lists and image', () => {
 
   test('a category that only the image may hold is accepted beside an image', () => {
     const { categories } = load('image: image.n3\ncategories: {drugs: {}}').dataplane
-    expect(categories.map(({ name }) => name)).toEqual(['darkweb', 'adult', 'vpn', 'drugs'])
+    expect(categories.map(({ name }) => name)).toEqual([
+      'darkweb',
+      'adult',
+      'vpn',
+      'denied',
+      'drugs',
+    ])
   })
 })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/base/errors.ts'
 import { run, type Run } from '../cli/in-process.ts'
-import { askTcp, askUdp } from '../support/dns-client.ts'
+import { askTcp, askUdp, from } from '../support/dns-client.ts'
 import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { startScriptedUpstream } from '../support/scripted-upstream.ts'
 import { auditLines, stateFolder } from './keeper.ts'
@@ -107,6 +107,17 @@ describe('with a running server', () => {
     await server.process.line(/"event":"overruled","what":"rule-end"/)
     expect(await outcome(server, 'vpn.example')).toBe('category vpn')
     expect(await outcome(server, 'porn.example')).toBe('answer')
+    await server.stop()
+  })
+
+  test('what is denied has an answer of its own, at each site', async () => {
+    const config =
+      'categories: {denied: {response: refused}}\n' +
+      'sites: [{name: lyon, from: [127.0.0.2/32], categories: {denied: {response: nodata}}}]\n'
+    const server = await startNiveau3({ config, blocklists: { adult: ['porn.example'] } })
+    await at(join(server.folder, 'state'), 'deny bad.example --reason x')
+    expect((await askUdp(server, 'bad.example')).rcode).toBe('REFUSED')
+    expect((await askUdp(from(server, '127.0.0.2'), 'bad.example')).rcode).toBe('NOERROR')
     await server.stop()
   })
 

@@ -11,6 +11,8 @@ import { runNiveau3, startNiveau3, type Niveau3 } from '../support/niveau3.ts'
 import { startProcess } from '../support/processes.ts'
 
 const PROGRAM = resolve(import.meta.dirname, '../../dist/bin.js')
+/** Some of these tests run ten commands one after another, each a process. */
+const COMMANDS_MS_MAX = 240_000
 const SECRET = 'hunter2'
 let server: Niveau3
 let state = ''
@@ -59,7 +61,7 @@ async function audit(): Promise<readonly Record<string, unknown>[]> {
 const isBlocked = async (name: string): Promise<boolean> =>
   (await askUdp(server, name)).rcode === 'NXDOMAIN'
 
-describe('lists, by the running server', () => {
+describe('lists, by the running server', { timeout: COMMANDS_MS_MAX }, () => {
   test('it makes each change itself, answers by it at once, and notes who wanted it and why', async () => {
     const add = ['add', 'own', '--only', '--url', listUrl, '--category', 'adult']
     const added = await lists(...add, '--allow-private', '--reason', 'a test of ours')
@@ -142,6 +144,28 @@ describe('lists, by the running server', () => {
     const version = await readFile(join(state, 'lists', 'own', 'version.json'), 'utf8')
     expect(version).toMatch(/token=\*\*\*&part=2/)
     expect(server.process.output()).not.toContain(SECRET)
+  })
+
+  test('a plan tells how many of the names that were asked lately would be judged otherwise', async () => {
+    // Until here the tests have asked first.example and third.example, which the plan swaps.
+    expect([await isBlocked('first.example'), await isBlocked('third.example')]).toEqual([
+      true,
+      false,
+    ])
+    const plan = ['update', '--plan', '--force', 'own', '--reason', 'looking']
+    const { stdout } = await lists(...plan)
+    expect(stdout).toMatch(
+      /^of \d+ names that were asked here lately 1 would be newly blocked, 1 no longer$/m,
+    )
+    const json = JSON.parse((await lists(...plan, '--json')).stdout) as Record<string, unknown>
+    expect(json).toMatchObject({
+      result: 'planned',
+      recentlyAsked: { newlyBlocked: 1, newlyOpen: 1 },
+    })
+    expect([await isBlocked('first.example'), await isBlocked('third.example')]).toEqual([
+      true,
+      false,
+    ])
   })
 
   test('Ctrl-C in the middle of an update leaves everything as it was', async () => {

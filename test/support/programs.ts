@@ -47,6 +47,7 @@ const SOURCES = {
   setpriv: { package: 'util-linux', alone: false },
   'systemd-analyze': { package: 'systemd', alone: false },
   promtool: { package: 'prometheus', alone: true },
+  prometheus: { package: 'prometheus', alone: true },
   pdns_recursor: { package: 'pdns-recursor', alone: false },
   dnsdist: { package: 'dnsdist', alone: false },
   dnsmasq: { package: 'dnsmasq-base', alone: false },

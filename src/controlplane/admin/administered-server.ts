@@ -1,6 +1,7 @@
 /** What the routes of the admin socket may see and do of the server that they belong to. */
 import type { LoadedConfig } from '../config/load.ts'
 import type { LoadedFilter } from '../filter.ts'
+import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
 import type { OverruleKeeper } from '../overrule/overrule-keeper.ts'
 import type { ServerFacts } from './server-facts.ts'
@@ -20,6 +21,8 @@ export interface AdministeredServer {
   config(): LoadedConfig
   /** The filter in force. */
   filter(): LoadedFilter
+  /** The names that were asked lately, hashed. */
+  recentNames(): RecordedNames
   /** Undefined where the server follows no generations. */
   keeper(): SubscriptionKeeper | undefined
   /** Looks at the state directory, and takes the generation that is in force there. */

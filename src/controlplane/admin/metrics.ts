@@ -16,7 +16,8 @@ import {
   DECISION_ACTIONS,
   PREFETCHED,
 } from '../../dataplane/counters.ts'
-import { DENIED_BIT, DENIED_CATEGORY } from '../../dataplane/policy/policy.ts'
+import { DENIED_BIT } from '../../dataplane/policy/policy.ts'
+import { DENIED_CATEGORY } from '../../dataplane/settings.ts'
 import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,

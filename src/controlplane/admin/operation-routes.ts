@@ -1,6 +1,7 @@
 /** Operations on lists and generations at the admin socket: one route each, by their names. */
 import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
+import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import { OPERATIONS } from '../operations/all-operations.ts'
 import { operationPath } from '../operations/operation.ts'
 import { OperationRunner } from '../operations/operation-runner.ts'
@@ -30,7 +31,9 @@ export function operationRoutes(server: AdministeredServer): readonly Route[] {
         throw new OperationalError('ERR_NO_STATE', why)
       }
       const servedGeneration = server.filter().generation
-      const place = { stateDirectory, control, dataplane, actor: caller, servedGeneration }
+      const recent = copyOf(server.recentNames())
+      const facts = { stateDirectory, control, dataplane, actor: caller }
+      const place = { ...facts, servedGeneration, recent }
       const result = await runner.run(operation, body.wanted, place, {
         signal: call.signal,
         onProgress: call.progress,
@@ -42,6 +45,11 @@ export function operationRoutes(server: AdministeredServer): readonly Route[] {
       }
     }),
   )
+}
+
+/** Shared memory cannot be posted to another process. */
+function copyOf({ blocks, key }: RecordedNames): RecordedNames {
+  return { key, blocks: blocks.map((words) => Int32Array.from(words)) }
 }
 
 function requireVersion(version: string): void {

@@ -9,6 +9,7 @@ import {
   REDIS_UP,
 } from '../../dataplane/redis-counters.ts'
 import { nextDueAtMs } from '../generations/schedule.ts'
+import { ShownEntry } from '../overrule/requests.ts'
 import type { AdministeredServer } from './administered-server.ts'
 import type { TrafficWindow } from './traffic-window.ts'
 
@@ -54,6 +55,15 @@ export const Status = z.object({
     /** Null where nothing is subscribed to, or updates are held or off. */
     nextUpdateAt: z.string().nullable(),
   }),
+  /** What operators have overruled. */
+  overruled: z.object({
+    /** Rules in force. */
+    allow: z.number(),
+    deny: z.number(),
+    /** When the first of them ends; null where none does. */
+    nextEndAt: z.string().nullable(),
+    pauses: z.array(ShownEntry),
+  }),
   upstreams: z.array(
     z.object({
       upstream: z.string(),
@@ -62,6 +72,12 @@ export const Status = z.object({
       responseMs: milliseconds,
     }),
   ),
+  /** What is not blocked for a while, and until when; names are the operator's own. */
+  pauses: z.array(
+    z.object({ site: z.string().nullable(), category: z.string().nullable(), until: z.string() }),
+  ),
+  /** Rules of operators, how many of them end by themselves, and when the first does. */
+  rules: z.object({ allow: z.number(), deny: z.number(), nextEnd: z.string().nullable() }),
   /** Null where none is configured; the mean is over the life of the server. */
   redis: z.object({ up: z.boolean(), responseMs: milliseconds }).nullable(),
   /** Resident memory of the whole process. */
@@ -88,15 +104,27 @@ export async function statusOf(server: AdministeredServer, window: TrafficWindow
     names: trie.names,
     traffic: window.traffic(),
     lists: await listsOf(server),
+    overruled: overruledOf(server),
     upstreams: upstreams.map((upstream, index) => ({
       upstream,
       up: slots[UPSTREAM_UP + index]! > 0,
       responseMs: window.upstreamMs(index),
     })),
+    ...overruledOf(server),
     redis: server.config().control.redis === undefined ? null : redisOf(slots),
     memoryOctets: process.memoryUsage.rss(),
     workersAlive,
     lastReloadOk: reloads.isLastSuccessful,
+  }
+}
+
+function overruledOf(server: AdministeredServer): Pick<Status, 'pauses' | 'rules'> {
+  const { pauses, rules } = server.overrule()?.list() ?? { pauses: [], rules: [] }
+  const ends = rules.flatMap(({ until }) => (until === null ? [] : [until])).toSorted()
+  const count = (kind: 'allow' | 'deny'): number => rules.filter(({ what }) => what === kind).length
+  return {
+    pauses: pauses.map(({ category, site, until }) => ({ category, site, until: until ?? '' })),
+    rules: { allow: count('allow'), deny: count('deny'), nextEnd: ends[0] ?? null },
   }
 }
 
@@ -126,6 +154,13 @@ async function listsOf(server: AdministeredServer): Promise<Status['lists']> {
     held,
     nextUpdateAt: dueMs === undefined ? null : new Date(dueMs).toISOString(),
   }
+}
+
+function overruledOf(server: AdministeredServer): Status['overruled'] {
+  const { rules, pauses } = server.overrule()?.list() ?? { rules: [], pauses: [] }
+  const allow = rules.filter(({ what }) => what === 'allow').length
+  const ends = rules.flatMap(({ until }) => until ?? []).toSorted()
+  return { allow, deny: rules.length - allow, nextEndAt: ends[0] ?? null, pauses }
 }
 
 function redisOf(slots: Float64Array): NonNullable<Status['redis']> {

@@ -17,22 +17,21 @@ import { ACTION_BLOCK } from '../blocklist/rule.ts'
 import { parseAddress } from '../config/addresses.ts'
 import type { BlocklistFlag } from '../config/flags.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
-import type { ShownEntry } from '../overrule/requests.ts'
 import { collectBlocklist, finish, printJson, type Cli } from './cli.ts'
-import type { MessageText } from './dns-text.ts'
-import { openImageFile } from './filter-image.ts'
+import { stepsOf } from './check-steps.ts'
+import { explainedFilter, rulesSince, type ExplainedFilter } from './explained-filter.ts'
+import { findingJson, findingText, type Finding, type Reason } from './finding.ts'
 import {
   loadOverruled,
   operatorDoing,
-  operatorText,
   siteNameOf,
   undoCommand,
   type OperatorDoing,
 } from './overruled.ts'
 import { requireHost, requireType, typeName } from './names-and-types.ts'
 import { startProgress } from './progress.ts'
-import { coverageText, doesListBlock, searchRules, type ListedRule } from './rule-search.ts'
-import { printable, type Terminal } from './terminal.ts'
+import { doesListBlock, searchRules, type ListedRule } from './rule-search.ts'
+import type { Terminal } from './terminal.ts'
 import { Judge, type Verdict } from './verdict.ts'
 
 interface Options {
@@ -41,37 +40,9 @@ interface Options {
   readonly image?: string
   readonly blocklist?: readonly BlocklistFlag[]
   readonly config?: string
+  readonly stateDir?: string
   readonly json?: boolean
   readonly exitCode?: boolean
-}
-
-type Reason =
-  | 'client'
-  | 'special-name'
-  | 'operator'
-  | 'paused'
-  | 'rule'
-  | 'essential'
-  | 'category-off'
-  | 'exception'
-  | 'refused-rule'
-  | 'no-rule'
-
-/** What `check` tells of one name. */
-interface Finding {
-  readonly name: string
-  readonly verdict: Verdict['kind'] | 'dropped'
-  readonly reason: Reason
-  /** One sentence for people. */
-  readonly why: string
-  readonly category: string | undefined
-  /** The rule that decided; undefined where the image's source is not at hand. */
-  readonly rule: ListedRule | undefined
-  readonly list: string | undefined
-  /** The operator's rule or pause that decided, instead of a list. */
-  readonly operator?: ShownEntry | undefined
-  readonly answer: MessageText | undefined
-  readonly others: readonly ListedRule[]
 }
 
 /** Adds the command. */
@@ -92,6 +63,7 @@ export function addCheck(program: Command, cli: Cli): void {
       collectBlocklist,
     )
     .option('-c, --config <file>', 'configuration file')
+    .option('--state-dir <dir>', 'the state directory, instead of the configured one')
     .option('--exit-code', 'end with 10 when one of the names would be blocked')
     .action((names: readonly string[], options: Options) => check(names, options, cli))
   finish(command, [
@@ -104,8 +76,8 @@ export function addCheck(program: Command, cli: Cli): void {
 async function check(texts: readonly string[], options: Options, cli: Cli): Promise<void> {
   const names = texts.map((text) => requireHost(text, (line) => cli.terminal.err(`${line}\n`)))
   const type = requireType(options.type)
-  const { image, blocklist, config: configFile } = options
-  const flags = { image, blocklist }
+  const { image, blocklist, config: configFile, stateDir } = options
+  const flags = { image, blocklist, stateDir }
   const config = loadConfig({ configFile, flags, environment: cli.environment })
   const site = options.client === undefined ? SITE_DEFAULT : await siteOf(options.client, config)
   const findings =
@@ -156,7 +128,8 @@ async function findAll(
 ): Promise<readonly Finding[]> {
   const { control, dataplane } = config
   const essential = await EssentialNames.load(control.essentialFiles)
-  const image = control.image === undefined ? undefined : await openImageFile(control.image)
+  const filter = await explainedFilter(config)
+  const { image } = filter
   const lists = image === undefined ? control.lists : await sourcesOf(image)
   const progress = startProgress(terminal)
   // The image has its rules behind the gates; its sources are read for their lines only.
@@ -168,13 +141,49 @@ async function findAll(
   const overruled = await loadOverruled(config)
   const judge = new Judge(dataplane, image ?? search.trie, essential, overruled.overlay)
   const siteName = siteNameOf(config, site)
+  const since = await rulesSince(filter, names)
   return names.map((name, index) => {
     const rules = search.rules[index] ?? []
     const known = image === undefined ? rules : rules.filter(isFrom(image, search.trie))
     const verdict = judge.judge(name, type, site)
     const finding = findingOf(name, verdict, known)
-    return withOperator(finding, operatorDoing(verdict, name, siteName, overruled))
+    const told = withOperator(finding, operatorDoing(verdict, name, siteName, overruled))
+    return withWay(told, filter, since[index], control.stateDirectory !== undefined)
   })
+}
+
+/** Adds the steps, the age of the rule, and the command that would change the verdict. */
+function withWay(
+  finding: Finding,
+  filter: ExplainedFilter,
+  since: Finding['since'],
+  canOverrule: boolean,
+): Finding {
+  return {
+    ...finding,
+    steps: stepsOf(finding, filter.label),
+    since: finding.reason === 'rule' ? since : undefined,
+    change: canOverrule ? changeCommand(finding) : undefined,
+  }
+}
+
+/** The command that would change the verdict; none opens or closes what no operator may. */
+function changeCommand({ category, name, operator, reason }: Finding): string | undefined {
+  switch (reason) {
+    case 'operator':
+    case 'paused':
+      return operator && undoCommand(operator)
+    case 'rule':
+      return `niveau3 allow ${name} --for 2h --reason TEXT`
+    case 'no-rule':
+    case 'exception':
+    case 'refused-rule':
+      return `niveau3 deny ${name} --reason TEXT`
+    case 'category-off':
+      return `niveau3 deny ${name} --reason TEXT, or categories.${category ?? 'NAME'}.blocked: true`
+    default:
+      return undefined
+  }
 }
 
 /** Where an operator's rule or pause decided, and no list, the finding says so. */
@@ -294,85 +303,4 @@ function passedFinding(
     answer: undefined,
     others: rules.filter((other) => other !== rule),
   }
-}
-
-function findingJson(finding: Finding): object {
-  const { name, verdict, reason, why, category, list, rule, operator, answer, others } = finding
-  return {
-    name,
-    verdict,
-    reason,
-    why,
-    category: category ?? null,
-    list: list ?? null,
-    rule: rule === undefined ? null : ruleJson(rule),
-    operator: operator ?? null,
-    change: operator === undefined ? null : undoCommand(operator),
-    answer:
-      answer === undefined
-        ? null
-        : {
-            rcode: answer.rcode,
-            answers: answer.answers,
-            authorities: answer.authorities,
-            errors: answer.edns?.errors ?? [],
-          },
-    otherRules: others.map(ruleJson),
-  }
-}
-
-function ruleJson(rule: ListedRule): object {
-  const { list, line, text, name, action, fate } = rule
-  return {
-    list: list.name,
-    category: list.category,
-    file: list.file,
-    line,
-    text,
-    name: nameToText(name),
-    covers: coverageText(rule),
-    action: action === ACTION_BLOCK ? 'block' : 'except',
-    fate,
-  }
-}
-
-function findingText(finding: Finding, { paint }: Terminal): string {
-  const { name, verdict, why, rule, list, operator, answer, others } = finding
-  const style = verdict === 'passed' ? 'green' : verdict === 'blocked' ? 'red' : 'yellow'
-  const lines = [`${paint('bold', name)}  ${paint(style, VERDICT_WORDS[verdict])}: ${why}`]
-  if (operator !== undefined) {
-    lines.push(`  rule    ${operatorText(operator)}`, `  change  ${undoCommand(operator)}`)
-  }
-  if (rule !== undefined && operator !== undefined) lines.push(`  lists   ${ruleText(rule)}`)
-  else if (rule !== undefined) lines.push(`  rule    ${ruleText(rule)}`)
-  else if (list !== undefined) lines.push(`  rule    of list ${list}; its source is not here`)
-  if (answer !== undefined) lines.push(`  answer  ${answerText(answer)}`)
-  lines.push(...others.map((other) => `  also    ${ruleText(other)}`))
-  return `${lines.join('\n')}\n`
-}
-
-const VERDICT_WORDS = {
-  blocked: 'BLOCKED',
-  passed: 'not blocked',
-  local: 'answered here',
-  dropped: 'DROPPED',
-} as const
-
-function ruleText(rule: ListedRule): string {
-  const { list, action, fate } = rule
-  const what = action === ACTION_BLOCK ? list.category : 'exception'
-  const outcome = fate === 'obeyed' ? '' : `, ${fate}`
-  const place = `list ${list.name} (${what}${outcome}), ${list.file}:${rule.line}`
-  const covers = coverageText(rule)
-  const line = printable(rule.text.trim())
-  return covers.startsWith(`${line} `) ? `${place}: ${covers}` : `${place}: ${line} (${covers})`
-}
-
-function answerText({ rcode, answers, authorities, edns }: MessageText): string {
-  const records = [...answers, ...authorities].map(
-    ({ name, ttl, type, data }) => `${name} ${ttl} ${type} ${data}`,
-  )
-  const errors = (edns?.errors ?? []).map(({ code, name, text }) => `EDE ${code} (${name}) ${text}`)
-  const nothing = rcode === 'NOERROR' && answers.length === 0 ? ' without data' : ''
-  return [`${rcode}${nothing}`, ...records, ...errors].join('; ')
 }

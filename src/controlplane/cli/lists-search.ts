@@ -1,4 +1,7 @@
-/** `niveau3 lists search`: the stored names at and below a name, and the one that covers it. */
+/**
+ * `niveau3 lists search`: the stored names at and below a name, the one that covers it, and which
+ * of the subscribed lists have it.
+ */
 
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { Matcher } from '../../trie/lookup.ts'
@@ -7,7 +10,10 @@ import { storedNames, type StoredName } from '../../trie/stored-names.ts'
 import { nameToText } from '../blocklist/name-text.ts'
 import type { BlocklistFlag } from '../config/flags.ts'
 import { loadConfig } from '../config/load.ts'
+import { ListVersions } from '../generations/list-versions.ts'
+import { loadSubscriptions } from '../generations/subscriptions.ts'
 import { collectBlocklist, finish, printJson, type Cli } from './cli.ts'
+import { explainedFilter } from './explained-filter.ts'
 import { compileShown, groupDigits, openImageFile } from './filter-image.ts'
 import { requireName, suffixStart } from './names-and-types.ts'
 import { table } from './terminal.ts'
@@ -19,6 +25,7 @@ interface Options {
   readonly image?: string
   readonly blocklist?: readonly BlocklistFlag[]
   readonly config?: string
+  readonly stateDir?: string
   readonly limit: number
   readonly json?: boolean
 }
@@ -35,7 +42,7 @@ interface FoundName {
 export function addListsSearch(lists: Command, cli: Cli): void {
   const command = lists
     .command('search')
-    .description('print the stored names that are a name or lie below it')
+    .description('print the stored names that are a name or lie below it, and the lists with it')
     .argument('<suffix>', 'the name, such as example.com')
     .option('--image <file>', 'a compiled image instead of lists')
     .option(
@@ -44,6 +51,7 @@ export function addListsSearch(lists: Command, cli: Cli): void {
       collectBlocklist,
     )
     .option('-c, --config <file>', 'configuration file')
+    .option('--state-dir <dir>', 'the state directory, instead of the configured one')
     .addOption(
       new Option('--limit <n>', 'print that many names at most')
         .default(NAMES_DEFAULT)
@@ -65,17 +73,20 @@ function parseLimit(text: string): number {
 async function search(text: string, options: Options, cli: Cli): Promise<void> {
   const { terminal, environment } = cli
   const suffix = requireName(text)
-  const { image, blocklist, config: configFile } = options
-  const { control } = loadConfig({ configFile, flags: { image, blocklist }, environment })
-  const trie =
-    control.image === undefined
-      ? openTrie((await compileShown(control, terminal)).image)
-      : await openImageFile(control.image)
+  const { image, blocklist, config: configFile, stateDir } = options
+  const config = loadConfig({ configFile, flags: { image, blocklist, stateDir }, environment })
+  const { control } = config
+  const filter = await explainedFilter(config)
+  const trie = filter.image ?? openTrie((await compileShown(control, terminal)).image)
+  const subscribed = filter.store === undefined ? undefined : control.stateDirectory
+  const lists = subscribed === undefined ? [] : await listsWith(subscribed, suffix)
   const { found, count } = namesBelow(trie, suffix, options.limit)
   const coveredBy = coveringName(trie, suffix)
   if (options.json) {
     const asked = nameToText(suffix)
-    printJson(terminal, 'lists-search', { suffix: asked, coveredBy, count, names: found })
+    const { generation = null } = filter
+    const facts = { suffix: asked, generation, coveredBy, count, names: found, lists }
+    printJson(terminal, 'lists-search', facts)
     return
   }
   terminal.out(table(found.map(row)))
@@ -83,7 +94,53 @@ async function search(text: string, options: Options, cli: Cli): Promise<void> {
   const cover =
     coveredBy === null ? '' : `; ${coveredBy} covers ${nameToText(suffix)} and all below`
   const names = count === 1 ? 'stored name' : 'stored names'
-  terminal.err(`${groupDigits(count)} ${names}${more}${cover}\n`)
+  const where = filter.generation === undefined ? '' : ` in ${filter.label}`
+  terminal.err(`${groupDigits(count)} ${names}${where}${more}${cover}\n`)
+  terminal.out(lists.map(listText).join(''))
+}
+
+/** What one subscribed list, as it was fetched last, has at, above and below a name. */
+interface ListWith {
+  readonly list: string
+  readonly category: string
+  /** The name itself. */
+  readonly holds: boolean
+  /** The name above that covers it; null without one. */
+  readonly coveredBy: string | null
+  /** Names below it. */
+  readonly below: number
+}
+
+/** The subscribed lists that speak of the name; those without a version are none of them. */
+async function listsWith(stateDirectory: string, suffix: Uint8Array): Promise<readonly ListWith[]> {
+  const found: ListWith[] = []
+  for (const { category, name } of (await loadSubscriptions(stateDirectory)) ?? []) {
+    const versions = new ListVersions(stateDirectory, name)
+    const version = await versions.current()
+    if (version === undefined) continue
+    const trie = await openImageFile(versions.imageFile(version.sha256))
+    const coveredBy = coveringName(trie, suffix)
+    let below = 0
+    let holds = false
+    for (const stored of storedNames(trie)) {
+      const start = suffixStart(stored.name, suffix)
+      if (start === 0) holds = true
+      else if (start > 0) below++
+    }
+    if (holds || below > 0 || coveredBy !== null) {
+      found.push({ list: name, category, holds, coveredBy, below })
+    }
+  }
+  return found
+}
+
+function listText({ below, category, coveredBy, holds, list }: ListWith): string {
+  const facts = [
+    ...(holds ? ['has the name'] : []),
+    ...(coveredBy === null ? [] : [`has ${coveredBy} above it`]),
+    ...(below > 0 ? [`has ${groupDigits(below)} below it`] : []),
+  ]
+  return `list ${list} (${category}) ${facts.join(', ')}\n`
 }
 
 function row({ name, self, below, list }: FoundName): readonly string[] {

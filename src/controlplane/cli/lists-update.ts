@@ -145,13 +145,25 @@ function resultText(result: UpdateResult, whoTakesIt: string): string {
   const advice = adviceText(result)
   if (result.isHeld === true) return `${stays}: updates are held\n`
   if (kind === 'unchanged') return `${stays}: its lists are the same\n${advice}`
-  if (kind === 'planned')
-    return `${refusals}plan: a new generation${change}; nothing was changed\n${advice}`
+  if (kind === 'planned') {
+    const asked = recentText(result)
+    return `${refusals}plan: a new generation${change}; nothing was changed\n${asked}${advice}`
+  }
   if (kind === 'refused') return `${refusals}${stays}\n${advice}`
   const names = groupDigits(generation?.report.names ?? 0)
   return (
     `generation ${generation?.number}: ${names} names${change}, self-test ${groupDigits(probes)} ` +
     `questions, digest ${generation?.report.digest.slice(0, 12)}\n${whoTakesIt}\n${advice}`
+  )
+}
+
+/** What the plan would mean for those who have asked lately. */
+function recentText({ recentlyAsked }: UpdateResult): string {
+  if (recentlyAsked === undefined) return ''
+  const { names, newlyBlocked, newlyOpen } = recentlyAsked
+  return (
+    `of ${groupDigits(names)} names that were asked here lately ${groupDigits(newlyBlocked)} would ` +
+    `be newly blocked, ${groupDigits(newlyOpen)} no longer\n`
   )
 }
 
@@ -177,6 +189,7 @@ function resultJson(result: UpdateResult): object {
     names: generation?.report.names ?? null,
     comparison: comparison ?? null,
     selfTestQuestions: probes,
+    recentlyAsked: result.recentlyAsked ?? null,
     faults,
     overruled: result.overruledFaults,
     lists: outcomes.map(({ report, ...outcome }) => ({

@@ -101,7 +101,9 @@ async function here<Wanted, Result extends object>(
   const owner = StateLock.ownerOf(join(stateDirectory, 'lock'))
   if (given.isHere !== true && json !== true) {
     const who =
-      owner === undefined ? 'no server is running' : `the server (process ${owner}) has no socket`
+      owner === undefined
+        ? 'no server is running'
+        : `the server (process ${owner}) hears no commands`
     terminal.err(`${who}: working on ${stateDirectory}\n`)
   }
   const signal = given.signal ?? new AbortController().signal
@@ -112,6 +114,7 @@ async function here<Wanted, Result extends object>(
     environment,
     signal,
     servedGeneration: undefined,
+    recent: undefined,
     actor: currentActor(given.by ?? 'command'),
     compile: (sources, onProgress) =>
       compileInThread(sources, { essentialFiles, onProgress, signal }),

@@ -7,6 +7,7 @@ import { Status } from '../admin/status.ts'
 import type { AdminClient } from './admin-client.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
+import { spanText } from '../overrule/duration.ts'
 import { addServerOptions, findServer, type ServerOptions } from './server-options.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -65,10 +66,12 @@ export function statusText(state: Status, terminal: Terminal): string {
   const since = generationSince.slice(0, 16).replace('T', ' ')
   const lines = [
     `${name}  up ${durationText(uptimeSeconds)}  pid ${pid}  node ${node}  ` +
-      `filtering: ${terminal.paint('green', 'ON')}  generation ${generation} (since ${since} UTC)`,
+      `filtering: ${filteringText(state, terminal)}  generation ${generation} (since ${since} UTC)`,
     ...labelled('Traffic', [trafficText(state.traffic)]),
     ...labelled('Lists', listLines(state, terminal)),
+    ...labelled('Overruled', overruledLines(state, terminal)),
     ...labelled('Upstreams', upstreamLines(state, terminal)),
+    ...labelled('Overruled', overruledLines(state, terminal)),
     ...labelled('Redis', [redisText(state, terminal)]),
     ...labelled('Memory', [
       `${Math.round(state.memoryOctets / MiB)} MiB   workers ${state.workersAlive}`,
@@ -81,6 +84,29 @@ export function statusText(state: Status, terminal: Terminal): string {
 
 function labelled(label: string, lines: readonly string[]): readonly string[] {
   return lines.map((line, index) => (index === 0 ? label : '').padEnd(LABEL_CHARS) + line)
+}
+
+/** A pause of one site or category leaves the filter on for the rest. */
+function filteringText({ pauses }: Status, { paint }: Terminal): string {
+  if (pauses.some(({ category, site }) => category === null && site === null)) {
+    return paint('red', 'PAUSED')
+  }
+  return pauses.length > 0 ? paint('yellow', 'PARTLY PAUSED') : paint('green', 'ON')
+}
+
+function overruledLines({ pauses, rules }: Status, { paint }: Terminal): readonly string[] {
+  const { allow, deny, nextEnd } = rules
+  const end = nextEnd === null ? '' : ` (first end ${untilText(nextEnd)})`
+  const paused = pauses.map(({ category, site, until }) => {
+    const what = [category ?? 'everything', ...(site === null ? [] : [`at ${site}`])].join(' ')
+    return paint('yellow', `paused: ${printable(what)} until ${untilText(until)}`)
+  })
+  const none = pauses.length === 0 ? '   pauses none' : ''
+  return [`allowed ${allow}   denied ${deny}${end}${none}`, ...paused]
+}
+
+function untilText(at: string): string {
+  return `${at.slice(0, 16).replace('T', ' ')} UTC`
 }
 
 function trafficText(traffic: Status['traffic']): string {
@@ -110,6 +136,29 @@ function listLines({ lists, names }: Status, { paint }: Terminal): readonly stri
   const lines = [`${ok} ok   ${groupDigits(names)} names   ${next}`]
   if (stale.length > 0) lines.push(paint('yellow', `${stale.length} stale (${staleText})`))
   if (failed.length > 0) lines.push(paint('red', `${failed.length} failed (${failedText})`))
+  return lines
+}
+
+/** A pause of everything, everywhere, is no filter at all. */
+function filteringText({ overruled }: Status, { paint }: Terminal): string {
+  const isOff = overruled.pauses.some(({ category, site }) => category === null && site === null)
+  if (isOff) return paint('red', 'PAUSED')
+  return overruled.pauses.length > 0 ? paint('yellow', 'PARTLY PAUSED') : paint('green', 'ON')
+}
+
+/** None where nobody has overruled anything. */
+function overruledLines({ overruled }: Status, { paint }: Terminal): readonly string[] {
+  const { allow, deny, nextEndAt, pauses } = overruled
+  const lines = pauses.map(({ category, reason, site, until, user }) => {
+    const what = `${category ?? 'all blocks'}${site === null ? '' : ` at ${site}`}`
+    const left = spanText(Date.parse(until ?? '') - Date.now())
+    return paint('yellow', `PAUSED ${what} for ${left}, by ${user}: ${printable(reason)}`)
+  })
+  if (allow + deny > 0) {
+    const end =
+      nextEndAt === null ? '' : `, the next ends in ${spanText(Date.parse(nextEndAt) - Date.now())}`
+    lines.push(`${allow} allowed, ${deny} denied${end}: niveau3 rules ls`)
+  }
   return lines
 }
 

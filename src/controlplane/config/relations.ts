@@ -1,6 +1,6 @@
 /** What must hold between keys, and between the configuration and this machine. */
 
-import type { ListenSettings } from '../../dataplane/settings.ts'
+import { DENIED_CATEGORY, type ListenSettings } from '../../dataplane/settings.ts'
 import { accepted, formatEndpoint, isPrivate, isWildcard, ownAddresses } from './addresses.ts'
 import { formatUpstream, isFault, parseEndpoint, parseListen, parseUpstream } from './addresses.ts'
 import { SOCKET_PATH_OCTETS_MAX } from './admin-schema.ts'
@@ -211,6 +211,8 @@ function checkCategories({ values, report, reportKey }: Subject): void {
   const used = new Set<string>([
     ...SHIPPED_CATEGORIES,
     ...(values.lists ?? []).map((list) => list.category),
+    // That of names which operators deny: no list needs to have it.
+    DENIED_CATEGORY,
   ])
   for (const name of Object.keys(values.categories)) {
     if (used.has(name) || values.image !== undefined) continue
@@ -221,7 +223,9 @@ function checkCategories({ values, report, reportKey }: Subject): void {
       near && `did you mean "${near}"?`,
     )
   }
-  const count = new Set([...used, ...Object.keys(values.categories)]).size
+  const own = new Set([...used, ...Object.keys(values.categories)])
+  own.delete(DENIED_CATEGORY)
+  const count = own.size
   if (count > CATEGORIES_MAX) {
     report(['lists'], `${count} categories are more than an image holds, ${CATEGORIES_MAX}`)
   }

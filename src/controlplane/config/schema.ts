@@ -353,8 +353,8 @@ export const ConfigSchema = z.strictObject({
     .prefault({})
     .meta({
       description:
-        'How each category is treated. `darkweb`, `adult` and `vpn` always exist; others are those ' +
-        'that a list or the image uses.',
+        'How each category is treated. `darkweb`, `adult` and `vpn` always exist, and `denied` for ' +
+        'what `niveau3 deny` blocks; others are those that a list or the image uses.',
     }),
   privateAnswers: PrivateAnswersConfig.prefault({}).meta({
     description: 'Public names that lead into private networks (DNS rebinding).',

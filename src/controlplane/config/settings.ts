@@ -2,12 +2,13 @@
 
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
-import type {
-  DataplaneSettings,
-  Endpoint,
-  ForwardSettings,
-  ListenSettings,
-  UpstreamSettings,
+import {
+  DENIED_CATEGORY,
+  type DataplaneSettings,
+  type Endpoint,
+  type ForwardSettings,
+  type ListenSettings,
+  type UpstreamSettings,
 } from '../../dataplane/settings.ts'
 import type { AddressSource } from '../blocklist/address-rules.ts'
 import type { CookieSource } from '../cookie-secrets.ts'
@@ -192,10 +193,14 @@ function subnetOption(prefix: string): Uint8Array {
   return Uint8Array.from([0, 8, 0, 4 + octets.length, 0, family, Number(bits), 0, ...octets])
 }
 
-/** The names of all categories: shipped ones, then those of lists, then configured ones. */
+/**
+ * The names of all categories: shipped ones, that of names which operators deny, those of lists,
+ * then configured ones.
+ */
 export function categoryNames(values: ConfigValues): readonly string[] {
   const listed = (values.lists ?? []).map((list) => list.category)
-  return [...new Set([...SHIPPED_CATEGORIES, ...listed, ...Object.keys(values.categories)])]
+  const configured = Object.keys(values.categories)
+  return [...new Set([...SHIPPED_CATEGORIES, DENIED_CATEGORY, ...listed, ...configured])]
 }
 
 type NamedCategory = readonly [string, ConfigValues['categories'][string]]

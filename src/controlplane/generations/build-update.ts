@@ -3,12 +3,15 @@
 import { createHash } from 'node:crypto'
 import { OperationalError } from '../../base/errors.ts'
 import { FORMAT_VERSION } from '../../trie/layout.ts'
+import { openTrie } from '../../trie/open.ts'
 import { fileDigest } from '../blocklist/download/file-digest.ts'
 import type { ListSource } from '../blocklist/list-source.ts'
 import type { ControlName } from '../blocklist/safety/control-names.ts'
 import type { GateFault } from '../blocklist/safety/list-contract.ts'
 import { BUILT_IN_LISTS, type ControlSettings } from '../config/settings.ts'
+import { readImage } from '../compiler/image-file.ts'
 import { buildGeneration } from './build-generation.ts'
+import { countChangedVerdicts, type ChangedVerdicts } from './changed-verdicts.ts'
 import { listSourceOf } from './check-list.ts'
 import { GenerationStore, type Generation } from './generation-store.ts'
 import type { ListVersion } from './list-versions.ts'
@@ -81,13 +84,26 @@ export async function buildUpdate(
   })
   const { comparison, draft, faults, overruledFaults, probes } = built
   const facts = { outcomes, comparison, probes, faults, overruledFaults }
+  const recentlyAsked = plan ? await recentChanges(draft, inForce, options) : undefined
   if (plan || faults.length > 0 || signal?.aborted === true) {
     await store.discard(draft)
     signal?.throwIfAborted()
-    return { ...facts, kind: plan ? 'planned' : 'refused', generation: current }
+    return { ...facts, recentlyAsked, kind: plan ? 'planned' : 'refused', generation: current }
   }
   const generation = await putInForce(draft, lists, store, options)
   return { ...facts, kind: 'built', generation }
+}
+
+/** How many of the names that were asked lately the planned image judges otherwise. */
+async function recentChanges(
+  { imageFile }: Generation,
+  { served }: InForce,
+  { recent, settings }: UpdateOptions,
+): Promise<ChangedVerdicts | undefined> {
+  if (recent === undefined || served === undefined) return undefined
+  const off = settings.categories.flatMap(({ blocked, name }) => (blocked ? [] : [name]))
+  const planned = openTrie(await readImage(imageFile))
+  return countChangedVerdicts(recent, served.trie, planned, new Set(off))
 }
 
 /**

@@ -12,6 +12,7 @@ import type { CompileProgress } from '../compiler/compile.ts'
 import type { ControlSettings } from '../config/settings.ts'
 import { audit, type Actor } from './audit.ts'
 import { buildUpdate, findInForce, type InForce } from './build-update.ts'
+import type { ChangedVerdicts, RecordedNames } from './changed-verdicts.ts'
 import type { CheckSurroundings, Compile } from './check-list.ts'
 import { GenerationStore, type Generation } from './generation-store.ts'
 import { keptVersion } from './kept-version.ts'
@@ -64,6 +65,8 @@ export interface UpdateOptions {
   /** Asks for the lists that are due instead of `lists`, and for nothing while updates are held. */
   readonly due?: boolean | undefined
   readonly reason?: string | undefined
+  /** What was asked lately: a plan counts how much of it would be judged otherwise. */
+  readonly recent?: RecordedNames | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress: (progress: UpdateProgress) => void
 }
@@ -76,6 +79,8 @@ export interface UpdateResult {
   readonly generation: Generation | undefined
   readonly comparison: ImageComparison | undefined
   readonly probes: number
+  /** Of a plan, where names were recorded. */
+  readonly recentlyAsked?: ChangedVerdicts | undefined
   /** Gates that all lists together did not pass, and those that the operator has overruled. */
   readonly faults: readonly GateFault[]
   readonly overruledFaults: readonly GateFault[]

@@ -120,7 +120,7 @@ function failureOf(message: Exclude<FromOperation, { kind: 'progress' | 'result'
 
 function lowerPriority(pid: number): void {
   try {
-    setPriority(pid, constants.priority.PRIORITY_LOW)
+    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
   } catch {
     // It may have ended already.
   }

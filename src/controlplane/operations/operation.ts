@@ -8,6 +8,7 @@ import { OperationalError } from '../../base/errors.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
 import type { ControlSettings } from '../config/settings.ts'
 import type { Actor } from '../generations/audit.ts'
+import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import type { Compile } from '../generations/check-list.ts'
 import type { UpdateProgress } from '../generations/update.ts'
 
@@ -20,6 +21,8 @@ export interface OperationPlace {
   readonly actor: Actor
   /** Number of the generation that the server answers by; undefined without one, or a server. */
   readonly servedGeneration: number | undefined
+  /** What the server was asked lately, hashed; undefined without a server. */
+  readonly recent: RecordedNames | undefined
 }
 
 /** An operation's place, and the means of the process that performs it. */

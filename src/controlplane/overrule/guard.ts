@@ -1,7 +1,7 @@
 /** What a rule may not do without `--force`: reach a whole registry, or close an essential name. */
 
 import { OperationalError } from '../../base/errors.ts'
-import { DENIED_CATEGORY } from '../../dataplane/policy/policy.ts'
+import { DENIED_CATEGORY } from '../../dataplane/settings.ts'
 import { SITE_DEFAULT_NAME } from '../../dataplane/client.ts'
 import { SPECIAL_NONE, SpecialNames } from '../../dataplane/policy/special-names.ts'
 import { AskedName } from '../../dataplane/query.ts'

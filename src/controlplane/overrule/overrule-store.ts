@@ -11,7 +11,7 @@ import type { Logger } from 'pino'
 import { OperationalError } from '../../base/errors.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import type { OverlayMessage, OverlayPause } from '../../dataplane/policy/overlay.ts'
-import { DENIED_CATEGORY } from '../../dataplane/policy/policy.ts'
+import { DENIED_CATEGORY } from '../../dataplane/settings.ts'
 import { nameToWire } from '../blocklist/name-text.ts'
 import { audit, currentActor, type Actor } from '../generations/audit.ts'
 import {

@@ -1,11 +1,12 @@
 /**
  * Starts the data plane's workers, hands them new policies, restarts one that dies, stops them all.
  */
+import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { OperationalError } from '../../base/errors.ts'
 import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
-import { createCounters, type Counters } from '../../dataplane/counters.ts'
+import type { Counters } from '../../dataplane/counters.ts'
 import type {
   Descriptors,
   FromWorker,
@@ -21,9 +22,11 @@ import type {
   RedisSettings,
   TlsIdentity,
 } from '../../dataplane/settings.ts'
+import { SIPHASH_KEY_OCTETS } from '../../wire/siphash.ts'
+import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
-import { DescriptorLedger, createLedgerWords } from '../../sys/descriptor-ledger.ts'
 import { descriptorsMax } from './descriptors.ts'
+import { createSlot, type Slot } from './slot.ts'
 import { countLost } from './lost-queries.ts'
 import { ListenSockets, type AddressChanges } from './listen-sockets.ts'
 import { probePorts } from './probe-ports.ts'
@@ -71,21 +74,6 @@ export interface Secrets {
   readonly tls: TlsIdentity | undefined
 }
 
-/** One place for a worker: its thread changes when it dies, its counters stay. */
-interface Slot {
-  readonly index: number
-  readonly counters: Counters
-  /** What its thread has opened besides Node: closed after it. */
-  readonly ledger: DescriptorLedger
-  thread: Worker | null
-  /** The thread has bound its addresses and answers. */
-  ready: boolean
-  /** Descriptors given to the thread; those that it did not take over are closed after it. */
-  readonly lent: Descriptors[]
-  /** Resolve the waits for the thread's next answers, which come in the order of the questions. */
-  answers: ((message: FromWorker) => void)[]
-}
-
 /** Owns the worker threads: one slot each, whose thread may change and whose counters stay. */
 export class Supervisor {
   readonly #slots: Slot[] = []
@@ -95,6 +83,8 @@ export class Supervisor {
   #policy: PolicyMessage
   #tls: TlsIdentity | undefined
   #sockets: ListenSockets | undefined
+  /** Drawn anew with every process: what is hashed with it means nothing to anybody else. */
+  readonly #recentKey = randomBytes(SIPHASH_KEY_OCTETS)
   #started = false
   #watch: NodeJS.Timeout | undefined
   #lookingAtAddresses = false
@@ -130,6 +120,11 @@ export class Supervisor {
     return this.#slots.map((slot) => slot.counters)
   }
 
+  /** The names that were asked lately, hashed: one block per worker. */
+  get recentNames(): RecordedNames {
+    return { key: this.#recentKey, blocks: this.#slots.map(({ recent }) => recent.words) }
+  }
+
   /** Why datagrams go one by one instead of in batches; undefined when they go in batches. */
   get whyNotBatched(): string | undefined {
     return isLibc(this.#libc) ? undefined : this.#libc.why
@@ -160,7 +155,7 @@ export class Supervisor {
       if (this.#shared && libc === undefined) await probePorts(sockets.endpoints)
       for (let index = 0; index < workers; index++) {
         sockets.openPlace()
-        const slot = createSlot(index)
+        const slot = createSlot(index, this.#recentKey)
         this.#slots.push(slot)
         const message = await this.#startThread(slot)
         if (message.kind === 'failed') throw new OperationalError(message.code, message.message)
@@ -231,6 +226,7 @@ export class Supervisor {
       ledger: slot.ledger.words,
       descriptors: lent,
       tls: this.#tls,
+      recent: slot.recent,
       redis: this.#redis,
     }
     if (lent !== undefined) slot.lent.push(lent)
@@ -386,12 +382,6 @@ export class Supervisor {
       this.#restartLater(slot, error instanceof Error ? error.message : String(error))
     }
   }
-}
-
-function createSlot(index: number): Slot {
-  const counters = createCounters()
-  const ledger = new DescriptorLedger(createLedgerWords(descriptorsMax()))
-  return { index, counters, ledger, thread: null, ready: false, lent: [], answers: [] }
 }
 
 function unexpected(message: FromWorker): OperationalError {

@@ -18,7 +18,12 @@ import type { AddressRanges } from '../address-table.ts'
 import { SITE_DEFAULT, SITE_DEFAULT_NAME } from '../client.ts'
 import { DECISION_ALLOW, DECISION_EXEMPT } from '../counters.ts'
 import type { AskedName } from '../query.ts'
-import type { BlockResponseSettings, CategorySettings, PolicySettings } from '../settings.ts'
+import {
+  DENIED_CATEGORY,
+  type BlockResponseSettings,
+  type CategorySettings,
+  type PolicySettings,
+} from '../settings.ts'
 import { AnswerAddresses, PRIVATE_ADDRESS } from './answer-addresses.ts'
 import { EssentialNames, NOT_ESSENTIAL } from './essential-names.ts'
 import { Overlay, RULE_ALLOW, RULE_DENY, SITE_ALL } from './overlay.ts'
@@ -26,9 +31,7 @@ import type { NumberedRule, OverlayMessage, OverlayPause, OverlayRule } from './
 
 /** The name passes. */
 export const NOT_BLOCKED = -1
-/** The category of what an operator denies, unless the rule names another. */
-export const DENIED_CATEGORY = 'denied'
-/** Its bit, where the image has no category of that name; an image has bits below it only. */
+/** Bit of what is denied, where the image has no category of that name; its own are below. */
 export const DENIED_BIT = 31
 
 const CATEGORIES_MAX = 31
