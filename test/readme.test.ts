@@ -177,7 +177,7 @@ describe('commands', () => {
     expect(shown.length).toBeGreaterThan(8)
     for (const text of shown) {
       const words = text.replace(/ [;|].*$/, '').split(' ')
-      const path = words.slice(0, ['lists', 'config'].includes(words[0]!) ? 2 : 1)
+      const path = words.slice(0, ['lists', 'config', 'fleet'].includes(words[0]!) ? 2 : 1)
       const { code, stdout } = await runInProcess([...path, '--help'], { startServer })
       expect({ code, usage: stdout.split('\n')[0] }, text).toEqual({
         code: EXIT.ok,
@@ -191,7 +191,7 @@ describe('commands', () => {
 
   test('the configurations that README shows are accepted', async () => {
     const shown = blocks('yaml')
-    expect(shown).toHaveLength(4)
+    expect(shown).toHaveLength(5)
     const { certificateFile, keyFile } = await (await createAuthority()).sign()
     const folder = dirname(certificateFile)
     await rename(certificateFile, join(folder, 'dns.pem'))

@@ -47,6 +47,7 @@ export const ERROR_CODES = {
   ERR_SIGNATURE: EXIT.refused,
   ERR_LIST_REFUSED: EXIT.refused,
   ERR_IMAGE_REFUSED: EXIT.refused,
+  ERR_FLEET_IMAGE: EXIT.refused,
 } as const satisfies Record<string, ExitCode>
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -14,6 +14,7 @@ const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['stateDirectory', (config) => config.control.stateDirectory],
   ['admin', (config) => config.control.adminSocket],
   ['redis', (config) => config.control.redis],
+  ['fleet.shareRules', (config) => config.control.sharesRules],
 ]
 
 /** The keys whose values differ from those of the start and take effect at the next one. */

@@ -93,7 +93,7 @@ export class Niveau3Server {
     this.#filter = filter
     this.#options = options
     this.#log = new ServerLog(options.log)
-    this.#fleet = new Fleet(options.log)
+    this.#fleet = new Fleet(options.log, () => this.#keeper?.pullSoon())
     const { dataplane } = config
     const { certificate } = config.control
     this.#certificate = certificate && new CertificateWatch(certificate, this.#certificateEvents())
@@ -139,6 +139,7 @@ export class Niveau3Server {
       stateDirectory,
       configFile: this.#config.file,
       isAutomatic: () => this.#config.control.updates.automatic,
+      fleet: () => this.#config.control.fleet,
       log: this.#options.log,
       onChange: () => void this.#reloadSoon(),
     })
@@ -182,7 +183,8 @@ export class Niveau3Server {
       await this.#supervisor.stop(0)
       throw error
     }
-    await this.#fleet.join(this.#options.redis)
+    const rules = control.sharesRules ? this.#options.overrule?.store : undefined
+    await this.#fleet.join(this.#options.redis, rules)
     this.#fleet.announce(this.#policy().stamp, this.#generation())
     this.#logReady(workers)
     this.#log.certificate(

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { Metrics } from '../../src/controlplane/admin/metrics.ts'
 import { RCODE_NAMES } from '../../src/controlplane/admin/rcode-names.ts'
 import { UPDATE_RESULTS } from '../../src/controlplane/admin/server-facts.ts'
+import { REFUSALS } from '../../src/controlplane/fleet/refusals.ts'
 import { VERDICTS } from '../../src/controlplane/probe/ask-one.ts'
 import { NO_PROBE } from '../../src/controlplane/probe/probe-facts.ts'
 import * as counters from '../../src/dataplane/counters.ts'
@@ -34,6 +35,7 @@ const CLOSED: Readonly<Record<string, readonly string[]>> = {
     ...counters.FAILURE_REASONS,
     ...redis.REDIS_ERRORS,
     ...redis.REDIS_REJECTIONS,
+    ...REFUSALS,
   ],
   result: [
     ...UPDATE_RESULTS,
@@ -73,6 +75,13 @@ const facts = serverFacts({
     lists: LISTS.map(listFacts),
     subscriptions: LISTS.map(subscribedFacts),
     isHeld: false,
+    fleetImage: {
+      generation: 3,
+      builtAtSeconds: 1_700_000_000,
+      succeededAtSeconds: 1_700_000_100,
+      failures: 0,
+      refusals: {},
+    },
     generation: 1,
     memoryOctets: 4096,
   },

@@ -155,29 +155,6 @@ describe('the socket of a server', () => {
   })
 })
 
-/** A pause that ends in 40 minutes, and rules of which the first ends in two hours. */
-function overruled(): Status['overruled'] {
-  return {
-    allow: 2,
-    deny: 1,
-    nextEndAt: new Date(Date.now() + 2 * 3_600_000 + 400).toISOString(),
-    pauses: [
-      {
-        id: 'p-aaaaaaaaaa',
-        what: 'pause',
-        name: null,
-        exact: false,
-        site: 'lyon',
-        category: 'vpn',
-        since: '2026-11-24T12:00:00.000Z',
-        until: new Date(Date.now() + 40 * 60_000 + 400).toISOString(),
-        user: 'ana',
-        reason: 'a hearing',
-      },
-    ],
-  }
-}
-
 test('the screen names stale and failed lists, dead upstreams, Redis and troubles', () => {
   const state: Status = {
     version: '1.2.0',
@@ -209,7 +186,6 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
       held: true,
       nextUpdateAt: null,
     },
-    overruled: overruled(),
     upstreams: [
       { upstream: '9.9.9.9', up: true, responseMs: 14.4 },
       { upstream: 'tls://dns.example@192.0.2.1', up: false, responseMs: null },
@@ -230,8 +206,6 @@ Traffic    5m: 1,312/s   blocked 3.1 %   cached 81.4 %   p50 0.09 ms   p99 11 ms
 Lists      4 ok   4,914,202 names   updates held by a rollback: niveau3 lists resume
            2 stale (ut1-doh: 3d 0h, new: never)
            1 failed (ut1-vpn: 2 times)
-Overruled  PAUSED vpn at lyon for 40m, by ana: a hearing
-           2 allowed, 1 denied, the next ends in 2h: niveau3 rules ls
 Upstreams  9.9.9.9 up 14 ms   tls://dns.example@192.0.2.1 DOWN
            192.0.2.2 up
 Overruled  allowed 2   denied 1 (first end 2026-11-21 18:00 UTC)

@@ -16,10 +16,19 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
     cacheOctetsMax: 1024,
     receiveDrops: () => 0,
     reloads: new ReloadRecord(),
+    fleet: {
+      sent: 0,
+      received: 0,
+      rules: {
+        merged: 0,
+        refused: { seal: 0, format: 0 },
+        told: 0,
+        lookedAtSeconds: 1_700_000_000,
+      },
+    },
     probe: NO_PROBE,
     probeIntervalSeconds: 60,
     pauses: [],
-    fleet: { sent: 0, received: 0 },
     certificateExpiresAtSeconds: undefined,
     filter: {
       categories: ['adult'],
@@ -27,6 +36,7 @@ export function serverFacts(given: Partial<ServerFacts> = {}): ServerFacts {
       lists: [listFacts('ut1-adult')],
       subscriptions: [subscribedFacts('ut1-adult')],
       isHeld: false,
+      fleetImage: undefined,
       generation: 1,
       memoryOctets: 4096,
     },

@@ -1,9 +1,11 @@
 /** What the admin pages tell of the filter in force and of the lists that it is made of. */
 import { invalidLinesOf } from '../blocklist/list-source.ts'
 import type { LoadedFilter } from '../filter.ts'
+import { SECOND_MS } from '../../base/units.ts'
+import type { PullStatus } from '../fleet/pull-status.ts'
 import type { SubscriptionKeeper } from '../generations/subscription-keeper.ts'
 import type { OverruleKeeper } from '../overrule/overrule-keeper.ts'
-import type { FilterFacts, OverruleFacts } from './server-facts.ts'
+import type { FilterFacts, FleetImageFacts, OverruleFacts } from './server-facts.ts'
 
 /**
  * Puts the facts together.
@@ -36,9 +38,24 @@ export function filterFacts(
     }),
     subscriptions: keeper?.facts ?? [],
     isHeld: keeper?.isHeld ?? false,
+    fleetImage: keeper?.pulled && fleetImageFacts(keeper.pulled),
     generation,
     memoryOctets: trie.octets,
   }
+}
+
+function fleetImageFacts({ failures, refusals, succeededAt, taken }: PullStatus): FleetImageFacts {
+  return {
+    generation: taken?.generation,
+    builtAtSeconds: secondsOf(taken?.createdAt),
+    succeededAtSeconds: secondsOf(succeededAt),
+    failures,
+    refusals,
+  }
+}
+
+function secondsOf(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time) / SECOND_MS
 }
 
 /** The same of what operators have overruled; nothing without a state directory. */

@@ -29,6 +29,7 @@ import {
 } from './definition.ts'
 import { writeMetric } from './exposition.ts'
 import { DNS_METRICS } from './dns-metrics.ts'
+import { FLEET_METRICS } from './fleet-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
 import { OVERRULE_METRICS } from './overrule-metrics.ts'
 import { PROBE_METRICS } from './probe-metrics.ts'
@@ -251,6 +252,7 @@ const DEFINITIONS: readonly Definition[] = [
   ...CLIENT_METRICS,
   define('filter_decisions_total', 'counter', 'Verdicts by action and category.', decisions),
   ...LIST_METRICS,
+  ...FLEET_METRICS,
   ...OVERRULE_METRICS,
   ...PROBE_METRICS,
   ...CACHE_METRICS,

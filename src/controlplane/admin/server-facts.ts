@@ -1,5 +1,7 @@
 /** What the admin pages tell about the running server; made anew whenever somebody asks. */
 
+import type { Refusal } from '../fleet/refusals.ts'
+import type { FleetCounts } from '../redis/fleet.ts'
 import type { OverlayPause } from '../../dataplane/policy/overlay.ts'
 import type { OverruleCounts } from '../overrule/overrule-keeper.ts'
 import type { ProbeFacts } from '../probe/probe-facts.ts'
@@ -10,6 +12,18 @@ export interface ReadinessCheck {
   readonly check: string
   readonly ok: boolean
   readonly why: string
+}
+
+/** How taking the fleet's image goes; undefined what has not happened yet. */
+export interface FleetImageFacts {
+  /** Number of the image on the machine that built it. */
+  readonly generation: number | undefined
+  readonly builtAtSeconds: number | undefined
+  /** When the source was last asked with success. */
+  readonly succeededAtSeconds: number | undefined
+  /** Looks in a row that failed or ended in a refusal. */
+  readonly failures: number
+  readonly refusals: Readonly<Partial<Record<Refusal, number>>>
 }
 
 /** One list of the image in force. */
@@ -48,6 +62,8 @@ export interface FilterFacts {
   readonly subscriptions: readonly SubscribedFacts[]
   /** Whether a rollback holds automatic updates. */
   readonly isHeld: boolean
+  /** Undefined where no image of a fleet is taken. */
+  readonly fleetImage: FleetImageFacts | undefined
   readonly generation: number
   readonly memoryOctets: number
 }
@@ -86,5 +102,5 @@ export interface ServerFacts {
   readonly overrule: OverruleFacts
   readonly checks: readonly ReadinessCheck[]
   /** Announcements of policies, to and from other boxes. */
-  readonly fleet: { readonly sent: number; readonly received: number }
+  readonly fleet: FleetCounts
 }

@@ -9,7 +9,6 @@ import {
   REDIS_UP,
 } from '../../dataplane/redis-counters.ts'
 import { nextDueAtMs } from '../generations/schedule.ts'
-import { ShownEntry } from '../overrule/requests.ts'
 import type { AdministeredServer } from './administered-server.ts'
 import type { TrafficWindow } from './traffic-window.ts'
 
@@ -55,15 +54,6 @@ export const Status = z.object({
     /** Null where nothing is subscribed to, or updates are held or off. */
     nextUpdateAt: z.string().nullable(),
   }),
-  /** What operators have overruled. */
-  overruled: z.object({
-    /** Rules in force. */
-    allow: z.number(),
-    deny: z.number(),
-    /** When the first of them ends; null where none does. */
-    nextEndAt: z.string().nullable(),
-    pauses: z.array(ShownEntry),
-  }),
   upstreams: z.array(
     z.object({
       upstream: z.string(),
@@ -104,7 +94,6 @@ export async function statusOf(server: AdministeredServer, window: TrafficWindow
     names: trie.names,
     traffic: window.traffic(),
     lists: await listsOf(server),
-    overruled: overruledOf(server),
     upstreams: upstreams.map((upstream, index) => ({
       upstream,
       up: slots[UPSTREAM_UP + index]! > 0,
@@ -154,13 +143,6 @@ async function listsOf(server: AdministeredServer): Promise<Status['lists']> {
     held,
     nextUpdateAt: dueMs === undefined ? null : new Date(dueMs).toISOString(),
   }
-}
-
-function overruledOf(server: AdministeredServer): Status['overruled'] {
-  const { rules, pauses } = server.overrule()?.list() ?? { rules: [], pauses: [] }
-  const allow = rules.filter(({ what }) => what === 'allow').length
-  const ends = rules.flatMap(({ until }) => until ?? []).toSorted()
-  return { allow, deny: rules.length - allow, nextEndAt: ends[0] ?? null, pauses }
 }
 
 function redisOf(slots: Float64Array): NonNullable<Status['redis']> {

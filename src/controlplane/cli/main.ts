@@ -21,9 +21,6 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 server unreachable, 4 invalid or missing c
 image, 5 partly done, 6 refused by a safety gate, 10 would be blocked (check --exit-code), 130 interrupted.
 `
 
-/** Commands that speak of the commands below `lists` as well. */
-const KNOWS_ALL: ReadonlySet<string> = new Set(['lists', 'help', 'completion', 'manpage'])
-
 /** Runs one command line, without the program's name, and returns its exit code. */
 export async function runCli(
   args: readonly string[],
@@ -37,7 +34,10 @@ export async function runCli(
     if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
     // The server runs for months: it does not carry what only the other commands need.
     if (args[0] !== 'serve') {
-      await addOtherCommands(program, cli, KNOWS_ALL.has(args[0] ?? ''))
+      const isHelp =
+        args[0] === undefined || /^(?:help|-h|--help|completion|manpage)$/.test(args[0])
+      const [isLists, isFleet] = [args[0] === 'lists' || isHelp, args[0] === 'fleet' || isHelp]
+      await addOtherCommands(program, cli, isLists, isFleet)
     }
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
@@ -73,7 +73,12 @@ function createProgram(cli: Cli, isJson: boolean): Command {
   return program
 }
 
-async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): Promise<void> {
+async function addOtherCommands(
+  program: Command,
+  cli: Cli,
+  isLists: boolean,
+  isFleet: boolean,
+): Promise<void> {
   const { addCompletion } = await import('./completion.ts')
   const { addCheck } = await import('./check.ts')
   const { addConfigCheck } = await import('./config-check.ts')
@@ -106,6 +111,7 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   addListsCompile(lists, cli)
   addListsInspect(lists, cli)
   addListsSearch(lists, cli)
+  if (isFleet) await addFleetCommands(program, cli)
   const config = program
     .command('config')
     .description('check and show the configuration')
@@ -116,6 +122,26 @@ async function addOtherCommands(program: Command, cli: Cli, isLists: boolean): P
   addRouter(program, cli)
   addDoctor(program, cli)
   addCompletion(program, cli)
+}
+
+/** The commands on images that one machine builds for many. */
+async function addFleetCommands(program: Command, cli: Cli): Promise<void> {
+  const { addFleetKeygen } = await import('./fleet-keygen.ts')
+  const { addFleetPublish } = await import('./fleet-publish.ts')
+  const { addFleetPull } = await import('./fleet-pull.ts')
+  const fleet = program
+    .command('fleet')
+    .description('build an image once, sign it, and take it on many boxes')
+    .addHelpText(
+      'after',
+      exampleText([
+        'niveau3 fleet keygen fleet.key',
+        'niveau3 fleet publish --key fleet.key --redis',
+      ]),
+    )
+  addFleetKeygen(fleet, cli)
+  addFleetPublish(fleet, cli)
+  addFleetPull(fleet, cli)
 }
 
 /** The commands by which operators overrule the lists. */

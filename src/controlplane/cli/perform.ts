@@ -124,7 +124,7 @@ async function here<Wanted, Result extends object>(
 }
 
 /** One sentence about who will see a change: a running server, or the next one. */
-function takers(usesGenerations: boolean, owner: number | undefined): string {
+export function takers(usesGenerations: boolean, owner: number | undefined): string {
   if (!usesGenerations) {
     return 'the configuration names lists or an image of its own: no server uses it before it does not'
   }

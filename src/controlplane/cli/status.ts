@@ -7,7 +7,6 @@ import { Status } from '../admin/status.ts'
 import type { AdminClient } from './admin-client.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
-import { spanText } from '../overrule/duration.ts'
 import { addServerOptions, findServer, type ServerOptions } from './server-options.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -69,7 +68,6 @@ export function statusText(state: Status, terminal: Terminal): string {
       `filtering: ${filteringText(state, terminal)}  generation ${generation} (since ${since} UTC)`,
     ...labelled('Traffic', [trafficText(state.traffic)]),
     ...labelled('Lists', listLines(state, terminal)),
-    ...labelled('Overruled', overruledLines(state, terminal)),
     ...labelled('Upstreams', upstreamLines(state, terminal)),
     ...labelled('Overruled', overruledLines(state, terminal)),
     ...labelled('Redis', [redisText(state, terminal)]),
@@ -136,29 +134,6 @@ function listLines({ lists, names }: Status, { paint }: Terminal): readonly stri
   const lines = [`${ok} ok   ${groupDigits(names)} names   ${next}`]
   if (stale.length > 0) lines.push(paint('yellow', `${stale.length} stale (${staleText})`))
   if (failed.length > 0) lines.push(paint('red', `${failed.length} failed (${failedText})`))
-  return lines
-}
-
-/** A pause of everything, everywhere, is no filter at all. */
-function filteringText({ overruled }: Status, { paint }: Terminal): string {
-  const isOff = overruled.pauses.some(({ category, site }) => category === null && site === null)
-  if (isOff) return paint('red', 'PAUSED')
-  return overruled.pauses.length > 0 ? paint('yellow', 'PARTLY PAUSED') : paint('green', 'ON')
-}
-
-/** None where nobody has overruled anything. */
-function overruledLines({ overruled }: Status, { paint }: Terminal): readonly string[] {
-  const { allow, deny, nextEndAt, pauses } = overruled
-  const lines = pauses.map(({ category, reason, site, until, user }) => {
-    const what = `${category ?? 'all blocks'}${site === null ? '' : ` at ${site}`}`
-    const left = spanText(Date.parse(until ?? '') - Date.now())
-    return paint('yellow', `PAUSED ${what} for ${left}, by ${user}: ${printable(reason)}`)
-  })
-  if (allow + deny > 0) {
-    const end =
-      nextEndAt === null ? '' : `, the next ends in ${spanText(Date.parse(nextEndAt) - Date.now())}`
-    lines.push(`${allow} allowed, ${deny} denied${end}: niveau3 rules ls`)
-  }
   return lines
 }
 

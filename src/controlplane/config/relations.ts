@@ -12,6 +12,7 @@ import type { Layered } from './layers.ts'
 import type { Problem } from './problems.ts'
 import { checkSiteCategories, checkSites } from './site-relations.ts'
 import { CATEGORIES_MAX, SHIPPED_CATEGORIES, type ConfigValues } from './schema.ts'
+import { checkFleet } from './fleet-relations.ts'
 import { parseRedisUrl } from './redis-url.ts'
 import { nearest } from './suggest.ts'
 
@@ -21,7 +22,7 @@ export interface Surroundings {
   readonly interfaceAddresses: readonly string[]
 }
 
-interface Subject {
+export interface Subject {
   readonly values: ConfigValues
   readonly layered: Layered
   readonly surroundings: Surroundings
@@ -59,6 +60,7 @@ const RELATIONS: readonly (readonly [readonly string[], (subject: Subject) => vo
   [['listen', 'tls'], checkCertificate],
   [['stateDirectory'], checkStateDirectory],
   [['redis', 'stateDirectory'], checkRedis],
+  [['fleet', 'redis', 'stateDirectory', 'image', 'lists'], checkFleet],
   [['admin'], checkAdmin],
 ]
 

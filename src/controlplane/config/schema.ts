@@ -13,6 +13,7 @@ import { PRIVATE_PREFIXES, parseClientSubnet, parseHostName, parseListen } from 
 import { parsePrefix, parseUpstream } from './addresses.ts'
 import { AdminConfig } from './admin-schema.ts'
 import { CacheConfig } from './cache-schema.ts'
+import { FleetConfig } from './fleet-schema.ts'
 import { MetricsConfig } from './metrics-schema.ts'
 import { OverruleConfig } from './overrule-schema.ts'
 import { ProbeConfig } from './probe-schema.ts'
@@ -362,9 +363,8 @@ export const ConfigSchema = z.strictObject({
   block: BlockConfig.prefault({}).meta({ description: 'Answers for blocked names.' }),
   edns: EdnsConfig.prefault({}).meta({ description: 'Message sizes over UDP (RFC 6891).' }),
   cache: CacheConfig.prefault({}).meta({ description: 'Answers kept in memory.' }),
-  redis: RedisConfig.prefault({}).meta({
-    description: 'The cache that workers, restarts and boxes share through Redis.',
-  }),
+  redis: RedisConfig,
+  fleet: FleetConfig,
   forward: ForwardConfig.prefault({}).meta({ description: 'Asking the upstreams.' }),
   tls: TlsConfig.prefault({}).meta({ description: 'DNS over TLS and over HTTPS.' }),
   limits: LimitsConfig.prefault({}).meta({ description: 'What clients may take, per worker.' }),

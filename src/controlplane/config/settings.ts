@@ -90,6 +90,10 @@ export interface ControlSettings {
   readonly pauseSecondsMax: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
+  /** Whose image is taken; undefined: the box builds its own. */
+  readonly fleet: FleetSource | undefined
+  /** Whether rules and pauses are shared through Redis. */
+  readonly sharesRules: boolean
   /** True when the upstreams were read from resolv.conf, which a reload reads again. */
   readonly upstreamsFromSystem: boolean
   /** Address rules by category. */
@@ -99,6 +103,15 @@ export interface ControlSettings {
   /** Sites that are known by DNS names, and how often these are looked up. */
   readonly siteNames: readonly SiteNames[]
   readonly siteRefreshSeconds: number
+}
+
+/** Whose image a box takes, and how. */
+export interface FleetSource {
+  /** `redis`, or the URL of the manifest. */
+  readonly source: string
+  readonly publicKey: string
+  readonly pollSeconds: number
+  readonly octetsMax: number
 }
 
 /** The product's own lists and essential names. */
@@ -240,6 +253,8 @@ export function controlSettings(
       stateDirectory === undefined ? undefined : locate(stateDirectory, ['stateDirectory']),
     certificate: certificateOf(values, locate),
     redis: redisOf(values, locate),
+    fleet: fleetOf(values),
+    sharesRules: values.fleet.shareRules,
     cookies: cookiesOf(values, locate),
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
@@ -252,6 +267,12 @@ export function controlSettings(
     siteRefreshSeconds: values.siteRefreshSeconds,
     upstreamsFromSystem: values.upstreams === undefined,
   }
+}
+
+function fleetOf({ fleet }: ConfigValues): FleetSource | undefined {
+  const { octetsMax, pollSeconds, publicKey, source } = fleet
+  if (source === undefined || publicKey === undefined) return undefined
+  return { source, publicKey, pollSeconds, octetsMax }
 }
 
 /** Where nothing is said, in the state directory; without one, none. */

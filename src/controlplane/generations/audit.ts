@@ -14,7 +14,7 @@ export interface Actor {
   readonly pid: number | null
   readonly user: string
   /** `socket`: a command, through the running server; `schedule`: the server by itself. */
-  readonly by: 'command' | 'schedule' | 'socket'
+  readonly by: 'command' | 'schedule' | 'socket' | 'fleet'
 }
 
 /** The user of this process. */

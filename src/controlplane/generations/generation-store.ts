@@ -27,7 +27,7 @@ const difference = z.object({
 })
 
 /** What is kept with an image. */
-const GenerationReport = z.object({
+export const GenerationReport = z.object({
   schema: z.literal('niveau3.generation/1'),
   generation: z.int().min(1),
   /** Of the image; lower-case hexadecimal. */
@@ -60,8 +60,10 @@ const GenerationReport = z.object({
     .optional(),
   /** Digest of what the image was made of: the same inputs need no new image. */
   inputs: z.string(),
-  /** Lists whose gates the operator has overruled. */
+  /** Gates that the operator has overruled. */
   forced: z.array(z.string()),
+  /** Of an image that another machine has built and signed. */
+  fleet: z.object({ sequence: z.int().min(1), generation: count }).optional(),
 })
 
 export type GenerationReport = z.output<typeof GenerationReport>

@@ -88,20 +88,19 @@ async function sentinels(): Promise<ReadonlyMap<string, readonly ControlName[]>>
 
 /**
  * The contract for the whole. Shares are measured when the same lists make both images: else the
- * operator has asked for the difference.
+ * operator has asked for the difference. A first image may block no popular name at all.
  */
 function wholeFaults(
   after: Trie,
   comparison: ImageComparison | undefined,
   { areSharesStrict, before, control, popular }: JudgeOptions,
 ): readonly GateFault[] {
-  if (before === undefined || comparison === undefined) return []
   const { safety } = control
   const faults: GateFault[] = []
-  if (areSharesStrict || namesOf(before) === namesOf(after)) {
+  if (before && (areSharesStrict || namesOf(before) === namesOf(after))) {
     faults.push(...shareFaults(comparison, safety))
   }
-  const known = new Set(blockedBy(before, popular))
+  const known = new Set(before === undefined ? [] : blockedBy(before, popular))
   const hits = blockedBy(after, popular).filter((name) => !known.has(name))
   if (hits.length > safety.popularHitsMax) {
     const texts = hits.map(({ text }) => text)

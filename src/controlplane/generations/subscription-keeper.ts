@@ -2,20 +2,18 @@
  * Keeps a running server's lists fresh: runs an update in a process of its own when a list is due,
  * and tells when another generation is in force, whoever has put it there.
  *
- * The update is the command `niveau3 lists update --due`: what it takes in memory goes back to the
- * system, and whatever happens to it, the server answers on.
+ * The update is the command `niveau3 lists update --due`, or `niveau3 fleet pull --due` where a
+ * fleet's image is taken.
  */
 
-import { spawn, type ChildProcess } from 'node:child_process'
 import { unwatchFile, watchFile } from 'node:fs'
-import { constants, setPriority } from 'node:os'
-import type { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 
 import { programFile } from '../package-files.ts'
 import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import type { SubscribedFacts } from '../admin/server-facts.ts'
+import { readPullStatus, type PullStatus } from '../fleet/pull-status.ts'
+import { ChildCommand, type CommandEnd } from './child-command.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
 import { nextDueAtMs } from './schedule.ts'
@@ -30,15 +28,22 @@ const LOOK_MS = 400
 const SCHEDULE_MS_MAX = 5 * MINUTE_S * SECOND_MS
 /** Never busier than this, whatever the clock and the state say. */
 const SCHEDULE_MS_MIN = 10 * SECOND_MS
-/** An update that is asked to end and does not is killed: the server's own end does not wait. */
-const STOP_MS_MAX = 2 * SECOND_MS
-const OUTPUT_CHARS_MAX = 4 * 1024 * 1024
+/** After a look for the fleet's image that failed: this, doubled with every further one. */
+const FIRST_RETRY_MS = 15 * SECOND_MS
+const DOUBLINGS_MAX = 10
+/** A fleet in which many boxes speak at once is not answered with one look for each. */
+const PULLS_APART_MS = 10 * SECOND_MS
+/** Boxes that hear the same announcement do not all look at the same moment. */
+const PULL_JITTER_MS = 3 * SECOND_MS
+const JITTER_SHARE = 0.1
 
 export interface KeeperOptions {
   readonly stateDirectory: string
   /** The file of `--config`, handed on to the update. */
   readonly configFile: string | undefined
   readonly isAutomatic: () => boolean
+  /** Where the image of a fleet is taken: how often to look; else lists are updated. */
+  readonly fleet?: (() => { readonly pollSeconds: number } | undefined) | undefined
   readonly log: Logger
   /** Another generation is in force. */
   readonly onChange: () => void
@@ -61,7 +66,11 @@ export class SubscriptionKeeper {
   readonly #options: KeeperOptions
   readonly #file: string
   #timer: NodeJS.Timeout | undefined
-  #child: ChildProcess | undefined
+  readonly #command = new ChildCommand()
+  #pulledAtMs = -Infinity
+  #isTurning = false
+  #isPullWanted = false
+  #pulled: PullStatus | undefined
   #isStopped = false
   #facts: readonly SubscribedListFacts[] = []
   #isHeld = false
@@ -89,6 +98,22 @@ export class SubscriptionKeeper {
     return this.#isHeld
   }
 
+  /** How taking the fleet's image goes; undefined before the first look. */
+  get pulled(): PullStatus | undefined {
+    return this.#pulled
+  }
+
+  /** Somebody has said that the fleet's image is another one, or can be reached again. */
+  pullSoon(): void {
+    if (this.#isStopped || this.#options.fleet?.() === undefined) return
+    if (this.#isTurning) {
+      this.#isPullWanted = true
+      return
+    }
+    const apartMs = Math.max(0, this.#pulledAtMs + PULLS_APART_MS - Date.now())
+    this.#schedule(apartMs + Math.random() * PULL_JITTER_MS)
+  }
+
   async start(): Promise<void> {
     await this.look()
     watchFile(this.#file, { interval: LOOK_MS, persistent: false }, (now, before) => {
@@ -103,20 +128,11 @@ export class SubscriptionKeeper {
     this.#isStopped = true
     clearTimeout(this.#timer)
     unwatchFile(this.#file)
-    const child = this.#child
-    if (child === undefined) return
-    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-    child.kill('SIGTERM')
-    const waited = new AbortController()
-    const patience = sleep(STOP_MS_MAX, undefined, { signal: waited.signal }).then(
-      () => child.kill('SIGKILL'),
-      () => false,
-    )
-    await Promise.race([ended, patience])
-    waited.abort()
+    await this.#command.stop()
   }
 
   #schedule(waitMs: number): void {
+    clearTimeout(this.#timer)
     if (this.#isStopped) return
     this.#timer = setTimeout(() => void this.#turn(), waitMs)
     this.#timer.unref()
@@ -125,19 +141,42 @@ export class SubscriptionKeeper {
   /** One look at what is due; an update when something is. */
   async #turn(): Promise<void> {
     let waitMs = SCHEDULE_MS_MAX
+    this.#isTurning = true
     try {
       await this.look()
-      const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
+      const fleet = this.#options.fleet?.()
       const mayRun = this.#options.isAutomatic() && !this.#isHeld && !this.#isStopped
-      if (dueMs !== undefined && mayRun) {
-        if (dueMs <= Date.now() || (await this.#lookForDamage())) await this.#update()
-        else waitMs = Math.min(waitMs, dueMs - Date.now())
-      }
+      if (fleet !== undefined) waitMs = await this.#turnToFleet(fleet.pollSeconds, mayRun)
+      else if (mayRun) waitMs = await this.#turnToLists()
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       this.#options.log.error({ event: 'update_schedule_failed' }, `no update was started: ${why}`)
     }
+    this.#isTurning = false
     this.#schedule(Math.max(SCHEDULE_MS_MIN, waitMs))
+  }
+
+  async #turnToLists(): Promise<number> {
+    const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
+    if (dueMs === undefined) return SCHEDULE_MS_MAX
+    const isDue = dueMs <= Date.now() || (await this.#lookForDamage())
+    if (!isDue) return Math.min(SCHEDULE_MS_MAX, dueMs - Date.now())
+    this.#options.log.info({ event: 'update_started' }, 'fetching the lists that are due')
+    this.#tell(await this.#run(['lists', 'update', '--due']))
+    return SCHEDULE_MS_MAX
+  }
+
+  async #turnToFleet(pollSeconds: number, mayRun: boolean): Promise<number> {
+    const pollMs = pollSeconds * SECOND_MS * (1 + Math.random() * JITTER_SHARE)
+    if (!mayRun) return pollMs
+    this.#pulledAtMs = Date.now()
+    this.#isPullWanted = false
+    this.#tellPull(await this.#run(['fleet', 'pull', '--due']))
+    if (this.#isPullWanted) return PULLS_APART_MS
+    const failures = this.#pulled?.failures ?? 0
+    if (failures === 0) return pollMs
+    const doublings = Math.min(failures - 1, DOUBLINGS_MAX)
+    return Math.min(pollMs, FIRST_RETRY_MS * 2 ** doublings)
   }
 
   /** Looks until all is well once: what is in force was read whole then. */
@@ -154,6 +193,7 @@ export class SubscriptionKeeper {
     const { stateDirectory } = this.#options
     const state = await new GenerationStore(stateDirectory).state().catch(() => undefined)
     this.#isHeld = state !== undefined && state.hold !== null
+    this.#pulled = await readPullStatus(stateDirectory).catch(() => this.#pulled)
     const subscriptions = (await loadSubscriptions(stateDirectory).catch(() => undefined)) ?? []
     this.#facts = await Promise.all(subscriptions.map(({ name }) => this.#factsOf(name)))
   }
@@ -172,43 +212,38 @@ export class SubscriptionKeeper {
     }
   }
 
-  async #update(): Promise<void> {
-    const { configFile, log, stateDirectory } = this.#options
+  async #run(command: readonly string[]): Promise<CommandEnd> {
+    const { configFile, stateDirectory } = this.#options
     const [program = process.execPath, ...first] = this.#options.command ?? [
       process.execPath,
       PROGRAM,
     ]
-    const args = [...first, 'lists', 'update', '--due', '--json', '--state-dir', stateDirectory]
+    const args = [...first, ...command, '--json', '--state-dir', stateDirectory]
     if (configFile !== undefined) args.push('--config', configFile)
-    log.info({ event: 'update_started' }, 'fetching the lists that are due')
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    // First of all: without a free descriptor the error comes, and there are no pipes.
-    const exit = new Promise<number | string>((resolve) => {
-      child.once('error', (error) => resolve(error.message))
-      child.once('close', (code, signal) => resolve(code ?? signal ?? 'no exit code'))
-    })
-    let output = ''
-    let code: number | string
-    try {
-      if (child.pid !== undefined) {
-        this.#child = child
-        lowerPriority(child.pid)
-      }
-      // The types promise a pipe; a failed spawn has none.
-      const stdout: Readable | null | undefined = child.stdout
-      stdout?.setEncoding('utf8').on('data', (text: string) => {
-        if (output.length < OUTPUT_CHARS_MAX) output += text
-      })
-      code = await exit
-    } finally {
-      this.#child = undefined
-    }
+    const end = await this.#command.run(program, args)
     await this.look()
-    this.#tell(code, output)
+    return end
+  }
+
+  #tellPull({ code, output }: CommandEnd): void {
+    const { log } = this.#options
+    const { result, why } = parsed(output)
+    if (code !== 0) {
+      if (!this.#isStopped) {
+        log.error(
+          { event: 'fleet_image_failed', exit: code },
+          `no image of the fleet: ${why || code}`,
+        )
+      }
+      return
+    }
+    const facts = { event: 'fleet_image', result, builtAt: this.#pulled?.taken?.createdAt }
+    if (result === 'taken') log.info(facts, 'the image of the fleet is in force')
+    else log.debug(facts, 'the fleet has no newer image')
   }
 
   /** One line a list that failed, one line for the whole. */
-  #tell(code: number | string, output: string): void {
+  #tell({ code, output }: CommandEnd): void {
     const { log } = this.#options
     const result = parsed(output)
     for (const { list, outcome, why, code: reason } of result.lists) {
@@ -229,14 +264,6 @@ export class SubscriptionKeeper {
 
 function secondsOf(time: string | undefined): number | undefined {
   return time === undefined ? undefined : Date.parse(time) / SECOND_MS
-}
-
-function lowerPriority(pid: number): void {
-  try {
-    setPriority(pid, constants.priority.PRIORITY_LOW)
-  } catch {
-    // It may have ended already.
-  }
 }
 
 interface ToldList {

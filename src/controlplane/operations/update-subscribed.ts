@@ -1,6 +1,7 @@
 /** Fetches what is subscribed to, and puts a new image in force if it is a good one. */
 
 import * as z from 'zod'
+import { OperationalError } from '../../base/errors.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { defaultSubscriptions } from '../generations/subscriptions.ts'
 import { updateLists } from '../generations/update.ts'
@@ -19,11 +20,16 @@ export const UPDATE_LISTS = operation(
     reason: z.string().optional(),
   }),
   { isHeavy: true, isChange: true },
-  async (wanted, { dataplane, ...context }) =>
-    updateLists({
+  async (wanted, { dataplane, ...context }) => {
+    if (context.control.fleet !== undefined) {
+      const why = 'this box takes its image from the fleet (fleet.source): "niveau3 fleet pull"'
+      throw new OperationalError('ERR_USAGE', why)
+    }
+    return updateLists({
       ...context,
       ...wanted,
       settings: dataplane,
       newcomer: defaultSubscriptions(await loadCatalogue()),
-    }),
+    })
+  },
 )

@@ -65,6 +65,7 @@ const CLI_SHARED: readonly string[] = [
   'check-steps.ts',
   'perform.ts',
   'server-options.ts',
+  'fleet-state.ts',
   'names-and-types.ts',
   'overrule-desk.ts',
   'overruled.ts',
