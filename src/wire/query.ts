@@ -237,6 +237,11 @@ function parseAdditional(
 
 /** Reads OPT, whose fixed part begins at `fixed` (RFC 6891 6.1.2), and walks its options. */
 function parseOpt(message: Uint8Array, fixed: number, end: number, query: ParsedQuery): number {
+  // First of all: the FORMERR to a bad option carries OPT as well (RFC 6891 6.1.1).
+  query.hasEdns = true
+  query.udpOctets = Math.max(UDP_OCTETS_MIN, readU16(message, fixed + 2))
+  query.dnssecOk = (readU16(message, fixed + 6) & FLAG_DO) !== 0
+  if (query.dnssecOk) query.understandsAd = true
   let at = fixed + RECORD_FIXED_OCTETS
   for (let options = 0; at < end; options++) {
     if (options === OPTIONS_MAX || at + OPTION_FIXED_OCTETS > end) return PARSE_FORMERR
@@ -254,10 +259,6 @@ function parseOpt(message: Uint8Array, fixed: number, end: number, query: Parsed
       query.askedOptions |= ASKED_PADDING
     }
   }
-  query.hasEdns = true
-  query.udpOctets = Math.max(UDP_OCTETS_MIN, readU16(message, fixed + 2))
-  query.dnssecOk = (readU16(message, fixed + 6) & FLAG_DO) !== 0
-  if (query.dnssecOk) query.understandsAd = true
   return message[fixed + 5] === 0 ? PARSE_OK : PARSE_BADVERS
 }
 

@@ -172,4 +172,14 @@ describe('the OPT of a query', () => {
     others.writeUInt16BE(0x7fff, 7)
     expect(parse(withAdditional(others)).query.dnssecOk).toBe(false)
   })
+
+  test.each([
+    { what: 'an option cut short', rdata: Buffer.from([0]) },
+    { what: 'a cookie of 3 octets', rdata: Buffer.from([0, 10, 0, 3, 1, 2, 3]) },
+  ])('is answered by OPT even when it is FORMERR for $what', ({ rdata }) => {
+    conforms('edns-opt')
+    const { query, result } = parse(withAdditional(opt({ udpOctets: 1400, rdata })))
+    expect(result).toBe('FORMERR')
+    expect(query).toMatchObject({ hasEdns: true, udpOctets: 1400 })
+  })
 })
