@@ -86,6 +86,7 @@ export class Niveau3Server {
   #reloadAgain = false
   #stopping = false
   metricsEndpoint: Endpoint | undefined
+  readonly isAlive = (): boolean => this.#supervisor.workersAlive > 0
 
   constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
     this.#startConfig = config
@@ -111,10 +112,6 @@ export class Niveau3Server {
 
   get endpoints(): readonly ListenSettings[] {
     return this.#supervisor.endpoints
-  }
-
-  get isAlive(): boolean {
-    return this.#supervisor.workersAlive > 0
   }
 
   /** Binds everything; says `ready` in the log when queries are answered. */

@@ -11,7 +11,7 @@ import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
 /** A server that runs until it is stopped. */
 interface RunningServer {
   /** Some worker answers. */
-  readonly isAlive: boolean
+  readonly isAlive: () => boolean
   readonly reload: () => Promise<unknown>
   /** Answers what is in flight, then closes everything. */
   readonly stop: () => Promise<void>
@@ -100,7 +100,7 @@ async function serve(
     const running = await startServer(config, { reloadConfig: load, log, onFatal })
     server = running
     notice.ready()
-    notice.watch(environment, () => running.isAlive)
+    notice.watch(environment, running.isAlive)
     if (isReloadDue) void reloadAndTell(server, notice)
     await ending.reached()
   } finally {
