@@ -78,6 +78,7 @@ function sectionOf(key: string, node: SchemaNode, path: readonly string[]): stri
   if (typeof additionalProperties !== 'object') return groupSections(path.join('.'), node, path)
   const described = { ...additionalProperties, description: node.description ?? key }
   const named = [...path, NAMED]
+  if (additionalProperties.type !== 'object') return leafRows(named, described)
   return groupSections(named.join('.'), described, named)
 }
 
