@@ -18,9 +18,11 @@ export const ProbeConfig = z.strictObject({
   mustBlock: z
     .record(
       categoryName,
-      z.array(parsedText(parseHostName)).min(1).max(NAMES_MAX).meta({
-        description: 'Names that this category must block, asked in turn.',
-      }),
+      z
+        .array(parsedText(parseHostName))
+        .min(1)
+        .max(NAMES_MAX)
+        .meta({ description: 'Names that must be blocked as this category.' }),
     )
     .default({})
     .meta({
