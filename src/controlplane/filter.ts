@@ -13,7 +13,7 @@ import type { OverlayMessage } from '../dataplane/policy/overlay.ts'
 import { PRIVATE_ADDRESS } from '../dataplane/policy/answer-addresses.ts'
 import type { PolicySettings } from '../dataplane/settings.ts'
 import { openTrie, type Trie } from '../trie/open.ts'
-import { readAddressRules, type AddressRules } from './blocklist/address-rules.ts'
+import { addressFault, readAddressRules, type AddressRules } from './blocklist/address-rules.ts'
 import { NEVER_PUBLIC_PREFIXES } from './config/addresses.ts'
 import { EssentialNames } from './blocklist/essential.ts'
 import type { ListReport } from './blocklist/list-source.ts'
@@ -103,16 +103,12 @@ export function addressRangesOf(
   categories: readonly string[],
   isGuarded: boolean,
 ): AddressRanges | null {
+  const fault = addressFault(rules, categories)
+  if (fault !== undefined) throw new OperationalError('ERR_CONFIG', fault)
   const privateNetworks = isGuarded ? NEVER_PUBLIC_PREFIXES : []
   const all = privateNetworks.map((prefix) => ({ prefix, value: PRIVATE_ADDRESS }))
   for (const { category, prefixes } of rules) {
     const bit = categories.indexOf(category)
-    if (bit === -1) {
-      const message =
-        `categories.${category}: address rules need a list with names of the category; known are ` +
-        categories.join(', ')
-      throw new OperationalError('ERR_CONFIG', message)
-    }
     for (const prefix of prefixes) all.push({ prefix, value: 1 << bit })
   }
   return all.length === 0 ? null : buildAddressTable(all, 0, (around, own) => around | own)
@@ -129,7 +125,11 @@ async function searchGenerations(
   if (isFirst && isAbsent(join(stateDirectory, 'generations'))) return NO_GENERATION
   const { findServedGeneration, openNamedGeneration } =
     await import('./generations/served-generation.ts')
-  if (running === undefined) return findServedGeneration(stateDirectory)
+  if (running === undefined) {
+    const search = await findServedGeneration(stateDirectory, control.addressSources)
+    // None fits: the configuration is at fault, and loading the best one says so.
+    return search.served === undefined ? findServedGeneration(stateDirectory) : search
+  }
   const served = await openNamedGeneration(stateDirectory)
   if (served !== undefined || isFirst) return { served, passedOver: [] }
   const why = `${stateDirectory} has no generation any more; generation ${running.generation} stays`

@@ -2,17 +2,10 @@
  * The running server: lists to image, workers on their ports, admin pages, signals. Everything that
  * can fail fails before the first query is answered.
  */
-import type { Logger } from 'pino'
-import type { OperationalError } from '../base/errors.ts'
 import { SECOND_MS } from '../base/units.ts'
 import type { PolicyMessage } from '../dataplane/messages.ts'
 import { NO_OVERLAY, type OverlayMessage } from '../dataplane/policy/overlay.ts'
-import type {
-  DataplaneSettings,
-  Endpoint,
-  ListenSettings,
-  RedisSettings,
-} from '../dataplane/settings.ts'
+import type { DataplaneSettings, Endpoint, ListenSettings } from '../dataplane/settings.ts'
 import { filterFacts, overruleFacts } from './admin/filter-facts.ts'
 import type { AdminAccess } from './admin/admin-access.ts'
 import type { ReloadOutcome } from './admin/administered-server.ts'
@@ -27,13 +20,13 @@ import { logReports } from './filter-log.ts'
 import { loadFilter, policyOf, type LoadedFilter } from './filter.ts'
 import type { SubscriptionKeeper } from './generations/subscription-keeper.ts'
 import { openOverrule, type InForce } from './overrule/open-overrule.ts'
-import type { OverruleKeeper } from './overrule/overrule-keeper.ts'
 import type { EffectivenessProbe } from './probe/effectiveness-probe.ts'
 import { openProbe } from './probe/open-probe.ts'
 import { NO_PROBE } from './probe/probe-facts.ts'
 import { keysThatNeedRestart, startCache } from './needs-restart.ts'
 import { Fleet } from './redis/fleet.ts'
 import { loadRedis } from './redis/load-redis.ts'
+import type { ServeOptions } from './serve-options.ts'
 import { SiteAddresses } from './site-addresses.ts'
 import { NO_UPSTREAM, ServerLog } from './server-log.ts'
 import { StateLock } from './state-lock.ts'
@@ -41,18 +34,6 @@ import { ReloadRecord } from './reload-record.ts'
 import { Supervisor } from './threads/supervisor.ts'
 import { workersThatCanShare } from './threads/worker-count.ts'
 import { packageVersion } from './version.ts'
-
-export interface ServeOptions {
-  /** Reads the configuration anew for a reload. */
-  readonly reloadConfig: () => LoadedConfig
-  readonly log: Logger
-  /** Called when the server cannot go on by itself. */
-  readonly onFatal: (error: OperationalError) => void
-  /** The shared cache with its secrets; undefined: none. */
-  readonly redis?: RedisSettings | undefined
-  /** Rules and pauses of the state directory; undefined without one. */
-  readonly overrule?: OverruleKeeper | undefined
-}
 
 /** Between two looks at the certificate's files: a change counts after the second. */
 const CERTIFICATE_LOOK_MS = SECOND_MS
@@ -135,6 +116,7 @@ export class Niveau3Server {
     this.#keeper = new Keeper({
       stateDirectory,
       configFile: this.#config.file,
+      environment: this.#options.childEnvironment,
       isAutomatic: () => this.#config.control.updates.automatic,
       fleet: () => this.#config.control.fleet,
       log: this.#options.log,
@@ -315,7 +297,8 @@ export class Niveau3Server {
         : this.#config
       const filter = await loadFilter(config.control, this.#filter)
       const isSame = filter.trie.digest === this.#filter.trie.digest
-      if (this.#stopping || (isSame && !isConfigDue)) return
+      if (this.#stopping) return
+      if (isSame && !isConfigDue) return this.#renumber(filter)
       const sites = await this.#sites.follow(config)
       // What is overruled while the workers take the new filter has to know of it.
       this.#config = config
@@ -337,6 +320,18 @@ export class Niveau3Server {
       this.#lastReload = { ...this.#lastReload, failure }
       this.#log.reloadFailed(failure)
     }
+  }
+
+  /** What is served has another number, or can be read again; the workers have it already. */
+  #renumber({ generation, passedOver }: LoadedFilter): void {
+    const isOther = generation !== this.#filter.generation
+    if (!isOther && this.#reloads.isLastSuccessful) return
+    this.#filter = { ...this.#filter, generation, passedOver }
+    this.#reloads.succeed()
+    this.#lastReload = { ...this.#lastReload, failure: undefined }
+    this.#fleet.announce(this.#policy().stamp, this.#generation())
+    const { needsRestart } = this.#lastReload
+    this.#log.reloaded(this.#generation(), this.#filter.trie.names, needsRestart)
   }
 
   #checks(): readonly ReadinessCheck[] {

@@ -27,6 +27,7 @@ const RULE = '~niveau3:* resetchannels &niveau3:* -@all +ping +mget +set +publis
 let redis: RedisServer
 let builder: Builder
 let redisText = ''
+let redisUrl = ''
 let configFile = ''
 
 beforeAll(async () => {
@@ -35,6 +36,7 @@ beforeAll(async () => {
   const secretFile = join(await ownFolder(), 'secret')
   await writeFile(secretFile, randomBytes(32).toString('base64'), { mode: 0o600 })
   const url = redis.url.replace('//', `//${USER}:geheim@`)
+  redisUrl = url
   redisText = `redis: {url: "${url}", secretFile: ${secretFile}}\n`
   builder = await makeBuilder()
   configFile = join(await ownFolder(), 'builder.yaml')
@@ -50,12 +52,13 @@ async function publish(list: string): Promise<string> {
   return done.stdout
 }
 
-function startBox(house: Installation, more = ''): Promise<Niveau3> {
+/** The address of Redis is in the file, or that of the flag. */
+function startBox(house: Installation, more = '', flag?: string): Promise<Niveau3> {
   const fleet = `fleet: {source: redis, publicKey: "${builder.publicKey}", ${more}}\n`
   return startNiveau3({
     upstreams: ['127.0.0.1:9'],
-    config: redisText + fleet,
-    args: ['--state-dir', house.folder],
+    config: (flag === undefined ? redisText : redisText.replace(/url: "[^"]*", /, '')) + fleet,
+    args: ['--state-dir', house.folder, ...(flag === undefined ? [] : ['--redis', flag])],
   })
 }
 
@@ -75,7 +78,7 @@ describe('a fleet', { timeout: 600_000 }, () => {
       startProcess(cli, ['-p', String(redis.port), 'monitor'], { ready: { line: /^OK$/ } }),
     )
     const a = await startBox(house)
-    const b = await startBox(other)
+    const b = await startBox(other, '', redisUrl)
     expect(a.ready).not.toHaveProperty('generation')
     await becomes(a, 'n2999.bad.example', 'NXDOMAIN')
     await becomes(b, 'n2999.bad.example', 'NXDOMAIN')

@@ -129,6 +129,29 @@ describe('a running server', { timeout: LONG_MS }, () => {
     await house.remove()
   })
 
+  test('is well again when what it serves is made again under another number', async () => {
+    const house = await makeInstallation()
+    lists.serve('/same', manyNames(50, 0, 'same.example'))
+    await house.subscribe({ name: 'same', url: `${lists.origin}/same` })
+    await house.update()
+    const server = await startNiveau3({
+      upstreams: ['127.0.0.1:9'],
+      config: 'updates: {automatic: false}\n',
+      args: ['--state-dir', house.folder],
+    })
+    const { imageFile } = await new GenerationStore(house.folder).find(1)
+    await writeFile(imageFile, 'damaged')
+    server.process.signal('SIGHUP')
+    await server.process.line(/"event":"reload_failed"/)
+    expect(await server.metric('niveau3_config_last_reload_successful')).toBe(0)
+    expect((await house.update()).generation?.number).toBe(2)
+    await server.process.line(/"event":"reloaded","generation":2/)
+    expect(await server.metric('niveau3_config_last_reload_successful')).toBe(1)
+    expect(await server.metric('niveau3_filter_generation')).toBe(2)
+    await server.stop()
+    await house.remove()
+  })
+
   test('starts from the newest good generation without a network, and from none with curated lists', async () => {
     const house = await makeInstallation()
     lists.serve('/once', manyNames(50, 0, 'once.example'))

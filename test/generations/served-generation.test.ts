@@ -91,6 +91,30 @@ describe('a start', () => {
     expect(await servedNumber()).toBe(2)
   })
 
+  test('passes over a generation without the category of address rules, and names it', async () => {
+    const [file, own] = ['house.txt', 'own.txt'].map((name) => join(house.folder, name)) as [
+      string,
+      string,
+    ]
+    await writeFile(own, manyNames(50, 0, 'own.example'))
+    const adult = { name: 'house', url: pathToFileURL(file).href }
+    const homemade = { name: 'own', url: pathToFileURL(own).href, category: 'homemade' }
+    await house.subscribe(adult, homemade)
+    expect((await house.update()).generation?.number).toBe(3)
+    await house.subscribe(adult)
+    expect((await house.update()).generation?.number).toBe(4)
+    const rulesOf = (category: string) => ({
+      ...house.control,
+      addressSources: [{ category, prefixes: ['203.0.113.0/24'], files: [] }],
+    })
+    const { generation, passedOver } = await loadFilter(rulesOf('homemade'))
+    expect(generation).toBe(3)
+    expect(passedOver).toEqual([
+      expect.stringContaining('generation 4: categories.homemade: address rules need a list'),
+    ])
+    await expect(loadFilter(rulesOf('nowhere'))).rejects.toMatchObject({ code: 'ERR_CONFIG' })
+  })
+
   test('says when the generations cannot be listed', async () => {
     await rm(generations(), { recursive: true })
     await writeFile(generations(), 'no folder')

@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { SubscriptionKeeper } from '../../src/controlplane/generations/subscription-keeper.ts'
 import { runToEnd } from '../support/processes.ts'
 import { makeInstallation } from './installation.ts'
@@ -79,3 +79,37 @@ test(
     await house.remove()
   },
 )
+
+test('an update that ends before it notes anything is tried again ever less often, up to the interval', async () => {
+  const house = await makeInstallation()
+  await house.subscribe({ name: 'mine', url: 'http://127.0.0.1:9/mine', intervalHours: 1 })
+  const runs = join(house.folder, 'runs')
+  const keeper = new SubscriptionKeeper({
+    stateDirectory: house.folder,
+    configFile: undefined,
+    environment: { NIVEAU3_REDIS__URL: 'redis://:secret@127.0.0.1:9' },
+    isAutomatic: () => true,
+    onChange: () => undefined,
+    command: ['sh', '-c', `echo "$NIVEAU3_REDIS__URL" >> '${runs}'; exit 73`],
+    log: pino({ enabled: false }),
+  })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const nextTimer = async () => {
+    while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await keeper.start()
+  let before = Date.now()
+  const startedAfter: number[] = []
+  for (let run = 0; run < 6; run += 1) {
+    vi.advanceTimersToNextTimer()
+    await nextTimer()
+    startedAfter.push(Math.round((Date.now() - before) / 60_000))
+    before = Date.now()
+  }
+  const lines = (await readFile(runs, 'utf8')).trimEnd().split('\n')
+  expect(lines).toEqual(Array<string>(6).fill('redis://:secret@127.0.0.1:9'))
+  expect(startedAfter.slice(1)).toEqual([5, 10, 20, 40, 60])
+  await keeper.stop()
+  await house.remove()
+})

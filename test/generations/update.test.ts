@@ -171,14 +171,20 @@ describe('a list', () => {
     expect(outcomes[0]?.outcome).toBe('updated')
   })
 
-  test('whose version cannot be told has it told again by the generation in force', async () => {
+  test.each([
+    ['cannot be told', (file: string) => writeFile(file, '{')],
+    ['is lost', (file: string) => rm(file)],
+  ])('whose version %s has it told again by the generation in force', async (_what, damage) => {
     await startGood()
     const versions = new ListVersions(house.folder, 'adult-list')
     const before = await versions.current()
-    await writeFile(join(versions.folder, 'version.json'), '{')
+    await damage(join(versions.folder, 'version.json'))
     server.serve('/adult', manyNames(20))
-    const refused = await house.update()
-    expect(refused.outcomes[0]?.faults.map(({ gate }) => gate)).toEqual(['removed-share'])
+    // More than once: what was refused takes nothing of the version that is kept along.
+    for (let time = 0; time < 2; time += 1) {
+      const refused = await house.update()
+      expect(refused.outcomes[0]?.faults.map(({ gate }) => gate)).toEqual(['removed-share'])
+    }
     server.serve('/adult', manyNames(110))
     const { kind, outcomes } = await house.update()
     expect(kind).toBe('built')
@@ -282,7 +288,7 @@ describe('a list', () => {
     server.serve('/adult', `${manyNames(100)}google.com\nwikipedia.org\n`)
     const reason = 'we know better'
     const first = await house.update({ force: ['adult-list'], reason })
-    expect(first.outcomes[0]).toMatchObject({ outcome: 'updated', forced: true })
+    expect(first.outcomes[0]).toMatchObject({ outcome: 'refused', forced: true })
     expect(first.kind).toBe('refused')
     expect(first.faults.map(({ gate }) => gate)).toEqual(['popular'])
     expect(await house.served()).toBe(before)
@@ -398,9 +404,45 @@ describe('a generation', { timeout: 60_000 }, () => {
     expect((await house.update({ force, reason: 'a test' })).kind).toBe('built')
   })
 
+  test('is held to the one that a start would serve, where nothing names it any more', async () => {
+    server.serve('/adult', manyNames(5000))
+    await house.subscribe({ name: 'adult-list', url: url('/adult') })
+    await house.update()
+    const before = await house.served()
+    await rm(join(house.folder, 'current.json'))
+    await rm(new ListVersions(house.folder, 'adult-list').folder, { recursive: true })
+    server.serve('/adult', manyNames(1000))
+    const { faults, kind, outcomes } = await house.update()
+    expect(kind).toBe('refused')
+    expect(faults.map(({ gate }) => gate)).toEqual(['removed-share'])
+    expect(outcomes[0]).toMatchObject({ outcome: 'refused', code: 'ERR_IMAGE_REFUSED' })
+    expect(await house.served()).toBe(before)
+    server.serve('/adult', manyNames(5001))
+    expect((await house.update()).kind).toBe('built')
+  })
+
+  test('without the category of address rules is refused, and nobody can force it', async () => {
+    server.serve('/adult', manyNames(100))
+    server.serve('/own', manyNames(40, 0, 'own.example'))
+    const adult = { name: 'adult-list', url: url('/adult') }
+    await house.subscribe(adult, { name: 'own', url: url('/own'), category: 'homemade' })
+    const rules = { category: 'homemade', prefixes: ['203.0.113.0/24'], files: [] }
+    const control = { ...house.control, addressSources: [rules] }
+    expect((await house.update({ control })).kind).toBe('built')
+    await house.subscribe(adult)
+    const { faults, kind } = await house.update({ control })
+    expect(kind).toBe('refused')
+    expect(faults).toMatchObject([
+      { gate: 'address-rules', why: expect.stringContaining('categories.homemade') as string },
+    ])
+    expect(await house.blocks('n5.own.example')).toBe(true)
+    const forced = house.update({ force: ['all:address-rules'], reason: 'a test' })
+    await expect(forced).rejects.toMatchObject({ code: 'ERR_USAGE' })
+  })
+
   test('never loses a list that is still subscribed to', async () => {
     const before = await startGood()
-    await rm(join(new ListVersions(house.folder, 'other').folder, 'version.json'))
+    await rm(new ListVersions(house.folder, 'other').folder, { recursive: true })
     server.serve('/adult', manyNames(110))
     server.serve('/other', (_request, response) => void response.writeHead(404).end())
     const { faults, kind } = await house.update()

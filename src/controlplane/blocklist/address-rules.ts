@@ -29,6 +29,22 @@ export interface AddressRules {
 }
 
 /**
+ * Says which address rules an image has no category for; undefined where it has all. An answer is
+ * judged by the bit of a category: rules without one would block nothing, silently.
+ */
+export function addressFault(
+  rules: readonly Pick<AddressSource, 'category'>[],
+  categories: readonly string[],
+): string | undefined {
+  const missing = rules.find(({ category }) => !categories.includes(category))
+  return (
+    missing &&
+    `categories.${missing.category}: address rules need a list with names of the category; known ` +
+      `are ${categories.join(', ')}`
+  )
+}
+
+/**
  * Reads the files of all sources.
  *
  * @throws OperationalError ERR_LIST for a file that cannot be read, or a line that is neither

@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import type { Logger } from 'pino'
 import type { OperationalError } from '../../base/errors.ts'
-import type { ConfigFlags } from '../config/flags.ts'
+import { environmentOf, type ConfigFlags } from '../config/flags.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { ServiceNotice, type NoticeEnvironment } from '../service-notice.ts'
 import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
@@ -21,6 +21,8 @@ interface ServeSurroundings {
   /** Reads the same file, environment and flags again; throws ConfigError. */
   readonly reloadConfig: () => LoadedConfig
   readonly log: Logger
+  /** What the flags say, for the commands that the server runs. */
+  readonly childEnvironment: Readonly<Record<string, string>>
   /** The server cannot go on by itself. */
   readonly onFatal: (error: OperationalError) => void
 }
@@ -73,7 +75,7 @@ export function addServe(program: Command, cli: Cli, startServer: StartServer): 
     )
     .action(async ({ config: configFile, ...flags }: Options) => {
       const load = () => loadConfig({ configFile, flags, environment: cli.environment })
-      await serve(load, startServer, cli.environment)
+      await serve(load, startServer, cli.environment, environmentOf(flags))
     })
 }
 
@@ -82,6 +84,7 @@ async function serve(
   load: () => LoadedConfig,
   startServer: StartServer,
   environment: NoticeEnvironment,
+  childEnvironment: Readonly<Record<string, string>>,
 ): Promise<void> {
   const config = load()
   const log = await createLog(config.control.logLevel)
@@ -97,7 +100,8 @@ async function serve(
   process.on('SIGHUP', reload)
   try {
     const onFatal = (error: OperationalError): void => ending.fail(error)
-    const running = await startServer(config, { reloadConfig: load, log, onFatal })
+    const surroundings = { reloadConfig: load, log, childEnvironment, onFatal }
+    const running = await startServer(config, surroundings)
     server = running
     notice.ready()
     notice.watch(environment, running.isAlive)

@@ -1,5 +1,6 @@
 /** The flags of the command line as the highest layer of the configuration. */
 
+import { variableOf } from './environment.ts'
 import type { Override } from './layers.ts'
 
 /** Flags as commander collects them; what they hold is checked together with the file. */
@@ -34,6 +35,14 @@ export function readFlags(flags: ConfigFlags): readonly Override[] {
     ...override('--redis', ['redis', 'url'], flags.redis),
     ...override('--state-dir', ['stateDirectory'], flags.stateDir),
   ]
+}
+
+/**
+ * Variables by which a command that the server runs knows what the server's flags say: an address
+ * with a password is no argument, which everybody may read.
+ */
+export function environmentOf({ redis }: ConfigFlags): Readonly<Record<string, string>> {
+  return redis === undefined ? {} : { [variableOf(['redis', 'url'])]: redis }
 }
 
 function override(flag: string, path: readonly string[], value: unknown): readonly Override[] {

@@ -35,7 +35,11 @@ export interface InForce {
 export async function findInForce(stateDirectory: string): Promise<InForce> {
   const store = new GenerationStore(stateDirectory)
   const state = await store.state()
-  if (state === undefined) return { generation: undefined, served: undefined, isWhole: true }
+  if (state === undefined) {
+    // A lost `current.json` is no new installation: what a start would serve is in force.
+    const { served } = await findServedGeneration(stateDirectory)
+    return { generation: undefined, served, isWhole: served === undefined }
+  }
   const generation = await store.find(state.generation).catch((error: unknown) => {
     if (error instanceof OperationalError) return undefined
     throw error

@@ -25,9 +25,18 @@ export interface CommandEnd {
 export class ChildCommand {
   #child: ChildProcess | undefined
 
-  /** Resolves when it has ended, however that went. */
-  async run(program: string, args: readonly string[]): Promise<CommandEnd> {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  /**
+   * Resolves when it has ended, however that went.
+   *
+   * @param environment beyond that of this process: what everybody may not read in its arguments.
+   */
+  async run(
+    program: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<CommandEnd> {
+    const env = { ...process.env, ...environment }
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
     // First of all: without a free descriptor the error comes, and there are no pipes.
     const exit = new Promise<number | string>((resolve) => {
       child.once('error', (error) => resolve(error.message))

@@ -5,6 +5,7 @@
 
 import { openTrie, type Trie } from '../../trie/open.ts'
 import type { DataplaneSettings } from '../../dataplane/settings.ts'
+import { addressFault } from '../blocklist/address-rules.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { EssentialNames } from '../blocklist/essential.ts'
 import { compareImages, type ImageComparison } from '../blocklist/safety/compare-images.ts'
@@ -95,8 +96,10 @@ function wholeFaults(
   comparison: ImageComparison | undefined,
   { areSharesStrict, before, control, popular }: JudgeOptions,
 ): readonly GateFault[] {
-  const { safety } = control
+  const { addressSources, safety } = control
   const faults: GateFault[] = []
+  const why = addressFault(addressSources, after.categories)
+  if (why !== undefined) faults.push({ gate: 'address-rules', why })
   if (before && (areSharesStrict || namesOf(before) === namesOf(after))) {
     faults.push(...shareFaults(comparison, safety))
   }

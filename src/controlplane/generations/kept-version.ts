@@ -39,7 +39,12 @@ export async function keptVersion(
     if (version !== undefined) return { version, stored, isWhole: true, error: undefined }
     return { version, stored, isWhole: false, error }
   }
-  const isWhole = stored !== undefined && (await isFile(versions, stored.sha256))
+  if (stored === undefined) {
+    // Lost, not new, where the generation in force is made of it: its gates hold on.
+    const version = await versionInForce(subscription, versions, inForce)
+    return { version, stored, isWhole: version !== undefined, error: undefined }
+  }
+  const isWhole = await isFile(versions, stored.sha256)
   return { version: stored, stored, isWhole, error: undefined }
 }
 

@@ -19,7 +19,7 @@ const LIST_GATES: readonly Gate[] = [
   'popular',
   'must-block',
 ]
-/** A lost list and a failed self-test are no matters of opinion. */
+/** A lost list, a failed self-test and an image no server can start with: no matters of opinion. */
 const WHOLE_GATES: readonly Gate[] = ['removed-share', 'added-share', 'popular', 'must-block']
 
 /** One `--force`. */

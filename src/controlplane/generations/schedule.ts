@@ -61,6 +61,13 @@ export async function nextDueAtMs(
   return times.length === 0 ? undefined : Math.min(...times)
 }
 
+/** The shortest interval of the lists that are updated; infinite where there is none. */
+export async function intervalMsMin(stateDirectory: string): Promise<number> {
+  const subscriptions = (await loadSubscriptions(stateDirectory)) ?? []
+  const updated = subscriptions.filter(({ enabled, pinned }) => enabled && !pinned)
+  return Math.min(...updated.map(({ intervalHours }) => intervalHours * HOUR_S * SECOND_MS))
+}
+
 /** A damaged status makes the list due: the update writes it anew. */
 async function statusOf(stateDirectory: string, list: string): Promise<ListStatus | undefined> {
   return new ListVersions(stateDirectory, list).status().catch(() => undefined)

@@ -5,6 +5,7 @@
 
 import { OperationalError } from '../../base/errors.ts'
 import { openTrie, type Trie } from '../../trie/open.ts'
+import { addressFault, type AddressSource } from '../blocklist/address-rules.ts'
 import { readImage } from '../compiler/image-file.ts'
 import { currentFileOf, GenerationStore, type GenerationReport } from './generation-store.ts'
 
@@ -57,9 +58,13 @@ async function open(store: GenerationStore, number: number): Promise<ServedGener
  * Finds the generation to start with; `served` is undefined when no usable one is there. What a
  * rollback has taken out of force is none of them.
  *
+ * @param addressRules of the configuration: a generation without their categories is passed over.
  * @throws OperationalError ERR_PERMISSION when the generations cannot be listed.
  */
-export async function findServedGeneration(stateDirectory: string): Promise<ServedSearch> {
+export async function findServedGeneration(
+  stateDirectory: string,
+  addressRules: readonly AddressSource[] = [],
+): Promise<ServedSearch> {
   const store = new GenerationStore(stateDirectory)
   const passedOver: string[] = []
   let inForce: number | undefined
@@ -75,7 +80,10 @@ export async function findServedGeneration(stateDirectory: string): Promise<Serv
   for (const number of candidates) {
     if (number !== inForce && (await store.isWithdrawn(number))) continue
     try {
-      return { served: await open(store, number), passedOver }
+      const served = await open(store, number)
+      const fault = addressFault(addressRules, served.trie.categories)
+      if (fault === undefined) return { served, passedOver }
+      passedOver.push(`generation ${number}: ${fault}`)
     } catch (error) {
       if (!(error instanceof OperationalError)) throw error
       passedOver.push(`generation ${number}: ${error.message}`)

@@ -16,7 +16,7 @@ import { readPullStatus, type PullStatus } from '../fleet/pull-status.ts'
 import { ChildCommand, type CommandEnd } from './child-command.ts'
 import { currentFileOf, GenerationStore } from './generation-store.ts'
 import { ListVersions } from './list-versions.ts'
-import { nextDueAtMs } from './schedule.ts'
+import { intervalMsMin, nextDueAtMs } from './schedule.ts'
 import { findServedGeneration } from './served-generation.ts'
 import { loadSubscriptions } from './subscriptions.ts'
 import { UpdateCounter } from './update-counter.ts'
@@ -47,6 +47,8 @@ export interface KeeperOptions {
   readonly log: Logger
   /** Another generation is in force. */
   readonly onChange: () => void
+  /** Variables that it gets beyond those of the server: what flags of the server say. */
+  readonly environment?: Readonly<Record<string, string>> | undefined
   /** The command that updates; default: this program. */
   readonly command?: readonly string[] | undefined
 }
@@ -72,6 +74,8 @@ export class SubscriptionKeeper {
   #isPullWanted = false
   #pulled: PullStatus | undefined
   #isStopped = false
+  /** Updates in a row that have left the lists due. */
+  #undone = 0
   #facts: readonly SubscribedListFacts[] = []
   #isHeld = false
   readonly #counts = new UpdateCounter()
@@ -159,11 +163,28 @@ export class SubscriptionKeeper {
   async #turnToLists(): Promise<number> {
     const dueMs = await nextDueAtMs(this.#options.stateDirectory, Math.random)
     if (dueMs === undefined) return SCHEDULE_MS_MAX
-    const isDue = dueMs <= Date.now() || (await this.#lookForDamage())
-    if (!isDue) return Math.min(SCHEDULE_MS_MAX, dueMs - Date.now())
+    const isDue = dueMs <= Date.now()
+    if (!isDue && !(await this.#lookForDamage()))
+      return Math.min(SCHEDULE_MS_MAX, dueMs - Date.now())
     this.#options.log.info({ event: 'update_started' }, 'fetching the lists that are due')
-    this.#tell(await this.#run(['lists', 'update', '--due']))
-    return SCHEDULE_MS_MAX
+    const end = await this.#run(['lists', 'update', '--due'])
+    this.#tell(end)
+    return this.#waitAfter(end, isDue)
+  }
+
+  /**
+   * An update that notes how its lists went has moved their next time. One that ends before, as on
+   * a full disk, leaves them due, or the damage as it is: each further one waits twice as long, up
+   * to the interval.
+   */
+  async #waitAfter({ code }: CommandEnd, wasDue: boolean): Promise<number> {
+    const { stateDirectory } = this.#options
+    const dueMs = code === 0 ? undefined : await nextDueAtMs(stateDirectory, () => 0)
+    const isUndone = dueMs !== undefined && (dueMs <= Date.now() || !wasDue)
+    this.#undone = isUndone ? this.#undone + 1 : 0
+    if (!isUndone) return SCHEDULE_MS_MAX
+    const doublings = Math.min(this.#undone - 1, DOUBLINGS_MAX)
+    return Math.min(SCHEDULE_MS_MAX * 2 ** doublings, await intervalMsMin(stateDirectory))
   }
 
   async #turnToFleet(pollSeconds: number, mayRun: boolean): Promise<number> {
@@ -213,14 +234,14 @@ export class SubscriptionKeeper {
   }
 
   async #run(command: readonly string[]): Promise<CommandEnd> {
-    const { configFile, stateDirectory } = this.#options
+    const { configFile, environment, stateDirectory } = this.#options
     const [program = process.execPath, ...first] = this.#options.command ?? [
       process.execPath,
       PROGRAM,
     ]
     const args = [...first, ...command, '--json', '--state-dir', stateDirectory]
     if (configFile !== undefined) args.push('--config', configFile)
-    const end = await this.#command.run(program, args)
+    const end = await this.#command.run(program, args, environment)
     await this.look()
     return end
   }

@@ -14,7 +14,7 @@ import { audit, type Actor } from './audit.ts'
 import { buildUpdate, findInForce, type InForce } from './build-update.ts'
 import type { ChangedVerdicts, RecordedNames } from './changed-verdicts.ts'
 import type { CheckSurroundings, Compile } from './check-list.ts'
-import { GenerationStore, type Generation } from './generation-store.ts'
+import { GenerationStore, type Generation, type GenerationReport } from './generation-store.ts'
 import { keptVersion } from './kept-version.ts'
 import { ListVersions } from './list-versions.ts'
 import { OverruledGates } from './overruled-gates.ts'
@@ -153,11 +153,13 @@ async function updateLocked(
   try {
     const lists = await updateEach(enabled, inForce, popular, overruled, options)
     const result = await buildUpdate(lists, inForce, popular, overruled, options)
-    const asked = lists.filter(({ subscription }) => isAsked(subscription, options))
+    const asked = lists
+      .filter(({ subscription }) => isAsked(subscription, options))
+      .map((list) => (result.kind === 'refused' ? untaken(list) : list))
     if (!plan) await keepOutcomes(asked, result, options)
     return { ...result, outcomes: asked.map(({ outcome }) => outcome) }
   } finally {
-    await sweep(enabled, stateDirectory)
+    await sweep(enabled, inForce, stateDirectory)
   }
 }
 
@@ -181,13 +183,23 @@ async function subscriptionsOf({
   return newcomer
 }
 
+function reportOf({ generation, served }: InForce): GenerationReport | undefined {
+  return generation?.report ?? served?.report
+}
+
 /** Leftovers of this update and of those that were cut off. */
-async function sweep(enabled: readonly Subscription[], stateDirectory: string): Promise<void> {
+async function sweep(
+  enabled: readonly Subscription[],
+  inForce: InForce,
+  stateDirectory: string,
+): Promise<void> {
+  const report = reportOf(inForce)
   for (const { name } of enabled) {
     const versions = new ListVersions(stateDirectory, name)
     try {
       const current = await versions.current()
-      await versions.sweep(current?.sha256)
+      const served = report?.lists.find((list) => list.name === name)
+      await versions.sweep((current ?? served)?.sha256)
     } catch {
       // Which files are the last good version is not known: none is a leftover.
     }
@@ -197,13 +209,13 @@ async function sweep(enabled: readonly Subscription[], stateDirectory: string): 
 /** Fetches several lists at once, then compiles and judges one after the other. */
 async function updateEach(
   enabled: readonly Subscription[],
-  { generation, served }: InForce,
+  inForce: InForce,
   popular: CheckSurroundings['popular'],
   overruled: OverruledGates,
   options: UpdateOptions,
 ): Promise<readonly UpdatedList[]> {
   const { control, environment, onProgress, signal, stateDirectory } = options
-  const report = generation?.report ?? served?.report
+  const report = reportOf(inForce)
   const places = await Promise.all(
     enabled.map(async (subscription) => {
       const versions = new ListVersions(stateDirectory, subscription.name)
@@ -253,7 +265,7 @@ async function keepOutcomes(
   result: UpdateResult,
   options: UpdateOptions,
 ): Promise<void> {
-  for (const list of lists) await saveOutcome(result.kind === 'refused' ? untaken(list) : list)
+  for (const list of lists) await saveOutcome(list)
   const changed = lists.filter(({ outcome }) => outcome.outcome !== 'unchanged')
   if (result.kind === 'unchanged' && changed.length === 0) return
   const { actor, reason, stateDirectory } = options

@@ -20,6 +20,7 @@ export type Gate =
   | 'must-block'
   | 'self-test'
   | 'list-lost'
+  | 'address-rules'
 
 /** A gate that an update did not pass. */
 export interface GateFault {
