@@ -69,5 +69,5 @@ function inSteps(steps: readonly Step[], value: number): string {
 function digits(value: number): string {
   const size = Math.abs(value)
   if (size >= 100) return value.toFixed(0)
-  return String(Number(value.toFixed(size >= 10 ? 1 : 2)))
+  return String(Number(size >= 1 ? value.toFixed(size >= 10 ? 1 : 2) : value.toPrecision(3)))
 }

@@ -86,6 +86,7 @@ export class Niveau3Server {
   #reloadAgain = false
   #stopping = false
   metricsEndpoint: Endpoint | undefined
+  readonly isAlive = (): boolean => this.#supervisor.workersAlive > 0
 
   constructor(config: LoadedConfig, filter: LoadedFilter, options: ServeOptions) {
     this.#startConfig = config

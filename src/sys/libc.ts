@@ -70,6 +70,7 @@ export function isLibc(libc: Libc | NoLibc): libc is Libc {
 }
 
 /** Linux numbers, the same on x86-64 and arm64. */
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const SOCK_STREAM = 1

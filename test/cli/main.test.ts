@@ -57,7 +57,11 @@ describe('serve', () => {
     const failLater: StartServer = async (config, { reloadConfig, onFatal }) => {
       seen.push(config, reloadConfig())
       setImmediate(() => onFatal(new OperationalError('ERR_WORKER', 'the worker keeps dying')))
-      return { reload: async () => undefined, stop: async () => void (stops += 1) }
+      return {
+        isAlive: () => true,
+        reload: async () => undefined,
+        stop: async () => void (stops += 1),
+      }
     }
     const args = ['serve', '--listen', '127.0.0.1:1', '--listen', '[::1]:1', '--workers', '2']
     args.push('--upstream', '9.9.9.9', '--metrics', 'off', '--state-dir', '/tmp/niveau3-state')

@@ -12,6 +12,8 @@ const IS_ROOT = process.getuid?.() === 0
 
 /** A running namespace; made by `openNetworkNamespace`. */
 export interface NetworkNamespace {
+  /** A process that lives in it as long as it lives. */
+  readonly pid: number
   /** Runs a command in it to its end. */
   run(
     command: string,
@@ -50,6 +52,7 @@ export async function openNetworkNamespace(): Promise<NetworkNamespace> {
   const run: NetworkNamespace['run'] = (command, ...args) =>
     runToEnd(nsenter, [...enter, command, ...args], { cwd: folder })
   const namespace: NetworkNamespace = {
+    pid: holder.pid,
     run,
     start: (command, args, ready) =>
       startProcess(nsenter, [...enter, command, ...args], { cwd: folder, ready: { line: ready } }),

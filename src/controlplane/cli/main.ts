@@ -34,7 +34,8 @@ export async function runCli(
     if (surroundings.startServer) addServe(program, cli, surroundings.startServer)
     // The server runs for months: it does not carry what only the other commands need.
     if (args[0] !== 'serve') {
-      const isHelp = args[0] === undefined || /^(?:help|-h|--help)$/.test(args[0])
+      const isHelp =
+        args[0] === undefined || /^(?:help|-h|--help|completion|manpage)$/.test(args[0])
       const [isLists, isFleet] = [args[0] === 'lists' || isHelp, args[0] === 'fleet' || isHelp]
       await addOtherCommands(program, cli, isLists, isFleet)
     }
@@ -78,13 +79,16 @@ async function addOtherCommands(
   isLists: boolean,
   isFleet: boolean,
 ): Promise<void> {
+  const { addCompletion } = await import('./completion.ts')
   const { addCheck } = await import('./check.ts')
   const { addConfigCheck } = await import('./config-check.ts')
   const { addConfigSchema } = await import('./config-schema.ts')
   const { addConfigShow } = await import('./config-show.ts')
+  const { addDoctor } = await import('./doctor.ts')
   const { addListsCompile } = await import('./lists-compile.ts')
   const { addListsInspect } = await import('./lists-inspect.ts')
   const { addListsSearch } = await import('./lists-search.ts')
+  const { addRouter } = await import('./router.ts')
   const { addProbe } = await import('./probe.ts')
   const { addQuery } = await import('./query.ts')
   const { addReload } = await import('./reload.ts')
@@ -115,6 +119,9 @@ async function addOtherCommands(
   addConfigCheck(config, cli)
   addConfigShow(config, cli)
   addConfigSchema(config, cli)
+  addRouter(program, cli)
+  addDoctor(program, cli)
+  addCompletion(program, cli)
 }
 
 /** The commands on images that one machine builds for many. */

@@ -5,10 +5,13 @@ import type { Logger } from 'pino'
 import type { OperationalError } from '../../base/errors.ts'
 import type { ConfigFlags } from '../config/flags.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { ServiceNotice, type NoticeEnvironment } from '../service-notice.ts'
 import { collect, collectBlocklist, exampleText, type Cli } from './cli.ts'
 
 /** A server that runs until it is stopped. */
 interface RunningServer {
+  /** Some worker answers. */
+  readonly isAlive: () => boolean
   readonly reload: () => Promise<unknown>
   /** Answers what is in flight, then closes everything. */
   readonly stop: () => Promise<void>
@@ -70,32 +73,48 @@ export function addServe(program: Command, cli: Cli, startServer: StartServer): 
     )
     .action(async ({ config: configFile, ...flags }: Options) => {
       const load = () => loadConfig({ configFile, flags, environment: cli.environment })
-      await serve(load, startServer)
+      await serve(load, startServer, cli.environment)
     })
 }
 
 /** Resolves when a signal has stopped the server; rejects when it could not start or go on. */
-async function serve(load: () => LoadedConfig, startServer: StartServer): Promise<void> {
+async function serve(
+  load: () => LoadedConfig,
+  startServer: StartServer,
+  environment: NoticeEnvironment,
+): Promise<void> {
   const config = load()
   const log = await createLog(config.control.logLevel)
+  const notice = await ServiceNotice.open(environment, log)
   const ending = new Ending()
   let server: RunningServer | undefined
   let isReloadDue = false
   // From now on: without a listener SIGHUP would end a process that still reads its lists.
   const reload = (): void => {
     isReloadDue = server === undefined
-    void server?.reload()
+    if (server !== undefined) void reloadAndTell(server, notice)
   }
   process.on('SIGHUP', reload)
   try {
     const onFatal = (error: OperationalError): void => ending.fail(error)
-    server = await startServer(config, { reloadConfig: load, log, onFatal })
-    if (isReloadDue) void server.reload()
+    const running = await startServer(config, { reloadConfig: load, log, onFatal })
+    server = running
+    notice.ready()
+    notice.watch(environment, running.isAlive)
+    if (isReloadDue) void reloadAndTell(server, notice)
     await ending.reached()
   } finally {
+    notice.stopping()
     await server?.stop()
     process.off('SIGHUP', reload)
+    notice.close()
   }
+}
+
+async function reloadAndTell(server: RunningServer, notice: ServiceNotice): Promise<void> {
+  notice.reloading()
+  await server.reload()
+  notice.ready()
 }
 
 /** One line of JSON for each event on standard error; no client address, no queried name. */

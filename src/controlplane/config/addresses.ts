@@ -145,6 +145,11 @@ export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
+/** Writes a listener as `parseListen` reads it. */
+export function formatListen({ protocol, ...endpoint }: ListenSettings): string {
+  return protocol === 'dns' ? formatEndpoint(endpoint) : `${protocol}://${formatEndpoint(endpoint)}`
+}
+
 /** Parses `ADDR:PORT`, `tls://ADDR[:853]` or `https://ADDR[:443]`. */
 export function parseListen(text: string): ListenSettings | Fault {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\/(.*?)\/?$/i.exec(text.trim())

@@ -16,7 +16,14 @@ export const ProbeConfig = z.strictObject({
       'any other and in `niveau3_probe_answers_total` besides.',
   }),
   mustBlock: z
-    .record(categoryName, z.array(parsedText(parseHostName)).min(1).max(NAMES_MAX))
+    .record(
+      categoryName,
+      z
+        .array(parsedText(parseHostName))
+        .min(1)
+        .max(NAMES_MAX)
+        .meta({ description: 'Names that must be blocked as this category.' }),
+    )
     .default({})
     .meta({
       description:

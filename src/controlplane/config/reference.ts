@@ -78,6 +78,10 @@ function sectionOf(key: string, node: SchemaNode, path: readonly string[]): stri
   if (typeof additionalProperties !== 'object') return groupSections(path.join('.'), node, path)
   const described = { ...additionalProperties, description: node.description ?? key }
   const named = [...path, NAMED]
+  if (additionalProperties.type !== 'object') {
+    const heading = `## \`${named.join('.')}\`\n\n${node.description ?? key}\n\n`
+    return heading + leafRows(named, additionalProperties)
+  }
   return groupSections(named.join('.'), described, named)
 }
 

