@@ -51,10 +51,7 @@ export function slowUpstreams(startMs: number): readonly [Script, Script] {
       await pause(milliseconds(t) * (0.3 + 1.4 * Math.random()))
       return answered(query)
     }
-  return [
-    script((t) => 6 + 9 * wave(t, 70, 10)),
-    script((t) => 7 + 8 * wave(t, 70, 45)),
-  ]
+  return [script((t) => 6 + 9 * wave(t, 70, 10)), script((t) => 7 + 8 * wave(t, 70, 45))]
 }
 
 /** Asks the server for so many seconds. Answers are not looked at: tests do that. */
