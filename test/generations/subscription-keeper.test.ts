@@ -80,6 +80,11 @@ test(
   },
 )
 
+/** Under fake timers: until the keeper has set its next one, whatever it waits for before. */
+async function nextTimer(): Promise<void> {
+  while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve))
+}
+
 test('an update that ends before it notes anything is tried again ever less often, up to the interval', async () => {
   const house = await makeInstallation()
   await house.subscribe({ name: 'mine', url: 'http://127.0.0.1:9/mine', intervalHours: 1 })
@@ -95,9 +100,6 @@ test('an update that ends before it notes anything is tried again ever less ofte
   })
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })
   onTestFinished(() => void vi.useRealTimers())
-  const nextTimer = async () => {
-    while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve))
-  }
   await keeper.start()
   let before = Date.now()
   const startedAfter: number[] = []
