@@ -312,8 +312,8 @@ async function takeNewerLists(checking: Checking): Promise<void> {
 }
 
 /**
- * All lists together: what ShadowWhisperer or our own lists (`blocklists/`) block besides is neither
- * added nor removed.
+ * All lists together: what ShadowWhisperer or our own lists (`blocklists/`) block besides is
+ * neither added nor removed.
  */
 const WHOLE_1_TO_2 = {
   added: { names: 34_565 },
