@@ -30,6 +30,8 @@ const PER_SECOND = 400
 const DEAD_BOX_MS_MAX = 5000
 const DEAD_SERVER_MS_MAX = 10_000
 
+const why = whyNoHosts()
+
 let folder = ''
 beforeAll(async () => {
   folder = await mkdtemp(joinPath(tmpdir(), 'niveau3-ha-'))
@@ -234,10 +236,11 @@ async function complaintsAbout(host: NetworkNamespace, text: string, to: string)
   const conf = joinPath(to, 'keepalived.conf')
   await writeFile(conf, text)
   const { stdout, stderr } = await host.run(await program('keepalived'), '-t', '-f', conf)
-  return stdout + stderr
+  const said = stdout + stderr
+  // In a namespace of another user no program belongs to root.
+  return why === undefined ? said : said.replace(/^Disabling track script .* insecure\n/m, '')
 }
 
-const why = whyNoHosts()
 const BECAME_MASTER = /Entering MASTER STATE/
 const BECAME_BACKUP = /Entering BACKUP STATE/
 
@@ -326,5 +329,5 @@ describe('two boxes that share an address', () => {
     expectFiltered(deadServer)
     expectLossesWithin(deadServer, DEAD_SERVER_MS_MAX)
     expect([await one.hasAddress(), await two.hasAddress()]).toEqual([true, false])
-  }, 180_000)
+  }, 300_000)
 })
