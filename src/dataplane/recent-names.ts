@@ -71,14 +71,17 @@ export class RecentNames {
     if (this.#newNames >= NEW_NAMES_PER_SECOND_MAX) return
     this.#newNames++
     const record = this.#words[0]!
-    const older = this.#seenRecord[slot]! <= this.#seenRecord[slot ^ 1]! ? slot : slot ^ 1
+    // The number goes round after 2^32 records: only differences count.
+    const difference = (this.#seenRecord[slot]! - this.#seenRecord[slot ^ 1]!) | 0
+    const older = difference <= 0 ? slot : slot ^ 1
     this.#seen[older] = hash
     this.#seenRecord[older] = record
     this.#record(asked, record)
   }
 
   #isRecorded(slot: number, hash: number): boolean {
-    return this.#seen[slot] === hash && this.#words[0]! - this.#seenRecord[slot]! < RECENT_NAMES
+    const age = (this.#words[0]! - this.#seenRecord[slot]!) | 0
+    return this.#seen[slot] === hash && age < RECENT_NAMES
   }
 
   #record(asked: AskedName, number: number): void {

@@ -1,6 +1,6 @@
 /**
  * Real programs for the tests and the benchmarks: Redis, Unbound, dig, dnsperf, promtool, and the
- * resolvers that bench/peers compares with.
+ * resolvers that bench/peers compares with; and files of packages, such as fonts.
  *
  * Each is taken from PATH, else from its Debian package, unpacked with the libraries that this
  * machine lacks into a cache folder. Nothing is installed into the system, no root is needed, no
@@ -48,6 +48,7 @@ const SOURCES = {
   'systemd-analyze': { package: 'systemd', alone: false },
   promtool: { package: 'prometheus', alone: true },
   prometheus: { package: 'prometheus', alone: true },
+  pngquant: { package: 'pngquant', alone: false },
   pdns_recursor: { package: 'pdns-recursor', alone: false },
   dnsdist: { package: 'dnsdist', alone: false },
   dnsmasq: { package: 'dnsmasq-base', alone: false },
@@ -88,6 +89,24 @@ export function program(name: ProgramName): Promise<string> {
   const path = locate(name)
   found.set(name, path)
   return path
+}
+
+/** Packages of which files are wanted, not programs. */
+export type FilePackageName = 'fonts-dejavu-core'
+
+/**
+ * Returns the absolute path of a file of a Debian package, always the package's own: what this
+ * machine has installed does not matter.
+ *
+ * @param path below the root, without a slash before it.
+ */
+export async function packagedFile(name: FilePackageName, path: string): Promise<string> {
+  const file = join(cacheFolder(), name, 'root', path)
+  await underLock(cacheFolder(), async () => {
+    if (!(await isReadable(file))) await unpack({ package: name, alone: true })
+  })
+  if (!(await isReadable(file))) throw new Error(`the package ${name} holds no file ${path}`)
+  return file
 }
 
 /** The folder that holds unpacked packages. */
@@ -136,8 +155,16 @@ async function onPath(name: string): Promise<string | undefined> {
   return undefined
 }
 
-async function isRunnable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
+function isRunnable(path: string): Promise<boolean> {
+  return isAccessible(path, constants.X_OK)
+}
+
+function isReadable(path: string): Promise<boolean> {
+  return isAccessible(path, constants.R_OK)
+}
+
+function isAccessible(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
     () => true,
     () => false,
   )

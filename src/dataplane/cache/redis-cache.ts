@@ -130,6 +130,15 @@ export class RedisCache<Question extends SharedQuestion> {
   /** From now on answers count that came from these upstreams: see `answersOf`. */
   setView(view: string): void {
     this.keys.setKey(createViewKey(this.#keyOfKeys, view))
+    // What is read still stands under the other view; what will be written does not.
+    this.#forgetIds(this.#batch)
+    for (const batch of this.#inFlight) this.#forgetIds(batch)
+  }
+
+  #forgetIds({ questions, numbers }: ReadBatch<Question>): void {
+    for (const [index, question] of questions.entries()) {
+      if (question.sharedRead === numbers[index]) question.hasSharedId = false
+    }
   }
 
   /** Looks the question up; false when Redis is not to be asked now, and the upstream is. */

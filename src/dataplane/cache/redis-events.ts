@@ -96,7 +96,7 @@ export class FleetEvents {
     })
     this.#wire = createWire(this.#speaker, settings.deployment === 'cluster')
     this.#listener = new RedisLink(settings, counters, { up: () => this.#look(), down: () => {} })
-    this.#listener.client.on('messageBuffer', (_channel: Buffer, message: Buffer) => {
+    this.#listener.client.on('messageBuffer', (_channel: unknown, message: unknown) => {
       this.#take(message)
     })
     // Of a cluster ioredis listens to one node, and moves to another one without a word.
@@ -215,9 +215,10 @@ export class FleetEvents {
     }
   }
 
-  #take(message: Buffer): void {
+  /** @param message what a server has sent in a message's place: anything. */
+  #take(message: unknown): void {
     this.#listener.noteReply()
-    if (message.length > MESSAGE_OCTETS_MAX) return
+    if (!Buffer.isBuffer(message) || message.length > MESSAGE_OCTETS_MAX) return
     if (this.#seal.unseal(message, this.#latestId) !== OPENED) return
     const announcement = parse(this.#seal.opened)
     if (announcement === undefined || announcement.box === this.box) return

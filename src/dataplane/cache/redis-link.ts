@@ -141,14 +141,26 @@ export class RedisLink {
     this.#counters[REDIS + REDIS_UP] = isUp ? 1 : 0
   }
 
-  /** A value of some hundred megabytes must not be read to its end to be refused. */
+  /**
+   * Closes a connection over which comes what no honest server sends: a value of some hundred
+   * megabytes must not be read to its end to be refused, and what ioredis's parser cannot take
+   * (lists too long or too deep, messages without a channel) it throws out of the event.
+   */
   #watch(node: Redis): void {
     node.on('connect', () => {
       this.#octetsSinceReply = 0
       const { stream } = node
+      const parsers = stream.listeners('data')
+      stream.removeAllListeners('data')
       stream.on('data', (chunk: Buffer) => {
         this.#octetsSinceReply += chunk.length
-        if (this.#octetsSinceReply <= FLOOD_OCTETS_MAX) return
+        let isSound = this.#octetsSinceReply <= FLOOD_OCTETS_MAX
+        try {
+          if (isSound) for (const parse of parsers) parse.call(stream, chunk)
+        } catch {
+          isSound = false
+        }
+        if (isSound) return
         count(this.#counters, REDIS + REDIS_FAILURES + ERROR_FLOOD)
         this.#octetsSinceReply = 0
         stream.destroy()

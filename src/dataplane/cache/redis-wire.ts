@@ -40,14 +40,28 @@ class ReadyCommand extends Command {
   ) {
     super(name, [], { replyEncoding: null })
     this.#octets = octets
-    this.resolve = replied
-    this.reject = failed
+    this.resolve = (value) => outside(replied, value)
+    this.reject = (error) => outside(failed, error)
   }
 
   override toWritable(): Buffer | string {
     const octets = this.#octets
     this.#octets = ''
     return octets
+  }
+}
+
+/**
+ * Replies are told from within the parser, whose errors are the server's. One of ours is thrown
+ * where it is seen for what it is.
+ */
+function outside(told: (value: unknown) => void, value: unknown): void {
+  try {
+    told(value)
+  } catch (error) {
+    process.nextTick(() => {
+      throw error
+    })
   }
 }
 
@@ -95,8 +109,9 @@ class SingleWire implements RedisWire {
   }
 }
 
+/** A server may send anything: numbers, or lists in a list. */
 function isList(values: unknown): values is (Buffer | null)[] {
-  return Array.isArray(values)
+  return Array.isArray(values) && values.every((value) => value === null || Buffer.isBuffer(value))
 }
 
 class ClusterWire implements RedisWire {
@@ -116,7 +131,7 @@ class ClusterWire implements RedisWire {
       values.push(null)
       void cluster.getBuffer(row.keyAt(index), (error, value) => {
         if (error) failure ??= error
-        values[index] = value ?? null
+        values[index] = Buffer.isBuffer(value) ? value : null
         left--
         // What one master cannot say is a miss; the values of the others count.
         if (left === 0) done(failure, values)

@@ -139,7 +139,7 @@ export class Policy {
       nowMs < untilMs + this.#clockOffsetMs
     const { rules, pauses } = this.#rules.overlay
     const overlay = { rules: rules.filter(isOpen), pauses: pauses.filter(isOpen) }
-    const next = { ...this.#rules, overlay, stamp: `${this.stamp}+` }
+    const next = { ...this.#rules, overlay, stamp: `${this.stamp}+${nowMs}` }
     return new Policy(...this.#inputs, next, this.#clockOffsetMs)
   }
 

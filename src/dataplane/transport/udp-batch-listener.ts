@@ -145,6 +145,7 @@ export class UdpBatchListener implements ReplySink, ReadableSocket {
     for (let i = 0; i < octets; i++) first[i] = message[i]!
     const addressOctets = writeSocketAddress(batch.addresses, remote.address, remote.port)
     if (addressOctets === 0) {
+      count(this.#counters, UDP_READ + this.#client.family)
       this.#drop(DROP_ACL)
       return
     }
