@@ -1,4 +1,5 @@
 /** Rules and pauses of several boxes through a real Redis. */
+import { EventEmitter, once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -129,7 +130,6 @@ test('what nobody with our secret has sealed is counted, written over, and never
 test('two boxes that tell at once lose nothing, though the last mark is not of the last state', async () => {
   const [a, b] = [await startBox(), await startBox()]
   const write = SealedValues.prototype.write
-  const isMark = (text: string): boolean => text.endsWith('mark')
   const [second, firstState, secondMark] = [gate(), gate(), gate()]
   const tellers: SealedValues[] = []
   const order: string[] = []
@@ -169,7 +169,7 @@ test('a box that went away between state and mark is heard when it is back', asy
     octets,
     ttlMs,
   ) {
-    if (!text.endsWith('mark')) return write.call(this, text, octets, ttlMs)
+    if (!isMark(text)) return write.call(this, text, octets, ttlMs)
     cut.open()
     throw new Error('cut off')
   })
@@ -182,10 +182,12 @@ test('a box that went away between state and mark is heard when it is back', asy
   await has(b, 'one.example', 'two.example')
 })
 
+const isMark = (text: string): boolean => text.endsWith('mark')
+
 function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
-  let open = (): void => undefined
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open: () => open() }
+  const opened = new EventEmitter()
+  return {
+    opened: once(opened, 'open').then(() => undefined),
+    open: () => void opened.emit('open'),
+  }
 }

@@ -47,9 +47,11 @@ export function fitting(
       }
     }
   }
-  const newest = (entries: Entry[]): Entry[] =>
-    entries.toSorted((a, b) => b.versionMs - a.versionMs)
   taken.push(...newest(opening).slice(0, Math.max(0, ENTRIES_MAX - open)))
   taken.push(...newest(unknown).slice(0, Math.max(0, GONE_MAX - gone)))
   return taken
+}
+
+function newest(entries: readonly Entry[]): readonly Entry[] {
+  return entries.toSorted((a, b) => b.versionMs - a.versionMs)
 }
