@@ -9,7 +9,7 @@ const common = {
 }
 
 /** Holds latencies against limits: alone, when all others are done. */
-const TIMED = ['test/data/hostile.test.ts']
+const TIMED = ['test/data/cycle.test.ts', 'test/data/hostile.test.ts']
 
 /** The second suite: real lists and packets from `NIVEAU3_DATA` (default `../shared/data`). */
 export default defineConfig({

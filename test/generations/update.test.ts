@@ -9,6 +9,7 @@ import { findServedGeneration } from '../../src/controlplane/generations/served-
 import { newSubscription } from '../../src/controlplane/generations/subscriptions.ts'
 import { ListVersions } from '../../src/controlplane/generations/list-versions.ts'
 import { startListServer, type Answer, type ListServer } from '../blocklist/download/list-server.ts'
+import { SELF_SIGNED } from '../blocklist/download/self-signed.ts'
 import { makeInstallation, manyNames, type Installation } from './installation.ts'
 
 let server: ListServer
@@ -140,6 +141,30 @@ describe('a list that has become', { timeout: 60_000 }, () => {
 })
 
 describe('a list', () => {
+  test('that has moved to a server whose certificate nobody signed keeps its last good version', async () => {
+    const before = await startGood()
+    await using impostor = await startListServer(SELF_SIGNED)
+    impostor.serve('/adult', manyNames(110))
+    server.serve('/adult', redirect(`${impostor.origin}/adult`))
+    await house.subscribe(
+      { name: 'adult-list', url: url('/adult'), allowPrivate: true },
+      { name: 'other', url: url('/other'), category: 'gambling' },
+    )
+    const why = expect.stringContaining('its certificate is signed by itself') as string
+    const first = await house.update()
+    expect(first.outcomes[0]).toMatchObject({ outcome: 'failed', code: 'ERR_DOWNLOAD', why })
+    expect(await house.served()).toBe(before)
+    server.serve('/other', manyNames(45, 0, 'other.example'))
+    const second = await house.update()
+    expect(second).toMatchObject({ kind: 'built', outcomes: [{ why }, { outcome: 'updated' }] })
+    expect(impostor.requests).toEqual([])
+    expect(await house.blocks('n99.bad.example')).toBe(true)
+    expect(await house.blocks('n105.bad.example')).toBe(false)
+    expect(await house.blocks('n44.other.example')).toBe(true)
+    const status = await new ListVersions(house.folder, 'adult-list').status()
+    expect(status).toMatchObject({ failures: 2, why })
+  })
+
   test('with one name too many on an essential service or a registry is taken without it', async () => {
     await startGood()
     server.serve('/adult', `${manyNames(105)}www.caf.fr\ncom.cn\n`)
