@@ -10,7 +10,7 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const PACKAGES_MAX = 120
 /** They start this very program again, without a shell, to read what came from the network. */
 const OWN_CHILDREN = [
-  'src/controlplane/generations/subscription-keeper.ts',
+  'src/controlplane/generations/child-command.ts',
   'src/controlplane/operations/operation-runner.ts',
 ]
 /** Modules of Node.js that start programs, however they are loaded, or what changes who we are. */

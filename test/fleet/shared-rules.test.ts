@@ -1,9 +1,11 @@
 /** Rules and pauses of several boxes through a real Redis. */
+import { EventEmitter, once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { SealedValues } from '../../src/controlplane/fleet/sealed-values.ts'
 import { SharedRules } from '../../src/controlplane/fleet/shared-rules.ts'
 import { currentActor } from '../../src/controlplane/generations/audit.ts'
 import { EssentialNames } from '../../src/controlplane/blocklist/essential.ts'
@@ -28,6 +30,7 @@ beforeAll(async () => {
 })
 beforeEach(() => redis.cli('flushall'))
 afterEach(async () => {
+  vi.restoreAllMocks()
   for (const { folder, keeper, rules } of boxes.splice(0)) {
     rules.stop()
     await keeper.store.close()
@@ -123,3 +126,68 @@ test('what nobody with our secret has sealed is counted, written over, and never
   await has(b, 'one.example')
   expect(names(a)).toEqual(['one.example'])
 })
+
+test('two boxes that tell at once lose nothing, though the last mark is not of the last state', async () => {
+  const [a, b] = [await startBox(), await startBox()]
+  const write = SealedValues.prototype.write
+  const [second, firstState, secondMark] = [gate(), gate(), gate()]
+  const tellers: SealedValues[] = []
+  const order: string[] = []
+  vi.spyOn(SealedValues.prototype, 'write').mockImplementation(async function (
+    this: SealedValues,
+    text,
+    octets,
+    ttlMs,
+  ) {
+    if (order.length === 4) return write.call(this, text, octets, ttlMs)
+    if (!tellers.includes(this)) tellers.push(this)
+    const isFirst = tellers[0] === this
+    if (!isFirst) second.open()
+    await (isFirst ? (isMark(text) ? secondMark : second) : firstState).opened
+    await write.call(this, text, octets, ttlMs)
+    order.push(`${isFirst ? 'first' : 'second'} ${isMark(text) ? 'mark' : 'state'}`)
+    if (isFirst) firstState.open()
+    else if (isMark(text)) secondMark.open()
+  })
+  await Promise.all([allow(a, 'one.example'), allow(b, 'two.example')])
+  await has(a, 'one.example', 'two.example')
+  await has(b, 'one.example', 'two.example')
+  expect(order).toEqual(['first state', 'second state', 'second mark', 'first mark'])
+  const c = await startBox()
+  await has(c, 'one.example', 'two.example')
+})
+
+test('a box that went away between state and mark is heard when it is back', async () => {
+  const [a, b] = [await startBox(), await startBox()]
+  await allow(b, 'one.example')
+  await has(a, 'one.example')
+  const write = SealedValues.prototype.write
+  const cut = gate()
+  vi.spyOn(SealedValues.prototype, 'write').mockImplementation(async function (
+    this: SealedValues,
+    text,
+    octets,
+    ttlMs,
+  ) {
+    if (!isMark(text)) return write.call(this, text, octets, ttlMs)
+    cut.open()
+    throw new Error('cut off')
+  })
+  await allow(a, 'two.example')
+  await cut.opened
+  a.rules.stop()
+  await a.keeper.store.close()
+  vi.restoreAllMocks()
+  await startBox(a.folder)
+  await has(b, 'one.example', 'two.example')
+})
+
+const isMark = (text: string): boolean => text.endsWith('mark')
+
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  const opened = new EventEmitter()
+  return {
+    opened: once(opened, 'open').then(() => undefined),
+    open: () => void opened.emit('open'),
+  }
+}

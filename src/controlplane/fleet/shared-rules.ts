@@ -17,7 +17,14 @@ import { RedisLink } from '../../dataplane/cache/redis-link.ts'
 import { createCounters } from '../../dataplane/counters.ts'
 import type { RedisSettings } from '../../dataplane/settings.ts'
 import { currentActor } from '../generations/audit.ts'
-import { isForgettable, isNewer, OverruleState, type Entry } from '../overrule/entry.ts'
+import {
+  ENTRIES_MAX,
+  GONE_MAX,
+  isForgettable,
+  isNewer,
+  OverruleState,
+  type Entry,
+} from '../overrule/entry.ts'
 import type { OverruleStore } from '../overrule/overrule-store.ts'
 import { SealedValues } from './sealed-values.ts'
 
@@ -33,6 +40,8 @@ const STATE_TEXT = '\u00ffrules'
 
 /** Sealed with our secret, and nothing that this version knows. */
 const UNREADABLE = 'unreadable'
+/** No revision of a store: the state is read, whatever the mark. */
+const UNKNOWN = -1
 
 const pack = promisify(gzip)
 const unpack = promisify(gunzip)
@@ -49,6 +58,16 @@ export interface SharedRulesCounts {
   readonly lookedAtSeconds: number | undefined
 }
 
+/** What the fleet knows, and the mark that belongs to it. */
+interface MarkedState {
+  readonly entries: readonly Entry[]
+  readonly mark: string
+}
+
+function markOf(packed: Uint8Array): string {
+  return createHash('sha256').update(packed).digest('hex')
+}
+
 /** One box's part; from `start` to `stop`. */
 export class SharedRules {
   readonly #store: OverruleStore
@@ -63,9 +82,12 @@ export class SharedRules {
   #isStopped = false
   #isLooking = false
   #isLookWanted = false
-  /** The mark and our revision when both were the same; a box that starts knows neither. */
+  /**
+   * The mark and our revision when both were the same; a box knows neither that has just started,
+   * or has told something and not read it back.
+   */
   #mark: string | undefined
-  #revision = -1
+  #revision = UNKNOWN
   /** A value that was refused is counted once, however often it is looked at. */
   #refusedDigest = ''
 
@@ -138,15 +160,21 @@ export class SharedRules {
       this.#revision = revision
       return
     }
-    if (theirs !== undefined) await this.#merge(theirs)
-    const known = new Map(theirs?.map((entry) => [entry.id, entry]))
+    if (theirs !== undefined) await this.#merge(theirs.entries)
+    const known = new Map(theirs?.entries.map((entry) => [entry.id, entry]))
     const nowMs = Date.now()
     const { revision: merged, entries } = this.#store.exportState()
     const news = entries.filter(
       (entry) => !isForgettable(entry, nowMs) && isNewer(entry, known.get(entry.id)),
     )
-    this.#mark = news.length === 0 ? mark : await this.#tell(known, news)
-    this.#revision = merged
+    // State and mark are two writes: where two boxes wrote at once, or one went away between
+    // them, the mark is not that of the state, and nobody else may ever look.
+    const isMarked = theirs === undefined || theirs.mark === mark
+    const isTold = news.length > 0 || !isMarked
+    if (isTold) await this.#tell(known, news)
+    this.#mark = mark
+    // What was told is looked at once more: another box may have written over it.
+    this.#revision = isTold ? UNKNOWN : merged
   }
 
   /** Takes what is newer there; guards, limits and clocks are the store's matter. */
@@ -158,28 +186,28 @@ export class SharedRules {
     this.#refused.format += refused
   }
 
-  /** Writes what all know and what we know better; returns its mark. */
-  async #tell(known: Map<string, Entry>, news: readonly Entry[]): Promise<string | undefined> {
+  /** Writes what all know and what we know better, and its mark. */
+  async #tell(known: Map<string, Entry>, news: readonly Entry[]): Promise<void> {
     for (const entry of news) known.set(entry.id, entry)
     const nowMs = Date.now()
     const entries = [...known.values()].filter((entry) => !isForgettable(entry, nowMs))
     const state = { schema: 'niveau3.overrule/1', revision: 0, entries }
     const packed = await pack(JSON.stringify(state))
-    if (packed.length > PACKED_OCTETS_MAX) throw new Error('too many for one fleet')
-    const mark = createHash('sha256').update(packed).digest('hex')
+    const isTooMany = entries.length > ENTRIES_MAX + GONE_MAX
+    if (isTooMany || packed.length > PACKED_OCTETS_MAX) throw new Error('too many for one fleet')
     await this.#values.write(STATE_TEXT, packed, KEPT_MS)
-    await this.#values.write(MARK_TEXT, Buffer.from(mark, 'latin1'), KEPT_MS)
+    await this.#values.write(MARK_TEXT, Buffer.from(markOf(packed), 'latin1'), KEPT_MS)
     this.#told += 1
-    return mark
   }
 
   /** Undefined where there is none. */
-  async #readState(): Promise<readonly Entry[] | typeof UNREADABLE | undefined> {
+  async #readState(): Promise<MarkedState | typeof UNREADABLE | undefined> {
     const packed = await this.#read(STATE_TEXT)
     if (packed === undefined) return undefined
     try {
       const text = await unpack(packed, { maxOutputLength: TEXT_OCTETS_MAX })
-      return OverruleState.parse(JSON.parse(text.toString('utf8'))).entries
+      const { entries } = OverruleState.parse(JSON.parse(text.toString('utf8')))
+      return { entries, mark: markOf(packed) }
     } catch {
       this.#refuse('format', packed)
       return UNREADABLE
@@ -187,7 +215,7 @@ export class SharedRules {
   }
 
   #refuse(reason: 'seal' | 'format', octets: Uint8Array): void {
-    const digest = createHash('sha256').update(octets).digest('hex')
+    const digest = markOf(octets)
     if (digest === this.#refusedDigest) return
     this.#refusedDigest = digest
     this.#refused[reason] += 1

@@ -1,6 +1,6 @@
 /** The audit log: one JSON line for each change, who made it and why, only ever appended to. */
 
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, type FileHandle } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 
@@ -24,6 +24,25 @@ export function currentActor(by: Actor['by']): Actor {
 }
 
 /**
+ * Opens the log for appending, before a change: what could not be told of shall not be done.
+ *
+ * @throws OperationalError ERR_WRITE.
+ */
+export async function requireAudit(stateDirectory: string): Promise<void> {
+  const file = join(stateDirectory, 'audit.ndjson')
+  try {
+    await (await openLog(stateDirectory, file)).close()
+  } catch (cause) {
+    throw unwritable(file, cause)
+  }
+}
+
+async function openLog(stateDirectory: string, file: string): Promise<FileHandle> {
+  await mkdir(stateDirectory, { recursive: true, mode: 0o750 })
+  return open(file, 'a', 0o640)
+}
+
+/**
  * Appends a line; one write, so that lines of two processes do not mix.
  *
  * @throws OperationalError ERR_WRITE.
@@ -37,8 +56,7 @@ export async function audit(
   const file = join(stateDirectory, 'audit.ndjson')
   const line = JSON.stringify({ time: new Date().toISOString(), ...actor, what, ...facts })
   try {
-    await mkdir(stateDirectory, { recursive: true, mode: 0o750 })
-    const handle = await open(file, 'a', 0o640)
+    const handle = await openLog(stateDirectory, file)
     try {
       await handle.appendFile(`${line}\n`)
       await handle.sync()

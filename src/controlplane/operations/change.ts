@@ -1,13 +1,14 @@
 /** A change of the state directory: under its lock, and with its line in the audit log. */
 
-import { audit } from '../generations/audit.ts'
+import { audit, requireAudit } from '../generations/audit.ts'
 import { whileLocked } from '../generations/version-journal.ts'
 import type { OperationContext } from './operation.ts'
 
 /**
  * Changes the state under its lock, and writes the audit line of what was done.
  *
- * @throws OperationalError ERR_STATE_LOCKED while an update runs; what `change` throws.
+ * @throws OperationalError ERR_STATE_LOCKED while an update runs; ERR_WRITE when the audit log
+ *   cannot be opened: nothing has changed then; what `change` throws.
  */
 export async function changeState<Result>(
   { actor, stateDirectory }: OperationContext,
@@ -16,6 +17,7 @@ export async function changeState<Result>(
   change: () => Promise<Result>,
 ): Promise<Result> {
   return whileLocked(stateDirectory, async () => {
+    await requireAudit(stateDirectory)
     const result = await change()
     await audit(stateDirectory, actor, what, { ...facts, result: 'done' })
     return result

@@ -17,8 +17,8 @@ import { NAME_CHARS_MAX } from '../config/schema-values.ts'
 export const OVERRULE_SCHEMA = 'niveau3.overrule/1'
 /** Rules and pauses in force; more of them are a list, which has its own commands. */
 export const ENTRIES_MAX = 10_000
-/** Gone entries besides. */
-const GONE_MAX = 100_000
+/** Gone entries besides; the oldest are forgotten before there are more. */
+export const GONE_MAX = 100_000
 /** A box that was away longer than this may bring back what was removed meanwhile. */
 const GONE_KEPT_MS = 30 * DAY_S * SECOND_MS
 const REASON_CHARS_MAX = 500

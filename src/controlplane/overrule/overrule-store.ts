@@ -13,7 +13,7 @@ import { MINUTE_S, SECOND_MS } from '../../base/units.ts'
 import type { OverlayMessage, OverlayPause } from '../../dataplane/policy/overlay.ts'
 import { DENIED_CATEGORY } from '../../dataplane/settings.ts'
 import { nameToWire } from '../blocklist/name-text.ts'
-import { audit, currentActor, type Actor } from '../generations/audit.ts'
+import { audit, currentActor, requireAudit, type Actor } from '../generations/audit.ts'
 import {
   ENTRIES_MAX,
   OVERRULE_SCHEMA,
@@ -26,6 +26,8 @@ import {
   isRule,
   type Entry,
 } from './entry.ts'
+import { Lasting } from './lasting.ts'
+import { dropOldestGone, fitting } from './limits.ts'
 import { loadOverrule, saveOverrule } from './overrule-file.ts'
 import type { OverruleChange, ShownEntry } from './requests.ts'
 
@@ -33,6 +35,8 @@ import type { OverruleChange, ShownEntry } from './requests.ts'
 const LOOK_MS_MAX = MINUTE_S * SECOND_MS
 /** Clocks of two boxes may differ by this much; an entry further ahead would never be overruled. */
 const AHEAD_MS_MAX = 60 * MINUTE_S * SECOND_MS
+/** A clock before this has not been set since the machine started: it knows no future. */
+const CLOCK_SET_MS = Date.UTC(2025, 0, 1)
 
 export interface StoreOptions {
   readonly stateDirectory: string
@@ -55,6 +59,7 @@ export interface StoreChange {
 export class OverruleStore {
   readonly #options: StoreOptions
   readonly #entries: Map<string, Entry>
+  readonly #lasting = new Lasting()
   #revision: number
   #apply: ApplyOverlay = () => Promise.resolve()
   #acting: Promise<unknown> = Promise.resolve()
@@ -66,6 +71,8 @@ export class OverruleStore {
     this.#options = options
     this.#revision = state.revision
     this.#entries = new Map(state.entries.map((entry) => [entry.id, entry]))
+    this.#lasting.follow(this.#entries)
+    this.#lasting.endPausesAfter(Date.now() + AHEAD_MS_MAX, state.entries)
   }
 
   /**
@@ -147,7 +154,8 @@ export class OverruleStore {
    *
    * @param who `by: 'fleet'` and the box that it comes from, for the audit log.
    * @returns the ids that have changed here, none when all was known; entries that claim to be made
-   *   more than an hour from now are left out, and counted in `refused`.
+   *   more than an hour from now, and what there is no room for, are left out and counted in
+   *   `refused`.
    * @throws OperationalError ERR_STATE for what is no such state, ERR_WRITE.
    */
   async importState(
@@ -162,15 +170,21 @@ export class OverruleStore {
     }
     const latestMs = Date.now() + AHEAD_MS_MAX
     const sane = parsed.data.entries.filter(({ versionMs }) => versionMs <= latestMs)
-    const refused = parsed.data.entries.length - sane.length
+    let refused = parsed.data.entries.length - sane.length
     let changed: readonly string[] = []
-    const news = (): readonly Entry[] =>
-      sane.filter(
-        (entry) => isNewer(entry, this.#entries.get(entry.id)) && !isForgettable(entry, Date.now()),
+    const news = (): { readonly entries: readonly Entry[]; readonly left: number } => {
+      const nowMs = Date.now()
+      const all = sane.filter(
+        (entry) => isNewer(entry, this.#entries.get(entry.id)) && !isForgettable(entry, nowMs),
       )
-    if (news().length === 0) return { changed, refused }
+      const entries = fitting(all, this.#entries, (entry) => this.#isOpen(entry, nowMs))
+      return { entries, left: all.length - entries.length }
+    }
+    const { entries: first, left } = news()
+    if (first.length === 0) return { changed, refused: refused + left }
     await this.change('rules-merge', who, () => {
-      const entries = news()
+      const { entries, left: leftNow } = news()
+      refused += leftNow
       changed = entries.map(({ id }) => id)
       return { entries }
     })
@@ -206,10 +220,12 @@ export class OverruleStore {
       const message = `there are ${ENTRIES_MAX} rules already; more of them are a list: lists add`
       throw new OperationalError('ERR_USAGE', message)
     }
+    dropOldestGone(next, (entry) => this.#isOpen(entry, nowMs))
     const revision = this.#revision + 1
     const all = [...next.values()]
     const { stateDirectory, log } = this.#options
     const state = { schema: OVERRULE_SCHEMA, revision, entries: all } as const
+    await requireAudit(stateDirectory)
     const copyFailure = await saveOverrule(stateDirectory, state)
     if (copyFailure !== undefined) {
       const facts = { event: 'overrule_copy_failed', code: copyFailure.code }
@@ -218,6 +234,7 @@ export class OverruleStore {
     this.#revision = revision
     this.#entries.clear()
     for (const entry of all) this.#entries.set(entry.id, entry)
+    this.#lasting.follow(this.#entries)
     await this.#apply(this.overlay)
     this.#schedule()
     log.info(
@@ -252,11 +269,12 @@ export class OverruleStore {
     })).catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error)
       log.error({ event: 'overrule_end_failed' }, `what has ended could not be dropped: ${why}`)
-      this.#schedule()
+      // It has ended already: without a pause this would be tried again at once, and for ever.
+      this.#schedule(LOOK_MS_MAX)
     })
   }
 
-  #schedule(): void {
+  #schedule(waitMsMin = 1): void {
     clearTimeout(this.#timer)
     if (this.#isClosed) return
     let endMs = Number.POSITIVE_INFINITY
@@ -264,7 +282,7 @@ export class OverruleStore {
       if (!gone && untilMs !== null) endMs = Math.min(endMs, untilMs)
     }
     if (endMs === Number.POSITIVE_INFINITY) return
-    const waitMs = Math.min(LOOK_MS_MAX, Math.max(1, endMs - Date.now()))
+    const waitMs = Math.min(LOOK_MS_MAX, Math.max(waitMsMin, endMs - Date.now()))
     this.#timer = setTimeout(() => void this.#dropEnded(), waitMs)
     this.#timer.unref()
   }
@@ -281,16 +299,23 @@ export class OverruleStore {
 
   /** When an entry ends by itself; a pause never later than the configuration lets it last. */
   endOf(entry: Entry): number {
-    if (entry.kind === 'rule') return entry.untilMs ?? Number.POSITIVE_INFINITY
+    if (entry.kind === 'rule') return this.#lasting.endOf(entry, Number.POSITIVE_INFINITY)
     const longestMs = this.#options.pauseSecondsMax() * SECOND_MS
-    return Math.min(entry.untilMs, entry.versionMs + longestMs)
+    return Math.min(this.#lasting.endOf(entry, longestMs), entry.versionMs + longestMs)
   }
 
-  /** Later than every version that is known here: what is done now is the last word. */
+  /**
+   * Later than every version that is known here: what is done now is the last word. Versions that
+   * other boxes would refuse do not count, or no change of this box would be taken until then.
+   */
   nextVersionMs(): number {
+    const nowMs = Date.now()
+    const latestMs = nowMs < CLOCK_SET_MS ? Number.POSITIVE_INFINITY : nowMs + AHEAD_MS_MAX
     let latest = 0
-    for (const { versionMs } of this.#entries.values()) latest = Math.max(latest, versionMs)
-    return Math.max(Date.now(), latest + 1)
+    for (const { versionMs } of this.#entries.values()) {
+      if (versionMs < latestMs) latest = Math.max(latest, versionMs)
+    }
+    return Math.max(nowMs, latest + 1)
   }
 
   /** The entry as people and other programs see it. */

@@ -59,10 +59,12 @@ function outside(told: (value: unknown) => void, value: unknown): void {
   try {
     told(value)
   } catch (error) {
-    process.nextTick(() => {
-      throw error
-    })
+    process.nextTick(rethrow, error)
   }
+}
+
+function rethrow(error: unknown): void {
+  throw error
 }
 
 /** What ioredis's own pipelines give in the socket's place. */
@@ -111,7 +113,9 @@ class SingleWire implements RedisWire {
 
 /** A server may send anything: numbers, or lists in a list. */
 function isList(values: unknown): values is (Buffer | null)[] {
-  return Array.isArray(values) && values.every((value) => value === null || Buffer.isBuffer(value))
+  if (!Array.isArray(values)) return false
+  for (const value of values) if (value !== null && !Buffer.isBuffer(value)) return false
+  return true
 }
 
 class ClusterWire implements RedisWire {

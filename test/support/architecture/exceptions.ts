@@ -89,6 +89,12 @@ export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [
     reason: 'ioredis takes a command object, which knows its row; once per batch of writes',
   },
   {
+    path: 'src/dataplane/cache/redis-wire.ts',
+    within: 'outside',
+    rules: ['try'],
+    reason: "it is called from ioredis's parser, whose exceptions are the server's fault",
+  },
+  {
     path: 'src/dataplane/cache/node-gcm.ts',
     within: 'decrypt',
     rules: ['try'],
