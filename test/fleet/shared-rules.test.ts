@@ -129,6 +129,7 @@ test('what nobody with our secret has sealed is counted, written over, and never
 
 test('two boxes that tell at once lose nothing, though the last mark is not of the last state', async () => {
   const [a, b] = [await startBox(), await startBox()]
+  // oxlint-disable-next-line typescript/unbound-method -- called with the one it belongs to
   const write = SealedValues.prototype.write
   const [second, firstState, secondMark] = [gate(), gate(), gate()]
   const tellers: SealedValues[] = []
@@ -161,6 +162,7 @@ test('a box that went away between state and mark is heard when it is back', asy
   const [a, b] = [await startBox(), await startBox()]
   await allow(b, 'one.example')
   await has(a, 'one.example')
+  // oxlint-disable-next-line typescript/unbound-method -- called with the one it belongs to
   const write = SealedValues.prototype.write
   const cut = gate()
   vi.spyOn(SealedValues.prototype, 'write').mockImplementation(async function (

@@ -44,7 +44,7 @@ async function settled() {
 
 let timer
 process.on('disconnect', () => process.exit(0))
-process.on('message', async (command) => {
+process.on('message', (command) => {
   if (command === 'start') {
     sentMs = new Float64Array(0x10000)
     times = []
@@ -52,6 +52,10 @@ process.on('message', async (command) => {
     timer = setInterval(ask, PACE_MS)
     return
   }
+  void stop()
+})
+
+async function stop() {
   clearInterval(timer)
   await settled()
   times.sort((left, right) => left - right)
@@ -63,4 +67,4 @@ process.on('message', async (command) => {
     p99: at(0.99),
     worst: times.at(-1) ?? 0,
   })
-})
+}

@@ -45,15 +45,19 @@ if (isMainThread) {
     writeFileSync(`${FILE}.new`, JSON.stringify({ times, octets }))
     renameSync(`${FILE}.new`, FILE)
   }
-  process.on('SIGUSR2', async () => {
+  const collect = async () => {
     times++
     awaited = new Set(threads)
     octets = await liveOctets()
     if (awaited.size === 0) tell()
     else channel.postMessage({ collect: true })
-  })
+  }
+  process.on('SIGUSR2', () => void collect())
 } else {
-  channel.addEventListener('message', async ({ data }) => {
-    if (data.collect) channel.postMessage({ from: threadId, octets: await liveOctets() })
+  const answer = async () => {
+    channel.postMessage({ from: threadId, octets: await liveOctets() })
+  }
+  channel.addEventListener('message', ({ data }) => {
+    if (data.collect) void answer()
   })
 }
