@@ -251,6 +251,33 @@ describe('an update that is cut off', { timeout: LONG_MS }, () => {
     await house.remove()
   })
 
+  test('by a rollback leaves all as it was: who goes back does not wait for what still fetches', async () => {
+    const house = await makeInstallation()
+    lists.serve('/late', manyNames(100))
+    await house.subscribe({ name: 'late', url: `${lists.origin}/late` })
+    await house.update()
+    lists.serve('/late', manyNames(100, 20))
+    await house.update()
+    expect(await house.served()).toMatch(/^2 /)
+    lists.serve('/late', (_request, response) => {
+      response.writeHead(200).write('a.example\n')
+    })
+    const before = lists.requests.length
+    const args = [PROGRAM, 'lists', 'update', '--state-dir', house.folder]
+    const child = await startProcess(process.execPath, args)
+    while (lists.requests.length === before) await sleep(10)
+    const pin = await listsCommand(house.folder, 'pin', '1')
+    expect(pin.stderr).toContain(`lists are being updated by process ${child.pid}`)
+    const startMs = performance.now()
+    const back = await listsCommand(house.folder, 'rollback', '--reason', 'a complaint')
+    expect(performance.now() - startMs).toBeLessThan(2000)
+    expect(back).toMatchObject({ code: EXIT.ok })
+    expect(await child.exited).toMatchObject({ signal: 'SIGTERM' })
+    expect(await house.served()).toMatch(/^1 /)
+    expect(await readdir(house.folder)).not.toContain('update.lock')
+    await house.remove()
+  })
+
   test('by a full disk says so, and the generation in force stays whole', async () => {
     const house = await makeInstallation()
     lists.serve('/full', manyNames(100))

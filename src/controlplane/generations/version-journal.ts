@@ -11,6 +11,7 @@ import { z } from 'zod'
 import { StateLock } from '../state-lock.ts'
 import { GenerationStore } from './generation-store.ts'
 import { ListVersion, ListVersions } from './list-versions.ts'
+import { overtakeUpdate } from './overtake.ts'
 import { readStateFile, writeStateFile } from './state-file.ts'
 
 const Journal = z.strictObject({
@@ -49,6 +50,9 @@ export async function finishVersions(stateDirectory: string): Promise<void> {
   await rm(file, { force: true })
 }
 
+/** Whether a change waits its turn, or ends an update that has the lock. */
+export type Turn = 'waits' | 'overtakes'
+
 /**
  * Takes the lock of whoever changes lists or generations, after what a crash has left half done is
  * whole again.
@@ -58,8 +62,12 @@ export async function finishVersions(stateDirectory: string): Promise<void> {
 export async function whileLocked<Result>(
   stateDirectory: string,
   change: () => Promise<Result>,
+  turn: Turn = 'waits',
 ): Promise<Result> {
-  const lock = await StateLock.take(stateDirectory, 'update.lock')
+  const lock =
+    turn === 'overtakes'
+      ? await overtakeUpdate(stateDirectory)
+      : await StateLock.take(stateDirectory, 'update.lock')
   try {
     await finishVersions(stateDirectory)
     return await change()

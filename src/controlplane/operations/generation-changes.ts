@@ -33,9 +33,9 @@ export const ROLL_BACK = operation(
     const trie = openTrie(await readImage((await store.find(target)).imageFile))
     const why = given ?? `rollback from generation ${state.generation}`
     const facts = { from: state.generation, to: target, digest: trie.digest, reason: why }
-    await changeState(context, 'lists-rollback', facts, () =>
-      store.rollBack(target, { since: new Date().toISOString(), why }),
-    )
+    const rollBack = (): Promise<void> =>
+      store.rollBack(target, { since: new Date().toISOString(), why })
+    await changeState(context, 'lists-rollback', facts, rollBack, 'overtakes')
     return { ...facts, held: true, names: trie.names }
   },
 )
