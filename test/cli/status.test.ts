@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -92,6 +92,13 @@ describe('niveau3 reload', () => {
     )
     const json = await runNiveau3(['reload', '--state-dir', state, '--json'])
     expect(JSON.parse(json.stdout)).toMatchObject({ generation: 3, needsRestart: ['admin'] })
+    const audit = (await readFile(join(state, 'audit.ndjson'), 'utf8')).trimEnd().split('\n')
+    expect(JSON.parse(audit.at(-1) ?? '')).toMatchObject({
+      what: 'reload',
+      uid: process.getuid?.(),
+      generation: 3,
+      needsRestart: ['admin'],
+    })
   })
 
   test('a configuration with mistakes changes nothing, and the command says which', async () => {

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { SOCKET_PATH_OCTETS_MAX } from '../config/admin-schema.ts'
+import { audit, requireAudit } from '../generations/audit.ts'
 import { overruleRoutes } from '../overrule/routes.ts'
 import type { AdminSocketPlace } from '../config/settings.ts'
 import { AdminSocket } from './admin-socket.ts'
@@ -71,10 +72,15 @@ function routesOf(server: AdministeredServer, window: TrafficWindow): readonly R
   return [
     ...operationRoutes(server),
     route('GET', '/v1/status', Nothing, async () => statusOf(server, window)),
-    route('POST', '/v1/reload', Nothing, async () => {
+    route('POST', '/v1/reload', Nothing, async ({ caller }) => {
+      const { stateDirectory } = server.config().control
+      if (stateDirectory !== undefined) await requireAudit(stateDirectory)
       const { failure, needsRestart } = await server.reload()
       if (failure !== undefined) throw failure
-      return { generation: server.facts().filter.generation, needsRestart }
+      const facts = { generation: server.facts().filter.generation, needsRestart }
+      // A configuration may switch categories off: who had it read anew is written down.
+      if (stateDirectory !== undefined) await audit(stateDirectory, caller, 'reload', facts)
+      return facts
     }),
     ...overruleRoutes(() => server.overrule()),
   ]
