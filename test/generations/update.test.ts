@@ -364,6 +364,17 @@ describe('a list', () => {
     await house.subscribe({ ...list, mustBlock: ['n5.bad.example', 'missing.example'] })
     expect((await house.update()).outcomes[0]?.why).toBe('does not block missing.example')
   })
+
+  test('with more names at first than it may have; a list that is known may grow', async () => {
+    server.serve('/adult', manyNames(100))
+    const list = { name: 'adult-list', url: url('/adult') }
+    await house.subscribe({ ...list, namesMax: 99 })
+    expect((await house.update()).outcomes[0]?.why).toBe('100 names, and 99 is the most at first')
+    await house.subscribe({ ...list, namesMax: 100 })
+    expect((await house.update()).outcomes[0]?.outcome).toBe('updated')
+    server.serve('/adult', manyNames(120))
+    expect((await house.update()).outcomes[0]?.outcome).toBe('updated')
+  })
 })
 
 describe('a generation', { timeout: 60_000 }, () => {

@@ -84,6 +84,7 @@ export async function checkList(
       report,
       names,
       namesMin: namesMinOf(subscription, current, comparison, safety),
+      namesMax: current === undefined ? (subscription.namesMax ?? Infinity) : Infinity,
       comparison,
       knownEssentialRules: new Set(current?.essentialRules ?? []),
       popularHits: hits.map(({ text }) => text),

@@ -11,6 +11,7 @@ export const WHOLE = 'all'
 
 const LIST_GATES: readonly Gate[] = [
   'names-min',
+  'names-max',
   'removed-share',
   'added-share',
   'unparsable-share',

@@ -41,6 +41,8 @@ const Subscription = z.strictObject({
     .max(24 * 30)
     .default(24),
   namesMin: z.int().min(1).default(1),
+  /** Of a first version; later ones are held to their growth. */
+  namesMax: z.int().min(1).optional(),
   mustBlock: z.array(z.string()).default([]),
   enabled: z.boolean().default(true),
   /** The version that is there stays: updates pass the list over. */
@@ -108,6 +110,7 @@ export function subscriptionOf(source: CatalogueSource): Subscription {
     ...newSubscription({ name: id, category, url, format, licence, attribution }),
     intervalHours,
     namesMin: names.min,
+    namesMax: names.max,
     mustBlock,
     ...(sections && { sections }),
   }

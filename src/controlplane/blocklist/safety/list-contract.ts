@@ -11,6 +11,7 @@ import type { ImageComparison } from './compare-images.ts'
 /** The gates, by the words that reports use. */
 export type Gate =
   | 'names-min'
+  | 'names-max'
   | 'removed-share'
   | 'added-share'
   | 'unparsable-share'
@@ -35,6 +36,8 @@ export interface ListEvidence {
   /** Names that the list blocks by itself. */
   readonly names: number
   readonly namesMin: number
+  /** What a first version may have, which nothing is there to compare with. */
+  readonly namesMax: number
   /** Against the last good version; undefined for the first one. */
   readonly comparison: ImageComparison | undefined
   /** Essential rules of the last good version. */
@@ -64,10 +67,13 @@ const SHOWN_MAX = 5
 
 /** Returns the gates that a new version does not pass; none for a good one. */
 export function judgeList(evidence: ListEvidence, limits: SafetyValues): readonly GateFault[] {
-  const { names, namesMin, openSentinels, popularHits } = evidence
+  const { names, namesMax, namesMin, openSentinels, popularHits } = evidence
   const faults: GateFault[] = []
   if (names < namesMin) {
     faults.push({ gate: 'names-min', why: `${names} names, and ${namesMin} is the least` })
+  }
+  if (names > namesMax) {
+    faults.push({ gate: 'names-max', why: `${names} names, and ${namesMax} is the most at first` })
   }
   faults.push(...shareFaults(evidence.comparison, limits), ...unparsableFaults(evidence, limits))
   faults.push(...essentialFaults(evidence, limits))
