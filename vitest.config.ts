@@ -19,8 +19,8 @@ const TIMED = [
 export default defineConfig({
   test: {
     reporters: reporters(),
-    // Most tests wait for programs more than they compute: on two cores one worker would idle.
-    maxWorkers: Math.max(2, availableParallelism()),
+    // Most tests wait for programs more than they compute: with a worker a core, cores would idle.
+    maxWorkers: availableParallelism() + 1,
     projects: [
       {
         test: {
