@@ -15,19 +15,25 @@ const TIMED = [
   'test/hostile/**/*.test.ts',
 ]
 
+/**
+ * Packages, networks, dashboards: with a Node.js of their own or none. A further run on another
+ * Node.js leaves them out.
+ */
+const DEPLOY = process.env['TEST_RUNTIME_ONLY'] === '1' ? ['test/deploy/**'] : []
+
 /** All tests, and the scenarios once more over `dgram`: both transports pass one contract. */
 export default defineConfig({
   test: {
     reporters: reporters(),
-    // Most tests wait for programs more than they compute: with a worker a core, cores would idle.
-    maxWorkers: availableParallelism() + 1,
+    // Most tests wait for programs more than they compute: on two cores one worker would idle.
+    maxWorkers: Math.max(2, availableParallelism()),
     projects: [
       {
         test: {
           ...common,
           name: 'all',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/data/**', ...TIMED],
+          exclude: ['test/data/**', ...TIMED, ...DEPLOY],
         },
       },
       {
