@@ -1,4 +1,3 @@
-import { generateKeyPairSync, sign } from 'node:crypto'
 import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -355,30 +354,6 @@ describe('a list', () => {
     expect(outcomes[0]).toMatchObject({ outcome: 'refused', code: 'ERR_SIGNATURE' })
     expect(await house.blocks('n1.bad.example')).toBe(false)
     expect(await house.blocks('pornhub.com')).toBe(true)
-  })
-
-  test('is taken with the signature of its key, and not with that of another file or none', async () => {
-    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-    const signatureOf = (text: string): Buffer => sign(null, Buffer.from(text), privateKey)
-    const signingKey = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
-    const list = { name: 'signed', url: url('/signed'), signatureUrl: url('/signed.sig') }
-    await house.subscribe({ ...list, signingKey: signingKey.toString('base64') })
-    const serve = (text: string, signature: Buffer): void => {
-      server.serve('/signed', text)
-      server.serve('/signed.sig', (_request, response) => void response.end(signature))
-    }
-    serve(manyNames(100), signatureOf(manyNames(100)))
-    expect((await house.update()).outcomes[0]).toMatchObject({ outcome: 'updated' })
-    expect(await house.blocks('n99.bad.example')).toBe(true)
-    const before = await house.served()
-    serve(manyNames(110), signatureOf(manyNames(100)))
-    expect((await house.update()).outcomes[0]).toMatchObject({ code: 'ERR_SIGNATURE' })
-    server.serve('/signed.sig', (_request, response) => void response.writeHead(404).end())
-    expect((await house.update()).outcomes[0]?.outcome).toBe('failed')
-    expect(await house.served()).toBe(before)
-    expect(await house.blocks('n109.bad.example')).toBe(false)
-    serve(manyNames(110), signatureOf(manyNames(110)))
-    expect((await house.update()).outcomes[0]).toMatchObject({ outcome: 'updated' })
   })
 
   test('with fewer names than it must have, or without those that it must block', async () => {
