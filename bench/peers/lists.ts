@@ -24,6 +24,9 @@ const BLOCKED_COUNT = 5000
 /** Blocked names under which unique names are made. */
 const PARENTS_COUNT = 50_000
 
+/** How long each server is asked for new names before it is measured with others. */
+export const WARM_UP_SECONDS = 3
+
 /** Leaves room for a label in front and for the name of a policy zone behind (255 octets). */
 const NAME_CHARACTERS_MAX = 220
 
@@ -56,6 +59,8 @@ export interface BlockList {
   readonly allowed: readonly string[]
   /** Query files for dnsperf. */
   readonly queries: Readonly<Record<QuerySet, string>>
+  /** Other names of the same kind, to be asked before anything is measured. */
+  readonly warmUps: Readonly<Record<Exclude<QuerySet, 'mix'>, string>>
   /** The mix for the open-loop client. */
   readonly checkedMix: string
 }
@@ -116,12 +121,10 @@ export async function makeList(
   const file = join(folder, `${key}.txt`)
   await writeFile(file, `${names.join('\n')}\n`)
   const parents = draw(askable, PARENTS_COUNT, random)
-  const unique = async (set: Exclude<QuerySet, 'mix'>, below: readonly string[]): Promise<string> =>
-    writeUnique(
-      join(folder, `${key}.${set}`),
-      below,
-      Math.ceil(UNIQUE_PER_SECOND[set] * secondsMax),
-    )
+  const unique = (set: Exclude<QuerySet, 'mix'>, below: readonly string[]): Promise<string> =>
+    writeUnique(join(folder, `${key}.${set}`), below, countOf(set, secondsMax), 'n')
+  const warmUp = (set: Exclude<QuerySet, 'mix'>, below: readonly string[]): Promise<string> =>
+    writeUnique(join(folder, `${key}.${set}.warm`), below, countOf(set, WARM_UP_SECONDS), 'w')
   return {
     key,
     names,
@@ -134,8 +137,17 @@ export async function makeList(
       'blocked-unique': await unique('blocked-unique', parents),
       forwarded: await unique('forwarded', allowed),
     },
+    warmUps: {
+      'blocked-unique': await warmUp('blocked-unique', parents),
+      forwarded: await warmUp('forwarded', allowed),
+    },
     checkedMix: await writeMix(join(folder, `${key}.checked`), allowed, blocked, random),
   }
+}
+
+/** Lines of a query file that no server reaches the end of. */
+function countOf(set: Exclude<QuerySet, 'mix'>, seconds: number): number {
+  return Math.ceil(UNIQUE_PER_SECOND[set] * seconds)
 }
 
 function probesOf(names: readonly string[]): string[] {
@@ -159,8 +171,17 @@ async function writeMix(
   return path
 }
 
-/** Writes `count` different names, each a label that looks random in front of a name of `below`. */
-async function writeUnique(path: string, below: readonly string[], count: number): Promise<string> {
+/**
+ * Writes `count` different names, each a label that looks random in front of a name of `below`.
+ *
+ * @param letter the first one of the labels: files with other letters have no name in common.
+ */
+async function writeUnique(
+  path: string,
+  below: readonly string[],
+  count: number,
+  letter: 'n' | 'w',
+): Promise<string> {
   const file = await open(path, 'w')
   try {
     for (let first = 0; first < count; first += LINES_PER_WRITE) {
@@ -168,7 +189,7 @@ async function writeUnique(path: string, below: readonly string[], count: number
       for (let index = first; index < Math.min(count, first + LINES_PER_WRITE); index++) {
         // Multiplying by an odd number is one to one modulo 2^32: no label comes twice.
         const label = (Math.imul(index, 0x9e3779b1) >>> 0).toString(36)
-        lines.push(`n${label}.${below[index % below.length] ?? ''} A\n`)
+        lines.push(`${letter}${label}.${below[index % below.length] ?? ''} A\n`)
       }
       await file.write(lines.join(''))
     }

@@ -4,7 +4,7 @@ import { SECOND_MS } from '../../src/base/units.ts'
 import { type Said, type Verdict, askAll, askAllTcp } from './ask.ts'
 import { type Child, type Command, startPinned } from './children.ts'
 import { type Drive, drive } from './dnsperf.ts'
-import type { BlockList } from './lists.ts'
+import { WARM_UP_SECONDS, type BlockList } from './lists.ts'
 import { type Latency, measureLatency } from './open-loop.ts'
 import { type Memory, cpuMsBetween, readCore, readCpu, readMemory } from './proc.ts'
 import type { Server } from './servers/server.ts'
@@ -180,10 +180,14 @@ async function measure(
   const { list, upstream, cores, port, seconds } = plan
   const where = { port, cpu: cores.client, file: list.queries[workload.queries] }
   const isMix = workload.queries === 'mix'
-  if (isMix) {
+  const { queriesPerSecond: _, ...unpaced } = workload
+  if (workload.queries === 'mix') {
     // Fills the caches of this transport, with dnsperf's own form of the query.
-    const { queriesPerSecond: _, ...unpaced } = workload
     await drive(unpaced, { ...where, seconds: 10, once: true })
+  } else {
+    // A server that has answered nothing of the kind yet is not what runs for months.
+    const file = list.warmUps[workload.queries]
+    await drive(unpaced, { ...where, file, seconds: WARM_UP_SECONDS, once: true })
   }
   const questionsBefore = upstream.questions()
   const coreBefore = readCore(cores.server)

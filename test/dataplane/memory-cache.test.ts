@@ -1,3 +1,4 @@
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { CacheEntry } from '../../src/dataplane/cache/cache-entry.ts'
 import { MemoryCache } from '../../src/dataplane/cache/memory-cache.ts'
@@ -103,5 +104,30 @@ describe('the memory cache', () => {
     const before = cache.octets
     cache.set(keyOf('key'), entryFor('key', 100, 1))
     expect([cache.entries, cache.octets]).toEqual([1, before])
+  })
+
+  test('holds whatever it has not told of as gone, in whatever order names are asked and replaced', () => {
+    const step = fc.tuple(fc.constantFrom('set', 'get'), fc.integer({ min: 0, max: 60 }))
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
+        const gone = new Set<string>()
+        const kept = new Map<string, CacheEntry>()
+        const cache = makeCache(200_000, createCounters(), (entry) => {
+          for (const [label, one] of kept) if (one === entry) gone.add(label)
+        })
+        for (const [what, number] of steps) {
+          const label = `n${number}`
+          if (what === 'set') {
+            cache.set(keyOf(label), entryFor(label, 100 + number, 300))
+            kept.delete(label)
+            gone.delete(label)
+          }
+          const found = cache.get(keyOf(label), 0)
+          if (what === 'set') expect(found?.octets).toBe(100 + number)
+          else if (kept.has(label) && !gone.has(label)) expect(found).toBe(kept.get(label))
+          if (found !== undefined) kept.set(label, found)
+        }
+      }),
+    )
   })
 })

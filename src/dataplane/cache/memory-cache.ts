@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { CacheEntry } from './cache-entry.ts'
-import { Newcomers } from './newcomers.ts'
+import { Newcomers, hashOf } from './newcomers.ts'
 import { CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_OCTETS, type Counters } from '../counters.ts'
 
 /**
@@ -18,11 +18,21 @@ const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60
 const RING_SHARE = 4
 /** What the ring's index adds to its octets, at most. */
 const INDEX_SHARE = 1.25
+/** Places of the filter before the LRU, a power of two: several for each entry that it holds. */
+const FILTER_PLACES = 1 << 18
+const FILTER_MASK = FILTER_PLACES - 1
+/** A place that has counted so far counts no more, and lets everything pass from then on. */
+const FILTER_FULL = 0xff
 
 /** The memory tier. Keys are those of `AskedName.key`. */
 export class MemoryCache {
   readonly #newcomers: Newcomers
   readonly #entries: LRUCache<string, CacheEntry>
+  /**
+   * By hash: how many entries of the LRU have it. Most names are new; for them nobody asks the LRU,
+   * whose look-up is one of a string in a Map.
+   */
+  readonly #filter = new Uint8Array(FILTER_PLACES)
   readonly #counters: Counters
   /** How long an entry is kept past its expiry (RFC 8767). */
   staleMs = 0
@@ -39,7 +49,8 @@ export class MemoryCache {
     this.#entries = new LRUCache<string, CacheEntry>({
       max: Math.max(1, Math.ceil(lruOctets / ENTRY_OCTETS_MIN)),
       maxSize: lruOctets,
-      dispose: (entry, _key, reason) => {
+      dispose: (entry, key, reason) => {
+        this.#count(hashOf(key), -1)
         onGone(entry)
         if (reason === 'evict') counters[CACHE_EVICTIONS] = counters[CACHE_EVICTIONS]! + 1
       },
@@ -61,8 +72,9 @@ export class MemoryCache {
    * @param nowMs the monotonic clock.
    */
   get(key: string, nowMs: number): CacheEntry | undefined {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return this.#promote(key, nowMs)
+    const hash = hashOf(key)
+    const entry = this.#mayHold(hash) ? this.#entries.get(key) : undefined
+    if (entry === undefined) return this.#promote(key, hash, nowMs)
     if (nowMs < entry.expiresMs + this.staleMs) return entry
     this.#entries.delete(key)
     this.#showSize()
@@ -71,25 +83,38 @@ export class MemoryCache {
 
   /** Keeps a copy of the answer for the seconds that its facts allow. */
   set(key: string, entry: CacheEntry): void {
-    if (this.#entries.has(key) || !this.#newcomers.add(key, entry)) {
-      this.#newcomers.remove(key)
-      this.#keep(key, entry.kept())
+    const hash = hashOf(key)
+    const isKept = this.#mayHold(hash) && this.#entries.has(key)
+    if (isKept || !this.#newcomers.add(key, entry, hash)) {
+      this.#newcomers.remove(key, hash)
+      this.#keep(key, hash, entry.kept())
     }
     this.#showSize()
   }
 
-  #promote(key: string, nowMs: number): CacheEntry | undefined {
-    const entry = this.#newcomers.take(key)
+  #promote(key: string, hash: number, nowMs: number): CacheEntry | undefined {
+    const entry = this.#newcomers.take(key, hash)
     if (entry === null) return undefined
     const isKept = nowMs < entry.expiresMs + this.staleMs
-    if (isKept) this.#keep(key, entry)
+    if (isKept) this.#keep(key, hash, entry)
     this.#showSize()
     return isKept ? entry : undefined
   }
 
-  #keep(key: string, entry: CacheEntry): void {
+  #keep(key: string, hash: number, entry: CacheEntry): void {
     const octets = entry.octets + entry.ttlCount * 2 + entry.names.length
+    this.#count(hash, 1)
     this.#entries.set(key, entry, { size: octets + key.length + ENTRY_OVERHEAD_OCTETS })
+  }
+
+  #mayHold(hash: number): boolean {
+    return this.#filter[hash & FILTER_MASK] !== 0
+  }
+
+  #count(hash: number, change: number): void {
+    const place = hash & FILTER_MASK
+    const before = this.#filter[place]!
+    if (before !== FILTER_FULL) this.#filter[place] = before + change
   }
 
   #showSize(): void {

@@ -74,8 +74,7 @@ export class Newcomers {
   }
 
   /** Keeps a copy of the answer; false when it is too large for the ring. */
-  add(key: string, entry: CacheEntry): boolean {
-    const hash = hashOf(key)
+  add(key: string, entry: CacheEntry, hash = hashOf(key)): boolean {
     const ttlStart = entry.octets + (entry.octets & 1)
     const body = ttlStart + entry.ttlCount * 2 + entry.names.length
     const need = (AT_BODY + body + ALIGNMENT - 1) & -ALIGNMENT
@@ -99,8 +98,8 @@ export class Newcomers {
   }
 
   /** Returns the answer under the key as an entry of its own, and forgets it; null without one. */
-  take(key: string): CacheEntry | null {
-    const slot = this.#find(key, hashOf(key))
+  take(key: string, hash = hashOf(key)): CacheEntry | null {
+    const slot = this.#find(key, hash)
     if (slot === NONE) return null
     const at = (this.#index[slot]! - 1) % this.#size
     this.#forget(slot, at)
@@ -108,8 +107,8 @@ export class Newcomers {
   }
 
   /** Forgets the answer under the key. */
-  remove(key: string): void {
-    const slot = this.#find(key, hashOf(key))
+  remove(key: string, hash = hashOf(key)): void {
+    const slot = this.#find(key, hash)
     if (slot !== NONE) this.#forget(slot, (this.#index[slot]! - 1) % this.#size)
   }
 
@@ -223,8 +222,8 @@ export class Newcomers {
   }
 }
 
-/** FNV-1a, its weak low bits mended by the high ones. */
-function hashOf(key: string): number {
+/** FNV-1a over the octets of a key, its weak low bits mended by the high ones. */
+export function hashOf(key: string): number {
   let hash = HASH_START
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), HASH_STEP)
   return hash ^ (hash >>> 15)
