@@ -6,6 +6,7 @@ import type { LoadedConfig } from './config/load.ts'
 const NEEDS_RESTART: readonly [string, (config: LoadedConfig) => unknown][] = [
   ['listen', (config) => config.dataplane.listen],
   ['workers', (config) => config.control.workers],
+  ['log.level', (config) => config.control.logLevel],
   ['metrics.listen', (config) => config.control.metrics],
   ['probe.intervalSeconds', (config) => config.control.probe.intervalSeconds],
   ['metrics.pageMsMin', (config) => config.control.metricsPageMsMin],

@@ -84,7 +84,6 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
       counters,
       replies,
       waiting,
-      verdicts.policy,
       settings.limits.lateRepliesPerClientMax,
     )
     this.#system = system
@@ -107,7 +106,6 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** Takes another policy under the same settings. */
   overrule(policy: Policy): void {
     this.#verdicts.policy = policy
-    this.#settlement.policy = policy
   }
 
   /** Begins to answer a question: Redis is read first, where there is one, then an upstream. */

@@ -16,7 +16,7 @@ import {
 } from './counters.ts'
 import { UNREACHABLE } from './failures.ts'
 import { LateReplies } from './late-replies.ts'
-import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
+import { NOT_BLOCKED } from './policy/policy.ts'
 import { AskedName, type Waiter } from './query.ts'
 import type { KeptAnswer, Replies } from './replies.ts'
 
@@ -34,20 +34,12 @@ export class Settlement {
   readonly #replies: Replies
   readonly #pool: WaiterPool
   readonly #late = new LateReplies()
-  policy: Policy
   lateRepliesPerClientMax: number
 
-  constructor(
-    counters: Counters,
-    replies: Replies,
-    pool: WaiterPool,
-    policy: Policy,
-    lateMax: number,
-  ) {
+  constructor(counters: Counters, replies: Replies, pool: WaiterPool, lateMax: number) {
     this.#counters = counters
     this.#replies = replies
     this.#pool = pool
-    this.policy = policy
     this.lateRepliesPerClientMax = lateMax
   }
 
@@ -65,7 +57,7 @@ export class Settlement {
     outcome: number,
     nowMs: number,
   ): void {
-    const policyChanged = stamp !== this.policy.stamp
+    const policyChanged = stamp !== this.#replies.policy.stamp
     let waiter = waiters
     while (waiter !== null) {
       this.#settleWaiter(waiter, answer, outcome, policyChanged, nowMs)
@@ -90,7 +82,7 @@ export class Settlement {
     }
     const replies = this.#replies
     replies.out = this.reply
-    if (policyChanged) waiter.site = this.policy.siteNumber(waiter.siteName)
+    if (policyChanged) waiter.site = replies.policy.siteNumber(waiter.siteName)
     replies.site = waiter.site
     let octets = policyChanged ? this.#blockIfNowBlocked(query, waiter.site) : 0
     if (octets === 0) {
@@ -109,7 +101,7 @@ export class Settlement {
   /** Writes the block of a name that an earlier policy let through; 0 when it still passes. */
   #blockIfNowBlocked(query: ParsedQuery, site: number): number {
     const asked = this.#asked
-    const policy = this.policy
+    const { policy } = this.#replies
     asked.take(query.message, HEADER_OCTETS)
     const category = policy.categoryOf(policy.match(asked, site), site)
     if (category === NOT_BLOCKED) return 0

@@ -198,11 +198,11 @@ async function startThread(
       switch (message.kind) {
         case 'reload':
           await worker.prepare(message.settings)
-          reloadTimed(worker, message, start.counters)
+          swapTimed(start.counters, () => worker.reload(message.settings, message.policy))
           say({ kind: 'reloaded' })
           break
         case 'overrule':
-          worker.overrule(message.overlay, message.stamp)
+          swapTimed(start.counters, () => worker.overrule(message.overlay, message.stamp))
           say({ kind: 'overruled' })
           break
         case 'listen':
@@ -236,13 +236,9 @@ async function startThread(
 }
 
 /** Nothing is answered while a worker takes a policy: how long that is belongs to be known. */
-function reloadTimed(
-  worker: DataplaneWorker,
-  { settings, policy }: Extract<ToWorker, { kind: 'reload' }>,
-  counters: Counters,
-): void {
+function swapTimed(counters: Counters, swap: () => void): void {
   const startMs = performance.now()
-  worker.reload(settings, policy)
+  swap()
   const tookMs = performance.now() - startMs
   countInHistogram(counters, SWAP_BUCKETS, SWAP_SUM_MS, SWAP_BOUNDS_MS, tookMs)
 }

@@ -29,6 +29,6 @@ export interface Gcm {
     sealed: Buffer,
     at: number,
   ): number
-  /** Gives back what is not memory of Node; afterwards everything is refused. */
+  /** Gives back what is not memory of Node; afterwards it is not to be used. */
   close(): void
 }

@@ -153,7 +153,11 @@ class NativeGcm implements Gcm {
       openSsl.encryptUpdate(context, text, length, text, octets) === 1 &&
       openSsl.encryptFinal(context, text, length) === 1 &&
       openSsl.control(context, GET_TAG, TAG_OCTETS, this.#tag) === 1
-    if (!isDone) return false
+    if (!isDone) {
+      // The context may still have the key before.
+      this.#encryptionKey = null
+      return false
+    }
     memory.copy(out, at, AT_TEXT, AT_TEXT + octets)
     for (let index = 0; index < TAG_OCTETS; index++) {
       out[at + octets + index] = memory[AT_TAG + index]!

@@ -275,5 +275,7 @@ describe('a pause', () => {
     expect(verdict(third, 'vpn.example')).toBe('category vpn, whole')
     expect(third.endsMs).toBe(Number.POSITIVE_INFINITY)
     expect(new Set([policy.stamp, second.stamp, third.stamp]).size).toBe(3)
+    // However many have ended: what is shared has room for a stamp of one length.
+    expect(third.stamp.split('+')).toHaveLength(2)
   })
 })

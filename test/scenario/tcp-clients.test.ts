@@ -18,7 +18,12 @@ import { startDataplane, type Dataplane } from '../support/dataplane.ts'
 import { askUdp, frame, from, openTcp, type TcpClient } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
 import { decodeMessage, encodeQuery } from '../support/messages.ts'
-import { answerAddresses, reply, startScriptedUpstream } from '../support/scripted-upstream.ts'
+import {
+  answerAddresses,
+  reply,
+  startScriptedUpstream,
+  type ScriptedUpstream,
+} from '../support/scripted-upstream.ts'
 import { conforms } from '../conformance/conforms.ts'
 
 const BLOCKED = { rules: { adult: ['blocked.example'] } }
@@ -382,17 +387,22 @@ describe('the number of connections', () => {
   })
 })
 
-test('a client that reads no answers is read no further, and loses none', async () => {
-  conforms('tcp-exhaustion')
+/** Answers with 200 addresses, over TCP only. */
+function startLargeUpstream(): Promise<ScriptedUpstream> {
   const answers = Array.from({ length: 200 }, (_, index) => ({
     name: 'large.example',
     type: 'A',
     ttl: 300,
     data: `192.0.2.${index}`,
   }))
-  const upstream = await startScriptedUpstream((query) =>
+  return startScriptedUpstream((query) =>
     query.transport === 'udp' ? reply(query, { truncated: true }) : reply(query, { answers }),
   )
+}
+
+test('a client that reads no answers is read no further, and loses none', async () => {
+  conforms('tcp-exhaustion')
+  const upstream = await startLargeUpstream()
   const tcpUnsentOctetsMax = 64 * 1024
   const server = await startDataplane({ upstreams: [upstream], limits: { tcpUnsentOctetsMax } })
   const client = await openTcp(server)
@@ -436,15 +446,7 @@ async function octetsUnderWay(port: number): Promise<number> {
 
 test('what many clients leave unread is bounded together, and one who reads is served', async () => {
   conforms('tcp-exhaustion')
-  const answers = Array.from({ length: 200 }, (_, index) => ({
-    name: 'large.example',
-    type: 'A',
-    ttl: 300,
-    data: `192.0.2.${index}`,
-  }))
-  const upstream = await startScriptedUpstream((query) =>
-    query.transport === 'udp' ? reply(query, { truncated: true }) : reply(query, { answers }),
-  )
+  const upstream = await startLargeUpstream()
   const tcpUnsentTotalOctetsMax = 256 * 1024
   const server = await startDataplane({
     upstreams: [upstream],

@@ -8,9 +8,10 @@ import { parseDuration, parseMoment } from '../overrule/duration.ts'
 import { NAMES_MAX } from '../overrule/requests.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { requireHost } from './names-and-types.ts'
-import { addDeskOptions, atDesk, tellChange, type DeskOptions } from './overrule-desk.ts'
+import { atDesk, tellChange } from './overrule-desk.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
 
-interface Options extends DeskOptions {
+interface Options extends ServerOptions {
   readonly exact?: boolean
   readonly for?: string
   readonly until?: string
@@ -57,7 +58,7 @@ function addRuleOptions(command: Command): void {
     .option('--site <site>', 'at this site only; "default" is those who are in none')
     .requiredOption('--reason <text>', 'why: it stands in the audit log and in `check`')
     .option('--force', 'a whole registry, or an essential name, all the same')
-  addDeskOptions(command)
+  addServerOptions(command)
 }
 
 async function add(

@@ -6,7 +6,7 @@ import { OperationalError } from '../../base/errors.ts'
 import { MANIFEST_NAME } from '../fleet/image-place.ts'
 import { readFleetKey } from '../fleet/fleet-key.ts'
 import { signGeneration, type SignedImage } from '../fleet/publish-image.ts'
-import { audit, currentActor } from '../generations/audit.ts'
+import { audit, currentActor, requireAudit } from '../generations/audit.ts'
 import { loadRedis } from '../redis/load-redis.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
@@ -47,6 +47,7 @@ async function publish(options: Options, cli: Cli): Promise<void> {
   const key = await readFleetKey(resolve(options.key))
   const number =
     options.generation === undefined ? undefined : wholeNumber(options.generation, 'the generation')
+  await requireAudit(config.stateDirectory)
   const signed = await signGeneration(config.stateDirectory, number, key)
   const places: string[] = []
   if (options.directory !== undefined) {

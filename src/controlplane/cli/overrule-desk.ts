@@ -3,14 +3,13 @@
  * state directory.
  */
 
-import type { Command } from 'commander'
 import { pino } from 'pino'
 import { OperationalError } from '../../base/errors.ts'
 import { EssentialNames } from '../blocklist/essential.ts'
-import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import type { LoadedConfig } from '../config/load.ts'
 import { currentActor } from '../generations/audit.ts'
 import { loadSubscriptions } from '../generations/subscriptions.ts'
-import { momentText, spanText } from '../overrule/duration.ts'
+import { endText } from '../overrule/duration.ts'
 import {
   OverruleChange,
   OverruleList,
@@ -22,13 +21,10 @@ import {
   type ShownEntry,
 } from '../overrule/requests.ts'
 import { StateLock } from '../state-lock.ts'
-import { AdminClient } from './admin-client.ts'
+import type { AdminClient } from './admin-client.ts'
 import type { Cli } from './cli.ts'
-import { addServerOptions, type ServerOptions } from './server-options.ts'
+import { findPlace, type ServerOptions } from './server-options.ts'
 import type { Terminal } from './terminal.ts'
-
-/** Options of every command on rules and pauses. */
-export type DeskOptions = ServerOptions
 
 /** What can be asked, whoever does it. */
 export interface OverruleDesk {
@@ -40,11 +36,6 @@ export interface OverruleDesk {
   resume(request: ResumeBlocking): Promise<OverruleChange>
 }
 
-/** Adds the options by which a command finds the server or its state directory. */
-export function addDeskOptions(command: Command): Command {
-  return addServerOptions(command)
-}
-
 /**
  * Does something with rules and pauses: through the socket where a server answers, else in the
  * state directory, under its lock, and says so.
@@ -53,18 +44,14 @@ export function addDeskOptions(command: Command): Command {
  *   that has no socket; ERR_SERVER_UNREACHABLE when the socket that is named is not answered.
  */
 export async function atDesk<Result>(
-  options: DeskOptions,
-  { environment, terminal }: Cli,
+  options: ServerOptions,
+  cli: Cli,
   work: (desk: OverruleDesk) => Promise<Result>,
 ): Promise<Result> {
-  const { config: configFile, socket, stateDir } = options
-  if (socket !== undefined) return work(remoteDesk(new AdminClient(socket)))
-  const config = loadConfig({ configFile, flags: { stateDir }, environment })
-  const { adminSocket, stateDirectory } = config.control
-  if (adminSocket !== undefined) {
-    const client = new AdminClient(adminSocket.file)
-    if (await client.isThere()) return work(remoteDesk(client))
-  }
+  const place = await findPlace(options, cli)
+  if ('server' in place) return work(remoteDesk(place.server))
+  const { config } = place
+  const { stateDirectory } = config.control
   if (stateDirectory === undefined) {
     throw new OperationalError(
       'ERR_NO_STATE',
@@ -76,7 +63,7 @@ export async function atDesk<Result>(
   try {
     const result = await work(await localDesk(stateDirectory, config))
     if (options.json !== true) {
-      terminal.err(`no server runs on ${stateDirectory}: the next one starts with this\n`)
+      cli.terminal.err(`no server runs on ${stateDirectory}: the next one starts with this\n`)
     }
     return result
   } finally {
@@ -130,13 +117,8 @@ export function entryText(entry: ShownEntry): string {
       ? `pause of ${category === null ? 'all blocks' : `category ${category}`}`
       : `${what} ${name}${exact ? ' alone' : ' and all below'}`
   const as = what === 'deny' && category !== 'denied' ? ` as ${category}` : ''
-  return `${about}${as}${site === null ? '' : ` at ${site}`}${untilText(until)}`
-}
-
-function untilText(until: string | null): string {
-  if (until === null) return ''
-  const atMs = Date.parse(until)
-  return ` until ${momentText(atMs)} (${spanText(atMs - Date.now())})`
+  const end = until === null ? '' : ` until ${endText(until)}`
+  return `${about}${as}${site === null ? '' : ` at ${site}`}${end}`
 }
 
 /** Tells what a change has done, and what has to be known besides. */

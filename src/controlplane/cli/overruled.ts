@@ -1,12 +1,12 @@
 /** What of a verdict is an operator's doing: the rule or the pause, and what would change it. */
 
 import { pino } from 'pino'
-import { SITE_DEFAULT } from '../../dataplane/client.ts'
+import { SITE_DEFAULT, SITE_DEFAULT_NAME } from '../../dataplane/client.ts'
 import { NO_OVERLAY, type OverlayMessage } from '../../dataplane/policy/overlay.ts'
 import { nameToText } from '../blocklist/name-text.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { ShownEntry } from '../overrule/requests.ts'
-import { momentText, spanText } from '../overrule/duration.ts'
+import { endText, momentText } from '../overrule/duration.ts'
 import { printable } from './terminal.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -34,7 +34,7 @@ export async function loadOverruled({ control, dataplane }: LoadedConfig): Promi
     pauseSecondsMax: () => pauseSecondsMax,
   })
   const entries = store.inForce().map((entry) => store.shown(entry))
-  const sites = new Set(['default', ...dataplane.sites.map(({ name }) => name)])
+  const sites = new Set([SITE_DEFAULT_NAME, ...dataplane.sites.map(({ name }) => name)])
   const known = entries.filter(({ site }) => site === null || sites.has(site))
   return {
     overlay: store.overlay,
@@ -45,7 +45,8 @@ export async function loadOverruled({ control, dataplane }: LoadedConfig): Promi
 
 /** Returns the name of a site by its number, as rules have it. */
 export function siteNameOf({ dataplane }: LoadedConfig, site: number): string {
-  return site === SITE_DEFAULT ? 'default' : (dataplane.sites[site - 1]?.name ?? 'default')
+  if (site === SITE_DEFAULT) return SITE_DEFAULT_NAME
+  return dataplane.sites[site - 1]?.name ?? SITE_DEFAULT_NAME
 }
 
 function weight(rule: ShownEntry): number {
@@ -116,10 +117,9 @@ export function operatorText(entry: ShownEntry): string {
   const covers =
     what === 'pause' ? (category ?? 'all blocks') : exact ? name : `${name} and all below`
   const where = site === null ? '' : ` at ${site}`
-  const end = until === null ? '' : ` until ${momentText(Date.parse(until))}`
-  const left = until === null ? '' : ` (${spanText(Date.parse(until) - Date.now())})`
+  const end = until === null ? '' : ` until ${endText(until)}`
   const start = momentText(Date.parse(since))
-  return `${what} ${covers}${where}, by ${user} since ${start}${end}${left}: ${printable(reason)}`
+  return `${what} ${covers}${where}, by ${user} since ${start}${end}: ${printable(reason)}`
 }
 
 /** The command that takes it back. */

@@ -3,15 +3,16 @@
 import type { Command } from 'commander'
 import { parseDuration } from '../overrule/duration.ts'
 import { finish, printJson, type Cli } from './cli.ts'
-import { addDeskOptions, atDesk, tellChange, type DeskOptions } from './overrule-desk.ts'
+import { atDesk, tellChange } from './overrule-desk.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
 
-interface PauseOptions extends DeskOptions {
+interface PauseOptions extends ServerOptions {
   readonly category?: string
   readonly site?: string
   readonly reason: string
 }
 
-interface ResumeOptions extends DeskOptions {
+interface ResumeOptions extends ServerOptions {
   readonly category?: string
   readonly site?: string
   readonly reason?: string
@@ -27,7 +28,7 @@ export function addPause(program: Command, cli: Cli): void {
     .option('--site <site>', 'at this site only; "default" is those who are in none')
     .requiredOption('--reason <text>', 'why: it stands in the audit log')
     .action((span: string, options: PauseOptions) => pause(span, options, cli))
-  addDeskOptions(command)
+  addServerOptions(command)
   finish(command, [
     'niveau3 pause 10m --reason "is it the filter?"',
     'niveau3 pause 1h --category vpn --site lyon --reason "remote hearing"',
@@ -43,7 +44,7 @@ export function addResume(program: Command, cli: Cli): void {
     .option('--site <site>', 'that of this site only')
     .option('--reason <text>', 'why, for the audit log')
     .action((options: ResumeOptions) => resume(options, cli))
-  addDeskOptions(command)
+  addServerOptions(command)
   finish(command, ['niveau3 resume', 'niveau3 resume --category vpn'])
 }
 

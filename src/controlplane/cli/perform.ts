@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { compileInThread } from '../compiler/compile-thread.ts'
-import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import type { LoadedConfig } from '../config/load.ts'
 import { isGroup } from '../config/plain.ts'
 import { currentActor } from '../generations/audit.ts'
 import type { UpdateProgress } from '../generations/update.ts'
 import { operationPath, type Operation } from '../operations/operation.ts'
 import { StateLock } from '../state-lock.ts'
 import { packageVersion } from '../version.ts'
-import { AdminClient } from './admin-client.ts'
+import type { AdminClient } from './admin-client.ts'
 import type { Cli } from './cli.ts'
-import type { ServerOptions } from './server-options.ts'
+import { findPlace, type ServerOptions } from './server-options.ts'
 
 /** How an operation is performed. */
 export interface PerformOptions {
@@ -46,18 +46,9 @@ export async function perform<Wanted, Result extends object>(
   cli: Cli,
   given: PerformOptions = {},
 ): Promise<Performed<Result>> {
-  if (options.socket !== undefined) {
-    return byServer(new AdminClient(options.socket), operation, wanted, given)
-  }
-  const flags = { stateDir: options.stateDir }
-  const { environment } = cli
-  const config = loadConfig({ configFile: options.config, flags, environment })
-  const { adminSocket } = config.control
-  if (adminSocket !== undefined && given.isHere !== true) {
-    const server = new AdminClient(adminSocket.file)
-    if (await server.isThere()) return byServer(server, operation, wanted, given)
-  }
-  return here(operation, wanted, config, options, cli, given)
+  const place = await findPlace(options, cli, given.isHere)
+  if ('server' in place) return byServer(place.server, operation, wanted, given)
+  return here(operation, wanted, place.config, options, cli, given)
 }
 
 async function byServer<Wanted, Result extends object>(

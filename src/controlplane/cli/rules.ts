@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { OperationalError } from '../../base/errors.ts'
 import { isGroup } from '../config/plain.ts'
-import { ImportRules, type ShownEntry } from '../overrule/requests.ts'
-import { momentText, spanText } from '../overrule/duration.ts'
+import { ImportRules } from '../overrule/requests.ts'
+import { endText } from '../overrule/duration.ts'
 import { exampleText, finish, printJson, type Cli } from './cli.ts'
-import { addDeskOptions, atDesk, tellChange, type DeskOptions } from './overrule-desk.ts'
-import { printable } from './terminal.ts'
+import { atDesk, tellChange } from './overrule-desk.ts'
+import { addServerOptions, type ServerOptions } from './server-options.ts'
+import { printable, table } from './terminal.ts'
 
 /** Adds `rules` with all that stands below it. */
 export function addRules(program: Command, cli: Cli): void {
@@ -26,12 +27,12 @@ function addLs(rules: Command, cli: Cli): void {
   const command = rules
     .command('ls')
     .description('show rules and pauses: until when, by whom, why')
-    .action((options: DeskOptions) => ls(options, cli))
-  addDeskOptions(command)
+    .action((options: ServerOptions) => ls(options, cli))
+  addServerOptions(command)
   finish(command, ['niveau3 rules ls', 'niveau3 rules ls --json'])
 }
 
-async function ls(options: DeskOptions, cli: Cli): Promise<void> {
+async function ls(options: ServerOptions, cli: Cli): Promise<void> {
   const list = await atDesk(options, cli, (desk) => desk.list())
   if (options.json) {
     printJson(cli.terminal, 'rules', list)
@@ -40,7 +41,7 @@ async function ls(options: DeskOptions, cli: Cli): Promise<void> {
   const { rules, pauses } = list
   for (const pause of pauses) {
     const what = pause.category === null ? 'all blocks' : `category ${pause.category}`
-    const end = untilText(pause)
+    const end = endText(pause.until ?? '')
     const site = pause.site === null ? '' : ` at ${pause.site}`
     const why = `${pause.user}: ${printable(pause.reason)}`
     cli.terminal.out(`PAUSED  ${what}${site} until ${end}  ${why}\n`)
@@ -55,31 +56,15 @@ async function ls(options: DeskOptions, cli: Cli): Promise<void> {
     rule.exact ? `=${rule.name}` : (rule.name ?? ''),
     rule.site ?? 'all',
     rule.category ?? '-',
-    rule.until === null ? '-' : untilText(rule),
+    rule.until === null ? '-' : endText(rule.until),
     rule.user,
     printable(rule.reason),
   ])
   const head = ['ID', 'RULE', 'NAME', 'SITE', 'CATEGORY', 'UNTIL', 'BY', 'REASON']
-  cli.terminal.out(tableText([head, ...rows]))
+  cli.terminal.out(table([head, ...rows]))
 }
 
-function untilText({ until }: ShownEntry): string {
-  const atMs = Date.parse(until ?? '')
-  return `${momentText(atMs)} (${spanText(atMs - Date.now())})`
-}
-
-function tableText(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  )
-  return `${lines.join('\n')}\n`
-}
-
-interface RmOptions extends DeskOptions {
+interface RmOptions extends ServerOptions {
   readonly reason?: string
 }
 
@@ -90,7 +75,7 @@ function addRm(rules: Command, cli: Cli): void {
     .argument('<id or name...>', 'ids as rules ls shows them, or names')
     .option('--reason <text>', 'why, for the audit log')
     .action((targets: readonly string[], options: RmOptions) => rm(targets, options, cli))
-  addDeskOptions(command)
+  addServerOptions(command)
   finish(command, ['niveau3 rules rm r-ab12cd34ef', 'niveau3 rules rm example.org'])
 }
 
@@ -119,12 +104,12 @@ function addExport(rules: Command, cli: Cli): void {
   const command = rules
     .command('export')
     .description('print all rules as JSON that rules import reads')
-    .action((options: DeskOptions) => exportRules(options, cli))
-  addDeskOptions(command)
+    .action((options: ServerOptions) => exportRules(options, cli))
+  addServerOptions(command)
   finish(command, ['niveau3 rules export > rules.json'])
 }
 
-async function exportRules(options: DeskOptions, cli: Cli): Promise<void> {
+async function exportRules(options: ServerOptions, cli: Cli): Promise<void> {
   const { rules } = await atDesk(options, cli, (desk) => desk.list())
   const portable = rules.map(({ what, name, exact, site, category, until, reason }) => ({
     action: what,
@@ -138,7 +123,7 @@ async function exportRules(options: DeskOptions, cli: Cli): Promise<void> {
   printJson(cli.terminal, 'rules-export', { rules: portable })
 }
 
-interface ImportOptions extends DeskOptions {
+interface ImportOptions extends ServerOptions {
   readonly force?: boolean
 }
 
@@ -149,7 +134,7 @@ function addImport(rules: Command, cli: Cli): void {
     .argument('<file>', 'the file; - reads standard input')
     .option('--force', 'whole registries and essential names too')
     .action((file: string, options: ImportOptions) => importRules(file, options, cli))
-  addDeskOptions(command)
+  addServerOptions(command)
   finish(command, ['niveau3 rules import rules.json', 'niveau3 rules import - < rules.json'])
 }
 

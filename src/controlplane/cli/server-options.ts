@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import { OperationalError } from '../../base/errors.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { AdminClient } from './admin-client.ts'
 import type { Cli } from './cli.ts'
 
@@ -43,4 +43,24 @@ export function findServer(options: ServerOptions, { environment }: Cli): AdminC
     'the configuration names no admin socket: give --socket FILE, or the --config FILE or ' +
       '--state-dir DIR that the server runs with',
   )
+}
+
+/**
+ * Says who does what a command wants: a server that is there, else the command itself, by its
+ * configuration.
+ *
+ * @param isHere never the server.
+ */
+export async function findPlace(
+  options: ServerOptions,
+  { environment }: Cli,
+  isHere = false,
+): Promise<{ readonly server: AdminClient } | { readonly config: LoadedConfig }> {
+  const { config: configFile, socket, stateDir } = options
+  if (socket !== undefined && !isHere) return { server: new AdminClient(socket) }
+  const config = loadConfig({ configFile, flags: { stateDir }, environment })
+  const { adminSocket } = config.control
+  if (adminSocket === undefined || isHere) return { config }
+  const server = new AdminClient(adminSocket.file)
+  return (await server.isThere()) ? { server } : { config }
 }

@@ -46,7 +46,7 @@ export class ChildCommand {
     try {
       if (child.pid !== undefined) {
         this.#child = child
-        lowerPriority(child.pid)
+        lowerPriority(child.pid, constants.priority.PRIORITY_LOW)
       }
       // The types promise a pipe; a failed spawn has none.
       const stdout: Readable | null | undefined = child.stdout
@@ -75,9 +75,10 @@ export class ChildCommand {
   }
 }
 
-function lowerPriority(pid: number): void {
+/** Lets the questions of clients go first. */
+export function lowerPriority(pid: number, priority: number): void {
   try {
-    setPriority(pid, constants.priority.PRIORITY_LOW)
+    setPriority(pid, priority)
   } catch {
     // It may have ended already.
   }

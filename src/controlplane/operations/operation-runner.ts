@@ -1,10 +1,11 @@
 /** Performs operations inside a running server, for callers at its admin socket. */
 
 import { fork, type ChildProcess } from 'node:child_process'
-import { constants, setPriority } from 'node:os'
+import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OperationalError } from '../../base/errors.ts'
 import { SECOND_MS } from '../../base/units.ts'
+import { lowerPriority } from '../generations/child-command.ts'
 import type { UpdateProgress } from '../generations/update.ts'
 import { programFile } from '../package-files.ts'
 import type { NamedOperation, OperationPlace } from './operation.ts'
@@ -89,7 +90,9 @@ async function runInProcess(
         const why = "the operation's process ended early; nothing was changed"
         reject(signal.aborted ? signal.reason : new OperationalError('ERR_WORKER', why))
       })
-      if (child.pid !== undefined) lowerPriority(child.pid)
+      if (child.pid !== undefined) {
+        lowerPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL)
+      }
       child.send(task)
     })
   } finally {
@@ -116,14 +119,6 @@ function failureOf(message: Exclude<FromOperation, { kind: 'progress' | 'result'
     ...(line !== undefined && { line }),
     ...(column !== undefined && { column }),
   })
-}
-
-function lowerPriority(pid: number): void {
-  try {
-    setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
-  } catch {
-    // It may have ended already.
-  }
 }
 
 /** Lets ten events a second of each list through, and every one that a list is done. */

@@ -83,3 +83,9 @@ export function momentText(atMs: number): string {
   const date = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join('-')
   return `${date} ${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':')}`
 }
+
+/** When something ends, for people: `2026-12-01 18:00:00 (1h 59m)`. */
+export function endText(until: string): string {
+  const atMs = Date.parse(until)
+  return `${momentText(atMs)} (${spanText(atMs - Date.now())})`
+}

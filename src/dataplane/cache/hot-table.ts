@@ -3,9 +3,10 @@
  * LRU list and a walk through the compiled lists. Two places for each hash: what finds both taken
  * pushes out the one that came first.
  *
- * It decides nothing by itself: an answer counts only as long as its cache entry lives, and a
- * verdict only under the policy stamp that it was made under. It takes two thirds of the JavaScript
- * off a cached answer and half off a block that is asked again (DECISIONS.md, 52).
+ * It decides nothing by itself: an answer counts only as long as its cache entry lives and under
+ * the policy stamp that let its name pass, a verdict only under the stamp that it was made under.
+ * It takes two thirds of the JavaScript off a cached answer and half off a block that is asked
+ * again (DECISIONS.md, 52).
  */
 import type { AskedName } from '../query.ts'
 import type { ParsedQuery } from '../../wire/query.ts'

@@ -15,6 +15,7 @@
  */
 import { hkdfSync, randomBytes } from 'node:crypto'
 import type { Gcm } from '../../sys/gcm.ts'
+import { writeU32 } from '../../wire/header.ts'
 
 /** Format of the seal and of what it holds: raised with every change of either. */
 export const FORMAT_VERSION = 1
@@ -138,11 +139,4 @@ export function createSealed(seal: Seal, octets: Uint8Array, id: Uint8Array): Bu
 
 function createSessionKey(secret: Uint8Array, salt: Buffer, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, salt, purpose, KEY_OCTETS))
-}
-
-function writeU32(out: Buffer, at: number, value: number): void {
-  out[at] = value >>> 24
-  out[at + 1] = value >>> 16
-  out[at + 2] = value >>> 8
-  out[at + 3] = value
 }

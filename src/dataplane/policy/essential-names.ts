@@ -9,9 +9,11 @@ import { NO_NODE, NameTree, ROOT } from './name-tree.ts'
 /** No essential name covers the asked one. */
 export const NOT_ESSENTIAL = -1
 
-/** Look-ups of a name and its parents; immutable. */
+/** Look-ups of a name and its parents; immutable, but for the field that speaks of the last one. */
 export class EssentialNames {
   readonly #tree: NameTree
+  /** After `find` and `covers`: a name of the set lies strictly below the asked one. */
+  liesAbove = false
   /** By node: it is a name of the set. */
   readonly #isName: Uint8Array
   /** By node: one stands below it. Under it NXDOMAIN would deny too much (RFC 8020). */
@@ -54,20 +56,7 @@ export class EssentialNames {
       if (node === NO_NODE) break
       if (this.#isName[node] === 1) found = label
     }
+    this.liesAbove = node !== NO_NODE && this.#isAbove[node] === 1
     return found
-  }
-
-  /** True when an essential name lies strictly below the asked name. */
-  liesAbove(asked: AskedName): boolean {
-    const { labelStarts, octets } = asked
-    let node = ROOT
-    let hash = ROOT_HASH
-    for (let label = asked.labels - 1; label >= 0; label--) {
-      const start = labelStarts[label]!
-      hash = prependLabel(hash, octets, start)
-      node = this.#tree.child(node, hash, octets, start)
-      if (node === NO_NODE) return false
-    }
-    return this.#isAbove[node] === 1
   }
 }

@@ -61,7 +61,7 @@ interface PolicyRules extends AddressPolicy {
 
 /** The verdicts of one worker under one policy; its fields speak of the last `match`. */
 export class Policy {
-  /** Digest of image, essential names and policy configuration: verdicts hold under it only. */
+  /** Digest of all that decides verdicts (see `PolicyMessage`): they hold under it only. */
   readonly stamp: string
   /** The rules on addresses; null without any. */
   readonly addresses: AnswerAddresses | null
@@ -139,7 +139,9 @@ export class Policy {
       nowMs < untilMs + this.#clockOffsetMs
     const { rules, pauses } = this.#rules.overlay
     const overlay = { rules: rules.filter(isOpen), pauses: pauses.filter(isOpen) }
-    const next = { ...this.#rules, overlay, stamp: `${this.stamp}+${nowMs}` }
+    // The time alone tells successors of one policy apart, and the stamp keeps its length.
+    const origin = this.stamp.split('+', 1)[0]!
+    const next = { ...this.#rules, overlay, stamp: `${origin}+${nowMs}` }
     return new Policy(...this.#inputs, next, this.#clockOffsetMs)
   }
 
@@ -205,7 +207,7 @@ export class Policy {
     if (!this.#overlay.isEmpty) return this.#matchOverruled(asked, site, listed)
     if (listed === 0) return 0
     if (this.#essential.covers(asked)) return this.#exempt(listed, DECISION_EXEMPT)
-    return this.#cover(asked, listed)
+    return this.#cover(listed)
   }
 
   /** The same where the operator has rules of his own. */
@@ -218,7 +220,7 @@ export class Policy {
     if ((listed | denied) === 0) return 0
     const essential = this.#essential.find(asked)
     if (essential === NOT_ESSENTIAL) {
-      if (denied === 0) return this.#cover(asked, listed)
+      if (denied === 0) return this.#cover(listed)
       return this.#deny(asked, denied, listed)
     }
     if (denied === 0 || essential < overlay.label)
@@ -234,11 +236,10 @@ export class Policy {
   }
 
   /** The lists block the name. */
-  #cover(asked: AskedName, listed: number): number {
+  #cover(listed: number): number {
     this.ruleStart = this.#matcher.ruleStart
     this.#list = this.#matcher.list
-    this.whole =
-      this.#matcher.whole && !this.#overlay.allowsBelow && !this.#essential.liesAbove(asked)
+    this.whole = this.#matcher.whole && !this.#overlay.allowsBelow && !this.#essential.liesAbove
     return listed
   }
 
@@ -252,7 +253,7 @@ export class Policy {
       overlay.isSubtree &&
       !overlay.allowsBelow &&
       (listed === 0 || this.#matcher.whole) &&
-      !this.#essential.liesAbove(asked)
+      !this.#essential.liesAbove
     return denied | listed
   }
 

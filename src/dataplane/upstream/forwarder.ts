@@ -278,13 +278,13 @@ export class Forwarder implements UpstreamEvents {
   }
 
   #send(attempt: Attempt, nowMs: number): void {
-    const { upstream } = attempt
+    const { exchange, upstream } = attempt
     upstream.health.noteAsked(nowMs)
     count(this.#counters, UPSTREAM_QUERIES + upstream.index)
     this.#waits.add(attempt, nowMs, this.#settings.tryTimeoutMs)
-    attempt.exchange.send(attempt)
+    exchange.send(attempt)
     // Streams write when Node gets its turn.
-    if (upstream.stream === null || attempt.exchange === upstream.stream) this.#loop?.yieldSoon()
+    if (!upstream.isDatagrams(exchange)) this.#loop?.yieldSoon()
   }
 
   /** Probes one upstream for which it is time. Nobody waits for that. */
