@@ -3,14 +3,15 @@
  * operator looks, and nowhere else. It is made when somebody begins to look, and overwritten with
  * zeros when the last one ends.
  *
- * One writer. A record has a number, which is 0 while it is being written: a reader takes a copy and
- * looks at the number before and behind it. The newest record overwrites the oldest.
+ * One writer. A record has a number, which is 0 while it is being written: a reader takes a copy
+ * and looks at the number before and behind it. The newest record overwrites the oldest.
  */
 
 /** Octets before the first record: how many were written, and whether more may be. */
 const HEAD_OCTETS = 8
 const WORD_WRITTEN = 0
-const WORD_OPEN = 1
+/** 1 while the ring takes records. */
+export const RING_WORD_OPEN = 1
 
 /** Where the parts of a record stand; `name` is the longest, a whole wire name. */
 export const RECORD = {
@@ -41,15 +42,8 @@ const HEAD_WORDS = HEAD_OCTETS / Int32Array.BYTES_PER_ELEMENT
 /** Makes the memory of a ring for so many records, open for its writer. */
 export function createObservedRing(records: number): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(HEAD_OCTETS + records * RECORD_OCTETS)
-  Atomics.store(new Int32Array(memory), WORD_OPEN, 1)
+  Atomics.store(new Int32Array(memory), RING_WORD_OPEN, 1)
   return memory
-}
-
-/** Closes a ring for its writer, and overwrites all that is in it. */
-export function wipeObservedRing(memory: SharedArrayBuffer): void {
-  const words = new Int32Array(memory)
-  Atomics.store(words, WORD_OPEN, 0)
-  words.fill(0)
 }
 
 /** A ring as its writer and its reader see it; numbers of records begin with 0. */
@@ -72,7 +66,7 @@ export class ObservedRing {
   /** Adds a record of `RECORD_OCTETS`; nothing when the ring is closed. */
   write(record: Uint8Array): void {
     const words = this.#words
-    if (Atomics.load(words, WORD_OPEN) === 0) return
+    if (Atomics.load(words, RING_WORD_OPEN) === 0) return
     const number = words[WORD_WRITTEN]!
     const place = number % this.records
     const word = HEAD_WORDS + place * RECORD_WORDS

@@ -149,10 +149,7 @@ export class Pipeline {
     sink: ReplySink,
     receivedMs: number,
   ): number {
-    this.#replies.out = out
-    this.#replies.site = client.site
-    const { observed } = this.#replies
-    if (observed !== null) observed.takeClient(client, receivedMs)
+    this.#replies.begin(out, client, receivedMs)
     count(this.#counters, SITE_QUERIES + client.site)
     const query = this.#query
     const parsed = parseQuery(message, octets, query)

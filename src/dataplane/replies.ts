@@ -27,7 +27,7 @@ import {
   writeTruncated,
   type StoredAnswer,
 } from '../wire/reply.ts'
-import { SITE_DEFAULT, SITE_DEFAULT_NAME } from './client.ts'
+import { SITE_DEFAULT, SITE_DEFAULT_NAME, type Client } from './client.ts'
 import {
   DECISIONS_PASSED,
   DECISIONS_PRIVATE,
@@ -116,6 +116,14 @@ export class Replies {
   get siteName(): string {
     const { site } = this
     return site === SITE_DEFAULT ? SITE_DEFAULT_NAME : (this.settings.sites[site - 1]?.name ?? '')
+  }
+
+  /** What is written from here on goes to this client, into `out`. */
+  begin(out: Uint8Array, client: Client, receivedMs: number): void {
+    this.out = out
+    this.site = client.site
+    const { observed } = this
+    if (observed !== null) observed.takeClient(client, receivedMs)
   }
 
   /** A message that `parseQuery` did not take; `DROPPED_QUERY` where nothing may be answered. */

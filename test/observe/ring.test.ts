@@ -1,6 +1,7 @@
 /** The ring against a naive model, and what a worker writes into it. */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { wipeObservedRing } from '../../src/controlplane/threads/observed-slots.ts'
 import { readRecord } from '../../src/controlplane/observe/observed-record.ts'
 import { RingReader } from '../../src/controlplane/observe/ring-reader.ts'
 import { OUTCOME_BLOCKED, OUTCOME_FORWARDED, replyCodeOf } from '../../src/dataplane/counters.ts'
@@ -11,7 +12,6 @@ import {
   RECORD,
   RECORD_OCTETS,
   createObservedRing,
-  wipeObservedRing,
 } from '../../src/dataplane/observed-ring.ts'
 import { Waiter } from '../../src/dataplane/query.ts'
 import { ParsedQuery } from '../../src/wire/query.ts'

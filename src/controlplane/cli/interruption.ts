@@ -1,5 +1,6 @@
-/** Ctrl-C while a command runs that ends by itself, at its next step; the second ends it at once. */
+/** Ctrl-C while a command runs that ends by itself, at its next step. */
 
+/** Ends the command by a signal; the second Ctrl-C ends it at once. */
 export class Interruption {
   readonly #controller = new AbortController()
   readonly #listener = (): void => this.#controller.abort(new Error('interrupted'))

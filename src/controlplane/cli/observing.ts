@@ -46,7 +46,7 @@ export function questionJson(question: ObservedQuestion): object {
   return { ...question, type: typeName(question.type) }
 }
 
-/** Who looks, for people: `root looks at blocked questions (vpn at lyon) until 2026-11-25 14:12 UTC`. */
+/** Who looks, for people: `root looks at blocked questions (vpn at lyon) until … UTC`. */
 export function observerText({ category, site, until, user, what }: ObserverFacts): string {
   const limits = [category ?? '', site === null ? '' : `at ${site}`].filter((text) => text !== '')
   const about = limits.length === 0 ? '' : ` (${limits.join(' ')})`

@@ -1,4 +1,4 @@
-/** The counters that `niveau3 top` looks at: two looks make rates. Numbers only, since the start. */
+/** The counters that `niveau3 top` looks at: two looks make rates. Numbers only. */
 import * as z from 'zod'
 import {
   DECISIONS_PRIVATE,

@@ -1,7 +1,7 @@
 /**
- * One kind of queries, shown to operators while they look. Nothing is noted unless somebody does; a
- * look ends with the command that looks, after its time, and an hour after the first one began; then
- * the workers' rings are overwritten. Each look, its end and its reason stand in the audit log.
+ * One kind of queries, shown to operators while they look. Nothing is noted unless somebody does. A
+ * look ends with its command, after its time, and an hour after the first one began; then the rings
+ * of the workers are overwritten. Each look, its end and its reason stand in the audit log.
  */
 import type { Logger } from 'pino'
 import { OperationalError } from '../../base/errors.ts'

@@ -4,10 +4,17 @@
  */
 import type { ToWorker } from '../../dataplane/messages.ts'
 import type { ObservedKind, ObservedStart } from '../../dataplane/observed-queries.ts'
-import { createObservedRing, wipeObservedRing } from '../../dataplane/observed-ring.ts'
+import { RING_WORD_OPEN, createObservedRing } from '../../dataplane/observed-ring.ts'
 
 /** Records of a ring: what comes between two looks of a tenth of a second, with room for bursts. */
 export const RING_RECORDS: Readonly<Record<ObservedKind, number>> = { blocked: 1024, slow: 256 }
+
+/** Closes a ring for its writer, and overwrites all that is in it. */
+export function wipeObservedRing(memory: SharedArrayBuffer): void {
+  const words = new Int32Array(memory)
+  Atomics.store(words, RING_WORD_OPEN, 0)
+  words.fill(0)
+}
 
 /** Gives every worker the message for its place; resolves when all have answered. */
 type TellWorkers = (messageFor: (slot: number) => ToWorker) => Promise<unknown>
