@@ -141,6 +141,8 @@ function stageSystem(root, node) {
   put(join(documents, 'copyright'), read('deploy/debian/copyright'))
   put(join(documents, 'changelog.gz'), zipped(read('CHANGELOG.md')))
   put(join(documents, 'CONFIGURATION.md'), read('CONFIGURATION.md'))
+  // The alerts lead here by default.
+  put(join(documents, 'RUNBOOK.md'), read('deploy/RUNBOOK.md'))
   put(join(documents, 'LICENSE.node.gz'), zipped(readFileSync(join(node, 'LICENSE'))))
   put(join(documents, 'LICENSES.libraries.gz'), zipped(libraryLicenses()))
 }
