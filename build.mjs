@@ -2,7 +2,7 @@
  * The program as few files: Node.js finds, reads and links each module by itself, which took more
  * than half of the time from start to the first answer. Types are checked by `npm run check`.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'rolldown'
 
 /**
@@ -40,3 +40,5 @@ await build(
     },
   })),
 )
+// npm makes it runnable where it installs it; npx in a checkout runs it as it is.
+chmodSync('dist/bin.js', 0o755)

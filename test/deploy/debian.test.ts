@@ -180,14 +180,24 @@ async function expectOperators(system: OwnSystem): Promise<void> {
   const folder = '/etc/systemd/system/niveau3.service.d'
   const drop = `mkdir -p ${folder}; printf '[Service]\\nSupplementaryGroups=niveau3-admin\\n'`
   await succeed(system, `${drop} > ${folder}/operators.conf`)
-  const group = 's#^admin: {socket: \\([^}]*\\)}#admin: {socket: \\1, group: niveau3-admin}#'
+  const group = 's#^admin: .*admin.sock#&, group: niveau3-admin#'
   await succeed(system, `sed -i '${group}' /etc/niveau3/niveau3.yaml`)
   await succeed(system, 'systemctl daemon-reload && systemctl restart niveau3')
-  const as = (groups: string): string =>
-    `setpriv --reuid=65534 --regid=65534 ${groups} niveau3 pause 1m --category vpn --reason test`
-  await succeed(system, as('--groups="$(getent group niveau3-admin | cut -d: -f3)"'))
-  const other = await system.run('sh', '-c', as('--clear-groups'))
-  expect(other.code, other.stdout + other.stderr).toBe(3)
+  const socket = await succeed(system, 'stat -c %a:%G /run/niveau3 /run/niveau3/admin.sock')
+  expect(socket).toBe('755:niveau3\n660:niveau3-admin\n')
+  const nobody = 'setpriv --reuid=65534 --regid=65534'
+  const member = `${nobody} --groups="$(getent group niveau3-admin | cut -d: -f3)" niveau3`
+  await succeed(system, `${member} pause 1m --category vpn --reason test`)
+  await succeed(system, `${member} status`)
+  const stranger = async (...args: readonly string[]): Promise<number | null> => {
+    const all = ['-c', `${nobody} --clear-groups niveau3 "$@"`, 'sh', ...args]
+    return (await system.run('sh', ...all)).code
+  }
+  expect(await stranger('pause', '1m', '--reason', 'test')).toBe(3)
+  // It filters, and there is no upstream here.
+  expect(await stranger('probe', '--server', '127.0.0.1')).toBe(1)
+  await succeed(system, 'niveau3 resume')
+  expect(await stranger('probe', '--server', '127.0.0.1')).toBe(5)
   await succeed(system, `rm -r ${folder} && groupdel niveau3-admin`)
   await succeed(system, 'cp /tmp/right /etc/niveau3/niveau3.yaml')
   await succeed(system, 'systemctl daemon-reload && systemctl restart niveau3')
@@ -196,6 +206,9 @@ async function expectOperators(system: OwnSystem): Promise<void> {
 /** What root does while the service is down is no hindrance to it afterwards. */
 async function expectStateOwned(system: OwnSystem): Promise<void> {
   await succeed(system, 'systemctl stop niveau3')
+  const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', 'niveau3', 'lists', 'ls']
+  const refused = await system.run('setpriv', ...nobody)
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/EACCES.*as root/) })
   await succeed(system, 'niveau3 allow example.org --reason test')
   await succeed(system, 'systemctl start niveau3')
   await succeed(system, 'niveau3 allow example.net --reason test')

@@ -186,8 +186,6 @@ async function addNode(root: string): Promise<void> {
     await symlink(`../lib/node_modules/npm/bin/${name}-cli.js`, join(local, 'bin', name))
   }
   // The registry, and whom to believe there, as this machine has them.
-  const settingOf = async (key: string): Promise<string> =>
-    (await runToEnd('npm', ['config', 'get', key], { cwd: tmpdir() })).stdout.trim()
   const settings = [`registry=${await settingOf('registry')}`]
   const authorities = await settingOf('cafile')
   if (authorities !== 'null' && authorities !== '') {
@@ -197,6 +195,10 @@ async function addNode(root: string): Promise<void> {
   }
   await mkdir(join(local, 'etc'), { recursive: true })
   await writeFile(join(local, 'etc/npmrc'), `${settings.join('\n')}\n`)
+}
+
+async function settingOf(key: string): Promise<string> {
+  return (await runToEnd('npm', ['config', 'get', key], { cwd: tmpdir() })).stdout.trim()
 }
 
 async function pathOf(name: string): Promise<string> {

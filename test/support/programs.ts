@@ -33,6 +33,7 @@ const SOURCES = {
   'unbound-checkconf': { package: 'unbound', alone: false },
   dig: { package: 'bind9-dnsutils', alone: false },
   kdig: { package: 'knot-dnsutils', alone: false },
+  curl: { package: 'curl', alone: false },
   openssl: { package: 'openssl', alone: false },
   dnsperf: { package: 'dnsperf', alone: false },
   ip: { package: 'iproute2', alone: false },
