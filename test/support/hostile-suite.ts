@@ -143,7 +143,7 @@ async function layOut(): Promise<Siege> {
   return new Siege(server, upstream, honest, memory)
 }
 
-/** Runs all attacks one after another, and all of them once more; the metrics stay what they are. */
+/** Runs all attacks one after another, and all of them once more; the metrics stay clean. */
 export async function runHostile(run: HostileRun): Promise<HostileResult> {
   const siege = await layOut()
   const { server } = siege

@@ -122,8 +122,8 @@ export function cacheFolder(): string {
 }
 
 /**
- * Makes something large in the cache folder, once: `make` fills an empty folder, which gets its name
- * when it is whole. Returns the folder's path.
+ * Makes something large in the cache folder, once: `make` fills an empty folder, which gets its
+ * name when it is whole. Returns the folder's path.
  *
  * The lock of the cache is held meanwhile: `make` may not ask for a program.
  */
