@@ -147,13 +147,14 @@ async function layOut(): Promise<Siege> {
 export async function runHostile(run: HostileRun): Promise<HostileResult> {
   const siege = await layOut()
   const { server } = siege
-  const { series } = await metricsPages(server)
   const mutations = new Mutations(run.corpus, run.seed)
   // The first ones fill caches and warm the code up: what is compared with comes after them.
   const perSecondMax = Number.POSITIVE_INFINITY
   await floodUdp(server, mutations, { count: 8000, perSecondMax })
   await floodTcp(server, mutations, { count: 4000, perSecondMax })
   await expectEven(server, 'warming up')
+  // From the first BADVERS on it has all series that packets can make.
+  const { series } = await metricsPages(server)
   const idle = await siege.idle()
   const before = siege.footprint()
   const attacks = attacksOf(server, run, mutations)

@@ -22,11 +22,12 @@ export async function openMetricsOf(server: Niveau3): Promise<Family[]> {
   return readOpenMetrics(await response.text())
 }
 
-/** Both pages of a server, checked; `series` counts the samples of the second one. */
+/** Both pages of a server: what promtool finds in the one, the names of our series in the other. */
 export async function metricsPages(
   server: Niveau3,
-): Promise<{ readonly findings: string; readonly series: number }> {
+): Promise<{ readonly findings: string; readonly series: readonly string[] }> {
   const findings = await promtoolFindings(await server.metrics())
-  const families = await openMetricsOf(server)
-  return { findings, series: families.reduce((sum, { samples }) => sum + samples.length, 0) }
+  const samples = (await openMetricsOf(server)).flatMap((family) => family.samples)
+  const ours = samples.filter(({ name }) => name.startsWith('niveau3_'))
+  return { findings, series: ours.map(({ labels, name }) => `${name}${JSON.stringify(labels)}`) }
 }
