@@ -43,6 +43,7 @@ export const ERROR_CODES = {
   ERR_DOWNLOAD: EXIT.partial,
   ERR_UNEXPECTED: EXIT.partial,
   ERR_HELD: EXIT.refused,
+  ERR_OBSERVE: EXIT.refused,
   ERR_RULE_REFUSED: EXIT.refused,
   ERR_SIGNATURE: EXIT.refused,
   ERR_LIST_REFUSED: EXIT.refused,

@@ -200,6 +200,7 @@ export class Niveau3Server {
       filter: () => this.#filter,
       keeper: () => this.#keeper,
       recentNames: () => this.#supervisor.recentNames,
+      workers: this.#supervisor.observed,
       overrule: () => this.#options.overrule,
       reload: () => this.reload(),
       follow: async () => {

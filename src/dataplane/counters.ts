@@ -334,10 +334,20 @@ export function replyCodeOf(outcome: number, rcode: number): number {
   return (outcome << REPLY_CODE_SHIFT) | rcode
 }
 
+/** Returns the outcome that `replyCodeOf` was given. */
+export function outcomeOfCode(code: number): number {
+  return code >>> REPLY_CODE_SHIFT
+}
+
+/** Returns the rcode that `replyCodeOf` was given. */
+export function rcodeOfCode(code: number): number {
+  return code & REPLY_CODE_RCODE
+}
+
 /** Counts a reply as sent, so long after its query came. */
 export function countReply(counters: Counters, code: number, milliseconds: number): void {
-  const outcome = code >>> REPLY_CODE_SHIFT
-  count(counters, responseSlot(outcome, code & REPLY_CODE_RCODE))
+  const outcome = outcomeOfCode(code)
+  count(counters, responseSlot(outcome, rcodeOfCode(code)))
   countDuration(counters, outcome, milliseconds)
 }
 

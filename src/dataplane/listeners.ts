@@ -4,6 +4,7 @@
  */
 import type { Libc } from '../sys/libc.ts'
 import type { SocketLoop } from '../sys/socket-loop.ts'
+import { StreamCalls } from '../sys/stream-calls.ts'
 import type { Counters } from './counters.ts'
 import type { Descriptors } from './messages.ts'
 import type { Endpoint, LimitSettings, ListenSettings, TlsIdentity } from './settings.ts'
@@ -45,6 +46,7 @@ export interface ListenerContext {
 /** The listeners of one worker; `open` adds to them. */
 export class Listeners {
   readonly #context: ListenerContext
+  readonly #calls: StreamCalls | null
   #pairs: ListenerPair[] = []
   #access: ClientAccess
   #limits: LimitSettings
@@ -58,6 +60,7 @@ export class Listeners {
   ) {
     this.#tls = tls
     this.#context = context
+    this.#calls = context.libc === undefined ? null : new StreamCalls(context.libc)
     this.#access = access
     this.#limits = limits
   }
@@ -172,6 +175,7 @@ export class Listeners {
     const access = this.#access
     const tcp = await openTcpListener(source, protocol, handler, access, this.#limits, counters)
     tcp.loop = loop ?? null
+    tcp.calls = this.#calls
     return tcp
   }
 

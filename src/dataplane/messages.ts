@@ -2,6 +2,7 @@
 import type { AddressRanges } from './address-table.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Counters } from './counters.ts'
+import type { ObservedKind, ObservedStart } from './observed-queries.ts'
 import type { OverlayMessage } from './policy/overlay.ts'
 import type { RecentNamesMemory } from './recent-names.ts'
 import type { DataplaneSettings, Endpoint, ListenSettings } from './settings.ts'
@@ -39,6 +40,8 @@ export interface WorkerStart {
   readonly descriptors: Descriptors | undefined
   /** Where the worker notes which names were asked, hashed; undefined: nowhere. */
   readonly recent?: RecentNamesMemory | undefined
+  /** What an operator looks at in this moment; undefined: nothing. */
+  readonly observed?: readonly ObservedStart[]
   /** Undefined: no shared cache. */
   readonly redis: RedisSettings | undefined
 }
@@ -81,6 +84,8 @@ export type ToWorker =
       /** Of `open`, in its order. */
       readonly descriptors: Descriptors | undefined
     }
+  | { readonly kind: 'observe'; readonly start: ObservedStart }
+  | { readonly kind: 'observe-end'; readonly what: ObservedKind }
   | { readonly kind: 'certificate'; readonly tls: TlsIdentity }
   | { readonly kind: 'stop'; readonly graceMs: number }
 
@@ -94,6 +99,7 @@ export type FromWorker =
   | { readonly kind: 'reloaded' }
   | { readonly kind: 'overruled' }
   | { readonly kind: 'listening' }
+  | { readonly kind: 'observed' }
   | { readonly kind: 'certified' }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }

@@ -54,6 +54,7 @@ import {
   type Counters,
 } from './counters.ts'
 import { OVERLOADED, STOPPING, UNREACHABLE } from './failures.ts'
+import type { ObservedQueries } from './observed-queries.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { SPECIAL_NONE, SpecialNames } from './policy/special-names.ts'
 import { TimedMatch } from './policy/timed-match.ts'
@@ -148,8 +149,7 @@ export class Pipeline {
     sink: ReplySink,
     receivedMs: number,
   ): number {
-    this.#replies.out = out
-    this.#replies.site = client.site
+    this.#replies.begin(out, client, receivedMs)
     count(this.#counters, SITE_QUERIES + client.site)
     const query = this.#query
     const parsed = parseQuery(message, octets, query)
@@ -236,6 +236,11 @@ export class Pipeline {
   overrule(policy: Policy): void {
     this.#policy = policy
     this.arrivals.overrule(policy)
+  }
+
+  /** Notes queries for an operator who looks; null: for nobody. */
+  observe(observed: ObservedQueries | null): void {
+    this.#replies.observed = observed
   }
 
   /** Tells clients where our encrypted listeners are; none: that there are none. */
@@ -365,6 +370,8 @@ export class Pipeline {
     const waiting = this.#waiting
     const pending = waiting.join(key, this.#asked, query, client, sink, receivedMs, settings)
     if (pending === null) return false
+    const { observed } = this.#replies
+    if (observed !== null) observed.hold(pending.waiters!)
     if (waiting.isNew) {
       pending.stamp = this.#policy.stamp
       pending.waitMs = expired ? settings.cache.staleWaitMs : NO_WAIT

@@ -118,6 +118,11 @@ export class Waiter {
   clientKey = 0
   /** One of `PROTO_*`. */
   proto = 0
+  /** The network of the client's address, 24 bits each, for the observer of that number. */
+  prefixHigh = 0
+  prefixLow = 0
+  prefixOctets = 0
+  observer = 0
   receivedMs = 0
   /** The next waiter for the same question. */
   next: Waiter | null = null

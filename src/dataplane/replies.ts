@@ -27,7 +27,7 @@ import {
   writeTruncated,
   type StoredAnswer,
 } from '../wire/reply.ts'
-import { SITE_DEFAULT } from './client.ts'
+import { SITE_DEFAULT, SITE_DEFAULT_NAME, type Client } from './client.ts'
 import {
   DECISIONS_PASSED,
   DECISIONS_PRIVATE,
@@ -52,11 +52,12 @@ import {
 } from './counters.ts'
 import { FAILED_BEFORE, STALE, STALE_NXDOMAIN } from './failures.ts'
 import { writeBlocked, writeSpecial } from './policy/block-reply.ts'
+import type { ObservedQueries } from './observed-queries.ts'
 import { LEADS_TO_PRIVATE, NO_BAR } from './policy/judge-answer.ts'
 import { NOT_BLOCKED, type Policy } from './policy/policy.ts'
 import { asksDesignation, writeDesignations } from './policy/designation.ts'
 import { SPECIAL_NODATA } from './policy/special-names.ts'
-import type { DataplaneSettings } from './settings.ts'
+import { PRIVATE_CATEGORY, type DataplaneSettings } from './settings.ts'
 import type { StampedAnswer, Verdicts } from './verdicts.ts'
 
 /** The query was counted as dropped, nothing is sent. */
@@ -69,6 +70,8 @@ const PRIVATE_ERROR: ExtendedError = {
   code: EDE_BLOCKED,
   text: Buffer.from('private address', 'utf8'),
 }
+
+const PRIVATE_CATEGORY_OCTETS = Buffer.from(PRIVATE_CATEGORY, 'latin1')
 
 /** An answer that is kept, with its verdict. */
 export interface KeptAnswer extends StoredAnswer, StampedAnswer {
@@ -89,6 +92,8 @@ export class Replies {
   site = SITE_DEFAULT
   /** Outcome and rcode of the reply that was written last, for `countSent`. */
   code = 0
+  /** Null, as it nearly always is: no operator looks. */
+  observed: ObservedQueries | null = null
 
   constructor(
     settings: DataplaneSettings,
@@ -105,6 +110,20 @@ export class Replies {
   /** The policy of the moment. */
   get policy(): Policy {
     return this.#verdicts.policy
+  }
+
+  /** Name of the site of the client that is answered. */
+  get siteName(): string {
+    const { site } = this
+    return site === SITE_DEFAULT ? SITE_DEFAULT_NAME : (this.settings.sites[site - 1]?.name ?? '')
+  }
+
+  /** What is written from here on goes to this client, into `out`. */
+  begin(out: Uint8Array, client: Client, receivedMs: number): void {
+    this.out = out
+    this.site = client.site
+    const { observed } = this
+    if (observed !== null) observed.takeClient(client, receivedMs)
   }
 
   /** A message that `parseQuery` did not take; `DROPPED_QUERY` where nothing may be answered. */
@@ -142,16 +161,20 @@ export class Replies {
     count(this.#counters, decisionSlot(DECISION_BLOCK, category))
     count(this.#counters, SITE_BLOCKED + this.site)
     this.#noteError(query, EDE_BLOCKED)
+    const answer = this.policy.answerOf(category, this.site)
     const end = writeBlocked(
       this.out,
       query,
-      this.policy.answerOf(category, this.site),
+      answer,
       ruleStart,
       whole,
       this.settings.blockTtlSeconds,
       this.settings.udpOctetsMax,
     )
-    return this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.out))
+    this.#finish(end, OUTCOME_BLOCKED, headerRcode(this.out))
+    const { observed } = this
+    if (observed !== null) observed.noteBlocked(query, answer.category, this.siteName, this.code)
+    return end
   }
 
   /**
@@ -200,7 +223,12 @@ export class Replies {
       error,
       udpOctetsMax,
     )
-    return this.#finish(end, OUTCOME_BLOCKED, RCODE_NOERROR)
+    this.#finish(end, OUTCOME_BLOCKED, RCODE_NOERROR)
+    const { observed } = this
+    if (observed !== null) {
+      observed.noteBlocked(query, PRIVATE_CATEGORY_OCTETS, this.siteName, this.code)
+    }
+    return end
   }
 
   /**

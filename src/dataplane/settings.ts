@@ -5,6 +5,8 @@
 
 /** The category of what an operator denies, unless the rule names another. */
 export const DENIED_CATEGORY = 'denied'
+/** The category of what is blocked because it leads into a private network. */
+export const PRIVATE_CATEGORY = 'private-address'
 
 /** How a blocked name is answered. */
 export type BlockResponseKind = 'nxdomain' | 'nodata' | 'null' | 'refused' | 'address'

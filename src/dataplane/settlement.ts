@@ -84,6 +84,8 @@ export class Settlement {
     replies.out = this.reply
     if (policyChanged) waiter.site = replies.policy.siteNumber(waiter.siteName)
     replies.site = waiter.site
+    const { observed } = replies
+    if (observed !== null) observed.takeWaiter(waiter)
     let octets = policyChanged ? this.#blockIfNowBlocked(query, waiter.site) : 0
     if (octets === 0) {
       octets =
@@ -93,6 +95,7 @@ export class Settlement {
     }
     // A TCP sink may read on and answer its next queries before `send` returns.
     const code = replies.code
+    if (observed !== null) observed.noteSlow(query, replies.siteName, code, nowMs)
     const sent = waiter.sink?.send(this.reply, octets, waiter) ?? false
     if (sent) countReply(this.#counters, code, waitedMs)
     else count(this.#counters, DROPPED + DROP_GONE)

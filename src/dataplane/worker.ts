@@ -19,6 +19,7 @@ import {
   type Counters,
 } from './counters.ts'
 import type { FromWorker, PolicyMessage, ToWorker, WorkerStart } from './messages.ts'
+import { ObservedQueries, type ObservedKind, type ObservedStart } from './observed-queries.ts'
 import { Pipeline } from './pipeline.ts'
 import { EssentialNames } from './policy/essential-names.ts'
 import { createDesignations } from './policy/create-designations.ts'
@@ -70,6 +71,8 @@ export class DataplaneWorker {
   #settings: DataplaneSettings
   #policy: PolicyMessage
   #filter: OpenFilter
+  #observed: ObservedQueries | null = null
+  #observers = 0
 
   constructor(
     pipeline: Pipeline,
@@ -111,6 +114,19 @@ export class DataplaneWorker {
   overrule(overlay: OverlayMessage, stamp: string): void {
     this.#policy = { ...this.#policy, overlay, stamp }
     this.#pipeline.overrule(createPolicy(this.#policy, this.#settings, this.#filter))
+  }
+
+  /** Notes queries of a kind into a ring, until `observeNoMore` or the ring's own end. */
+  observe(start: ObservedStart): void {
+    this.#observed ??= new ObservedQueries(++this.#observers)
+    this.#observed.begin(start)
+    this.#pipeline.observe(this.#observed)
+  }
+
+  observeNoMore(what: ObservedKind): void {
+    if (this.#observed === null || this.#observed.end(what)) return
+    this.#observed = null
+    this.#pipeline.observe(null)
   }
 
   /** Answers what is in flight, at most `graceMs` long, then closes everything. */
@@ -174,6 +190,7 @@ export async function startWorker(
   const context = { handler: pipeline, counters, libc, loop, shared: start.shared }
   const listeners = new Listeners(context, new ClientAccess(settings), settings.limits, start.tls)
   const worker = new DataplaneWorker(pipeline, listeners, encrypted, loop, start, filter)
+  for (const observed of start.observed ?? []) worker.observe(observed)
   try {
     // Before the first datagram: a client would keep a denial for hours.
     worker.designate(settings.listen)
@@ -209,6 +226,14 @@ async function startThread(
           listeners.close(message.close)
           say(await listen(listeners, message))
           worker.designate()
+          break
+        case 'observe':
+          worker.observe(message.start)
+          say({ kind: 'observed' })
+          break
+        case 'observe-end':
+          worker.observeNoMore(message.what)
+          say({ kind: 'observed' })
           break
         case 'certificate':
           listeners.certify(message.tls)

@@ -1,7 +1,7 @@
 /**
  * The handful of system calls that Node does not offer, through koffi: sockets with SO_REUSEPORT,
- * and many datagrams in one call. Linux on 64-bit x86 and arm64, glibc and musl: their layouts are
- * the same.
+ * many datagrams in one call, connections without Node's streams. Linux on 64-bit x86 and arm64,
+ * glibc and musl: their layouts are the same.
  */
 
 /** The calls, and what they answer: a non-negative result, or -1 with `errno()`. */
@@ -20,6 +20,8 @@ export interface Libc {
   /** `vector` is an array of `mmsghdr`; a null timeout. */
   recvmmsg(fd: number, vector: Uint8Array, count: number, flags: number, timeout: null): number
   sendmmsg(fd: number, vector: Uint8Array, count: number, flags: number): number
+  recv(fd: number, into: Uint8Array, octets: number, flags: number): number
+  send(fd: number, from: Uint8Array, octets: number, flags: number): number
   epoll_create1(flags: number): number
   epoll_ctl(epollFd: number, operation: number, fd: number, event: Uint8Array): number
   epoll_wait(epollFd: number, events: Uint8Array, count: number, milliseconds: number): number
@@ -53,6 +55,8 @@ export async function openLibc(): Promise<Libc | NoLibc> {
       duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0),
       recvmmsg: library.func('int recvmmsg(int, void *, unsigned int, int, void *)'),
       sendmmsg: library.func('int sendmmsg(int, void *, unsigned int, int)'),
+      recv: library.func('long recv(int, void *, size_t, int)'),
+      send: library.func('long send(int, const void *, size_t, int)'),
       epoll_create1: library.func('int epoll_create1(int)'),
       epoll_ctl: library.func('int epoll_ctl(int, int, int, void *)'),
       epoll_wait: library.func('int epoll_wait(int, void *, int, int)'),
@@ -88,6 +92,7 @@ export const IPV6_V6ONLY = 26
 const F_DUPFD_CLOEXEC = 1030
 export const MSG_DONTWAIT = 0x40
 export const MSG_TRUNC = 0x20
+export const MSG_NOSIGNAL = 0x4000
 export const EINTR = 4
 export const EAGAIN = 11
 export const EADDRINUSE = 98

@@ -7,7 +7,7 @@
  * may be due, or when nothing more comes, the worker goes back to it.
  *
  * While the worker waits here, Node's instance does not report the listeners: it would say that
- * Node has work with every datagram.
+ * Node has work with every datagram. TCP connections are Node's; busy ones are read here meanwhile.
  */
 import type { DescriptorLedger } from './descriptor-ledger.ts'
 import { Epoll } from './epoll.ts'
@@ -22,6 +22,7 @@ const AWAY_MS_MAX = 2
 const CATCH_UP_MS = 1
 /** Callbacks for the end of one turn: one a listener, upstream and connection that had answers. */
 const TURN_END_MAX = 4096
+const NONE = -1
 
 /** A socket whose datagrams are read here. */
 export interface ReadableSocket {
@@ -30,6 +31,12 @@ export interface ReadableSocket {
    * may and more is there: others get their turn before it.
    */
   readable(nowMs: number): boolean
+}
+
+/** A connection of Node's that is read here for as long as there is traffic. */
+export interface AdoptedSocket extends ReadableSocket {
+  /** The loop goes to sleep, or ends: calls `handBack` if it is open, `forget` if not. */
+  leaveLoop(): void
 }
 
 /** Runs callbacks when the work of the moment is done. */
@@ -49,6 +56,8 @@ export class SocketLoop implements TurnEnd {
   readonly #readables: (ReadableSocket | undefined)[] = []
   /** Listeners that Node watches too, to be woken from idleness. */
   readonly #wakers: number[] = []
+  /** By descriptor; Node's instance does not report what can be read from them. */
+  readonly #adopted = new Map<number, AdoptedSocket>()
   readonly #turnEnd: (() => void)[] = []
   readonly #resume: () => void
   readonly #nodeFd: number
@@ -60,6 +69,8 @@ export class SocketLoop implements TurnEnd {
   #isNodeDue = false
   /** Node reports a listener still that it should leave to us. */
   #isMaskDue = false
+  /** Who has had all that one turn may read, and has more. */
+  #greedyFd = NONE
   /** When sockets were read last. */
   #readMs = 0
   /** Datagrams that upstreams owe us: as long as there are any, nobody else would wake us. */
@@ -94,6 +105,34 @@ export class SocketLoop implements TurnEnd {
     this.#epoll.remove(fd)
     const index = this.#wakers.indexOf(fd)
     if (index !== -1) this.#wakers.splice(index, 1)
+  }
+
+  /**
+   * Reads a connection instead of Node, whose buffers must be empty both ways: what Node waits for
+   * is overwritten. False when the system refuses. Node still sees when the connection breaks.
+   */
+  adopt(fd: number, socket: AdoptedSocket): boolean {
+    if (this.#isClosed || !this.add(fd, socket)) return false
+    if (!this.#epoll.listen(this.#nodeFd, fd, false)) {
+      this.remove(fd)
+      return false
+    }
+    this.#adopted.set(fd, socket)
+    this.wake()
+    return true
+  }
+
+  /** Gives an open connection back to Node, which must have nothing to write to it. */
+  handBack(fd: number): void {
+    this.#adopted.delete(fd)
+    this.remove(fd)
+    this.#epoll.listen(this.#nodeFd, fd, true)
+  }
+
+  /** The connection is closed; its descriptor may be another's by now. */
+  forget(fd: number, socket: AdoptedSocket): void {
+    if (this.#adopted.get(fd) === socket) this.#adopted.delete(fd)
+    if (this.#readables[fd] === socket) this.remove(fd)
   }
 
   /** There is traffic: this worker waits by itself from the end of Node's present turn on. */
@@ -139,6 +178,7 @@ export class SocketLoop implements TurnEnd {
 
   close(): void {
     if (this.#isClosed) return
+    this.#handAllBack()
     this.#isClosed = true
     this.#epoll.close()
   }
@@ -167,19 +207,33 @@ export class SocketLoop implements TurnEnd {
   }
 
   #readAll(ready: number, nowMs: number): void {
-    for (let index = 0; index < ready; index++) {
-      const fd = this.#epoll.readyAt(index)
+    const start = this.#startOf(ready)
+    for (let turn = 0; turn < ready; turn++) {
+      const index = start + turn
+      const fd = this.#epoll.readyAt(index < ready ? index : index - ready)
       if (fd === this.#nodeFd) {
         this.#isNodeDue = true
         continue
       }
       this.#readMs = nowMs
-      // The rest is ready still: after Node, and after those that have had nothing yet.
+      // The rest is ready still: after Node, and before this one.
       if (this.#readables[fd]?.readable(nowMs) === true) {
         this.#isNodeDue = true
+        this.#greedyFd = fd
         return
       }
     }
+  }
+
+  /** The system names them in the same order every time: who took a whole turn comes last. */
+  #startOf(ready: number): number {
+    const greedyFd = this.#greedyFd
+    if (greedyFd === NONE) return 0
+    this.#greedyFd = NONE
+    for (let index = 0; index < ready; index++) {
+      if (this.#epoll.readyAt(index) === greedyFd) return index + 1 === ready ? 0 : index + 1
+    }
+    return 0
   }
 
   /** Calls who asked until here; who asks again meanwhile is called when Node gets its turn. */
@@ -197,7 +251,12 @@ export class SocketLoop implements TurnEnd {
 
   #sleep(): void {
     this.#isAwake = false
+    this.#handAllBack()
     this.#hearListeners(true)
+  }
+
+  #handAllBack(): void {
+    for (const socket of this.#adopted.values()) socket.leaveLoop()
   }
 
   /** Node may not watch a new listener before its next turn: then it is told once more. */

@@ -202,6 +202,7 @@ test('the screen names stale and failed lists, dead upstreams, Redis and trouble
     rules: { allow: 2, deny: 1, nextEnd: '2026-11-21T18:00:00.000Z' },
     redis: { up: true, responseMs: 0.314 },
     memoryOctets: 214 * 1024 * 1024,
+    observers: [],
     workersAlive: 2,
     lastReloadOk: true,
   }

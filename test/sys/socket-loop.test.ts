@@ -1,12 +1,13 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket as TcpSocket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { NOTHING, DatagramBatch } from '../../src/sys/datagram-batch.ts'
 import { DescriptorLedger, createLedgerWords } from '../../src/sys/descriptor-ledger.ts'
 import { NOT_FOUND, findEventLoop, findWatcher } from '../../src/sys/event-loop.ts'
 import { isLibc, openLibc, type Libc } from '../../src/sys/libc.ts'
-import { openSocketLoop, type SocketLoop } from '../../src/sys/socket-loop.ts'
+import { openSocketLoop, type AdoptedSocket, type SocketLoop } from '../../src/sys/socket-loop.ts'
+import { StreamCalls, descriptorOf } from '../../src/sys/stream-calls.ts'
 import { writeSocketAddress } from '../../src/sys/socket-address.ts'
 import { boundPort, closeDescriptor, openBoundSocket } from '../../src/sys/socket.ts'
 
@@ -123,6 +124,105 @@ describe('the loop of Node', () => {
   })
 })
 
+/** A connection that Node has accepted, with what Node and what the loop have read of it. */
+async function openAdoptable(): Promise<{
+  client: TcpSocket
+  socket: TcpSocket
+  fd: number
+  byNode: string[]
+  byLoop: string[]
+  adopted: AdoptedSocket
+  hasLeft: () => boolean
+}> {
+  const server = createServer({ allowHalfOpen: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [socket] = (await once(server, 'connection')) as [TcpSocket]
+  const fd = descriptorOf(socket)
+  expect(fd).toBeGreaterThan(0)
+  const byNode: string[] = []
+  socket.on('data', (chunk: Buffer) => byNode.push(chunk.toString()))
+  socket.on('error', () => {})
+  const byLoop: string[] = []
+  const calls = new StreamCalls(libc)
+  let hasLeft = false
+  const adopted: AdoptedSocket = {
+    readable: () => {
+      const octets = calls.receive(fd)
+      if (octets > 0) byLoop.push(Buffer.from(calls.received.subarray(0, octets)).toString())
+      else if (octets === 0) adopted.leaveLoop()
+      return false
+    },
+    leaveLoop: () => {
+      hasLeft = true
+      loop.handBack(fd)
+    },
+  }
+  cleanups.push(() => {
+    client.destroy()
+    socket.destroy()
+    server.close()
+  })
+  // Node watches what it reads from its next turn on.
+  client.write('first')
+  await until(() => byNode.length === 1)
+  return { client, socket, fd, byNode, byLoop, adopted, hasLeft: () => hasLeft }
+}
+
+describe('a connection of Node that the loop adopts', () => {
+  test('is read by the loop alone, and by Node again after the quiet time', async () => {
+    const { client, fd, byNode, byLoop, adopted, hasLeft } = await openAdoptable()
+    expect(loop.adopt(fd, adopted)).toBe(true)
+    client.write('for the loop')
+    await until(() => byLoop.length === 1)
+    await until(hasLeft)
+    client.write('for Node')
+    await until(() => byNode.length === 2)
+    expect([byLoop, byNode]).toEqual([['for the loop'], ['first', 'for Node']])
+  })
+
+  test("is Node's when its end comes, or the loop is closed", async () => {
+    const { client, socket, fd, adopted } = await openAdoptable()
+    loop.adopt(fd, adopted)
+    const ended = once(socket, 'end')
+    client.end()
+    await ended
+    const other = await openAdoptable()
+    loop.adopt(other.fd, other.adopted)
+    loop.close()
+    expect(other.hasLeft()).toBe(true)
+    other.client.write('for Node')
+    await until(() => other.byNode.length === 2)
+    expect(loop.adopt(other.fd, other.adopted)).toBe(false)
+  })
+
+  test("is closed by Node when it breaks, and its descriptor is another's then", async () => {
+    const { client, socket, fd, adopted } = await openAdoptable()
+    loop.awaited = 1
+    expect(loop.adopt(fd, adopted)).toBe(true)
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    client.resetAndDestroy()
+    await closed
+    // The client's own descriptor is free as well, and the lowest one is given first.
+    let taken = openRead()
+    while (taken.fd < fd) taken = openRead()
+    expect(taken.fd).toBe(fd)
+    loop.forget(fd, adopted)
+    const came = taken.next()
+    peer.send('for another', taken.port, '127.0.0.1')
+    await came
+    expect(taken.texts).toEqual(['for another'])
+    loop.awaited = 0
+  })
+
+  test('is refused where Node does not watch it', async () => {
+    const { fd } = openBoundSocket(libc, 'udp', { address: '127.0.0.1', port: 0 }, false)
+    cleanups.push(() => closeDescriptor(libc, fd))
+    expect(loop.adopt(fd, { readable: () => false, leaveLoop: nothing })).toBe(false)
+  })
+})
+
 describe('the loop of a worker', () => {
   test('reads a socket that Node knows nothing of, as long as answers are awaited', async () => {
     const socket = openRead()
@@ -181,6 +281,30 @@ describe('the loop of a worker', () => {
     expect(sent).toBeGreaterThan(20)
     client.destroy()
     server.close()
+  })
+
+  test('gives a turn to everybody, though one has more to read in every one', async () => {
+    loop.awaited = 1
+    const turns: number[] = []
+    const greedy = [0, 1, 2].map((index) => {
+      const { fd } = openBoundSocket(libc, 'udp', { address: '127.0.0.1', port: 0 }, false)
+      const readable = (): boolean => {
+        turns.push(index)
+        return true
+      }
+      expect(loop.add(fd, { readable })).toBe(true)
+      cleanups.push(() => {
+        loop.remove(fd)
+        closeDescriptor(libc, fd)
+      })
+      return boundPort(libc, fd)
+    })
+    for (const port of greedy) peer.send('x', port, '127.0.0.1')
+    loop.wake()
+    await until(() => turns.length > 100)
+    loop.awaited = 0
+    const counts = [0, 1, 2].map((index) => turns.filter((turn) => turn === index).length)
+    for (const turnsOfOne of counts) expect(turnsOfOne).toBeGreaterThan(20)
   })
 
   test('calls at the end of the same turn who asks within it', async () => {

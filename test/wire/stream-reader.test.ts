@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
-import { StreamReader } from '../../src/wire/stream-reader.ts'
+import { INCOMPLETE, StreamReader } from '../../src/wire/stream-reader.ts'
 import { conforms } from '../conformance/conforms.ts'
 import { frame } from '../support/dns-client.ts'
 
@@ -15,6 +15,33 @@ function readAll(chunks: readonly Uint8Array[]): { messages: Buffer[]; partialOc
     }
   }
   return { messages, partialOctets: reader.partialOctets }
+}
+
+/**
+ * The same by `nextInto`, from one buffer that is filled anew for every read, as by a system call.
+ * `most` messages are taken from each read; the rest is taken at the end.
+ */
+function readAllInto(chunks: readonly Uint8Array[], most = Infinity): Buffer[] {
+  const reader = new StreamReader()
+  const messages: Buffer[] = []
+  const shared = new Uint8Array(200_000)
+  const out = new Uint8Array(65_535)
+  const take = (limit: number): void => {
+    for (let taken = 0; taken < limit; taken++) {
+      const octets = reader.nextInto(out)
+      if (octets === INCOMPLETE) return
+      messages.push(Buffer.from(out.subarray(0, octets)))
+    }
+  }
+  for (const chunk of chunks) {
+    shared.fill(0xee)
+    shared.set(chunk)
+    reader.pushStart(shared, chunk.length)
+    take(most)
+    reader.keepRest()
+  }
+  take(Infinity)
+  return messages
 }
 
 function splitAt(octets: Uint8Array, offsets: readonly number[]): Uint8Array[] {
@@ -53,6 +80,8 @@ describe('a stream of messages', () => {
     const odd = [Buffer.alloc(0), Buffer.alloc(65_535, 7), Buffer.alloc(0), Buffer.alloc(1)]
     expect(readAll([frame(...odd)]).messages).toEqual(odd)
     expect(readAll(splitAt(frame(...odd), [1, 3, 40_000])).messages).toEqual(odd)
+    expect(readAllInto([frame(...odd)])).toEqual(odd)
+    expect(readAllInto(splitAt(frame(...odd), [1, 3, 40_000]))).toEqual(odd)
   })
 
   test('is cut into them for any messages and any splits', () => {
@@ -64,6 +93,17 @@ describe('a stream of messages', () => {
       }),
     )
   })
+})
+
+test('one buffer may hold every read, whatever of it is left for later', () => {
+  const messages = fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 8 })
+  const offsets = fc.array(fc.nat(3000), { maxLength: 12 })
+  fc.assert(
+    fc.property(messages, offsets, fc.nat(3), (all, splits, most) => {
+      const copies = all.map((octets) => Buffer.from(octets))
+      expect(readAllInto(splitAt(frame(...all), splits), most)).toEqual(copies)
+    }),
+  )
 })
 
 test('a message that has begun is told by its octets', () => {

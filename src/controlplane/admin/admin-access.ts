@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { OperationalError } from '../../base/errors.ts'
 import { SOCKET_PATH_OCTETS_MAX } from '../config/admin-schema.ts'
 import { audit, requireAudit } from '../generations/audit.ts'
+import { Observations } from '../observe/routes.ts'
 import { overruleRoutes } from '../overrule/routes.ts'
 import type { AdminSocketPlace } from '../config/settings.ts'
 import { AdminSocket } from './admin-socket.ts'
@@ -54,7 +55,7 @@ export class AdminAccess {
       throw new OperationalError('ERR_CONFIG', message)
     }
     const window = new TrafficWindow(() => server.facts().slots)
-    const routes = routesOf(server, window)
+    const routes = routesOf(server, window, log)
     const callers = await Callers.open()
     const socket = await AdminSocket.open({ file, group, routes, callers, log })
     window.start()
@@ -68,10 +69,18 @@ export class AdminAccess {
 }
 
 /** Everything that the socket can be asked. */
-function routesOf(server: AdministeredServer, window: TrafficWindow): readonly Route[] {
+function routesOf(
+  server: AdministeredServer,
+  window: TrafficWindow,
+  log: Logger,
+): readonly Route[] {
+  const observations = new Observations(server, log)
   return [
     ...operationRoutes(server),
-    route('GET', '/v1/status', Nothing, async () => statusOf(server, window)),
+    ...observations.routes,
+    route('GET', '/v1/status', Nothing, async () =>
+      statusOf(server, window, observations.observers),
+    ),
     route('POST', '/v1/reload', Nothing, async ({ caller }) => {
       const { stateDirectory } = server.config().control
       if (stateDirectory !== undefined) await requireAudit(stateDirectory)

@@ -143,7 +143,7 @@ export class AdminSocket {
     try {
       const caller = this.#callers.get(request.socket) ?? this.#options.callers.of(request.socket)
       const body = await readBody(request, found.bodyOctetsMax)
-      const progress = (event: object): void => reply.progress(event)
+      const progress = (event: object): boolean => reply.progress(event)
       reply.end(await found.run({ body, caller, signal, progress }))
     } catch (error) {
       if (!(error instanceof OperationalError) && !signal.aborted) {
@@ -163,12 +163,14 @@ class Reply {
     this.#response = response
   }
 
-  progress(event: object): void {
+  progress(event: object): boolean {
     const response = this.#response
-    if (response.destroyed || response.writableEnded) return
+    if (response.destroyed || response.writableEnded) return false
     if (!response.headersSent)
       response.writeHead(200, { 'content-type': LINES_TYPE, connection: 'close' })
-    if (response.writableLength < UNREAD_OCTETS_MAX) this.#write({ progress: event })
+    if (response.writableLength >= UNREAD_OCTETS_MAX) return false
+    this.#write({ progress: event })
+    return true
   }
 
   end(result: object): void {

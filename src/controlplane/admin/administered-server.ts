@@ -1,4 +1,5 @@
 /** What the routes of the admin socket may see and do of the server that they belong to. */
+import type { ObservedKind } from '../../dataplane/observed-queries.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { LoadedFilter } from '../filter.ts'
 import type { RecordedNames } from '../generations/changed-verdicts.ts'
@@ -14,6 +15,15 @@ export interface ReloadOutcome {
   readonly failure: Error | undefined
 }
 
+/** What workers note of queries while an operator looks. */
+export interface ObservedWorkers {
+  /** @param endsMs on the monotonic clock: it ends by itself then. */
+  observe(kind: ObservedKind, endsMs: number): Promise<void>
+  /** By worker. */
+  observedRings(kind: ObservedKind): ReadonlyMap<number, SharedArrayBuffer>
+  observeNoMore(kind: ObservedKind): Promise<void>
+}
+
 /** The running server as its routes know it; each call tells the state of that moment. */
 export interface AdministeredServer {
   facts(): ServerFacts
@@ -25,6 +35,7 @@ export interface AdministeredServer {
   recentNames(): RecordedNames
   /** Undefined where the server follows no generations. */
   keeper(): SubscriptionKeeper | undefined
+  readonly workers: ObservedWorkers
   /** Looks at the state directory, and takes the generation that is in force there. */
   follow(): Promise<void>
   /** Rules and pauses; undefined without a state directory. */

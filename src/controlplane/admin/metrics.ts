@@ -17,7 +17,7 @@ import {
   PREFETCHED,
 } from '../../dataplane/counters.ts'
 import { DENIED_BIT } from '../../dataplane/policy/policy.ts'
-import { DENIED_CATEGORY } from '../../dataplane/settings.ts'
+import { DENIED_CATEGORY, PRIVATE_CATEGORY } from '../../dataplane/settings.ts'
 import { CLIENT_METRICS } from './client-metrics.ts'
 import {
   define,
@@ -44,7 +44,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_resources_total',
 ]
 /** Stands where a category would: no operator may name one so. */
-const PRIVATE_CATEGORY = 'private-address'
 
 /**
  * A metric of prom-client under a name of its own: it writes into `name` for OpenMetrics, so each

@@ -15,8 +15,11 @@ export interface Call<Body> {
   readonly caller: Actor
   /** Aborted when the caller goes away, and when the server stops. */
   readonly signal: AbortSignal
-  /** Tells how far a long operation is; from the first event on the reply is a stream of lines. */
-  readonly progress: (event: object) => void
+  /**
+   * Tells how far a long operation is; from the first event on the reply is a stream of lines.
+   * False: the event was left out, because the caller does not read.
+   */
+  readonly progress: (event: object) => boolean
 }
 
 /** One thing that can be asked. `run` resolves with the object that the caller is given. */

@@ -9,6 +9,7 @@ import {
   REDIS_UP,
 } from '../../dataplane/redis-counters.ts'
 import { nextDueAtMs } from '../generations/schedule.ts'
+import { ObserverFacts } from '../observe/requests.ts'
 import type { AdministeredServer } from './administered-server.ts'
 import type { TrafficWindow } from './traffic-window.ts'
 
@@ -68,6 +69,8 @@ export const Status = z.object({
   ),
   /** Rules of operators, how many of them end by themselves, and when the first does. */
   rules: z.object({ allow: z.number(), deny: z.number(), nextEnd: z.string().nullable() }),
+  /** Who looks at questions in this moment, and until when. */
+  observers: z.array(ObserverFacts),
   /** Null where none is configured; the mean is over the life of the server. */
   redis: z.object({ up: z.boolean(), responseMs: milliseconds }).nullable(),
   /** Resident memory of the whole process. */
@@ -79,7 +82,11 @@ export const Status = z.object({
 export type Status = z.output<typeof Status>
 
 /** Puts the status together. */
-export async function statusOf(server: AdministeredServer, window: TrafficWindow): Promise<Status> {
+export async function statusOf(
+  server: AdministeredServer,
+  window: TrafficWindow,
+  observers: readonly ObserverFacts[],
+): Promise<Status> {
   const { checks, filter, reloads, slots, upstreams, version, workersAlive } = server.facts()
   const { trie, loadedAtSeconds } = server.filter()
   return {
@@ -100,6 +107,7 @@ export async function statusOf(server: AdministeredServer, window: TrafficWindow
       responseMs: window.upstreamMs(index),
     })),
     ...overruledOf(server),
+    observers: [...observers],
     redis: server.config().control.redis === undefined ? null : redisOf(slots),
     memoryOctets: process.memoryUsage.rss(),
     workersAlive,

@@ -146,6 +146,11 @@ function quantile(first: Look, last: Look, share: number): number | null {
     }
     return total
   })
+  return quantileOf(counts, share)
+}
+
+/** A quantile of response times, from their number in each bucket; null without any. */
+export function quantileOf(counts: readonly number[], share: number): number | null {
   const all = counts.reduce((sum, count) => sum + count, 0)
   if (all === 0) return null
   let rest = share * all

@@ -11,6 +11,7 @@ import { groupDigits } from './filter-image.ts'
 import { ListBars } from './list-bars.ts'
 import { perform } from './perform.ts'
 import { printable, type Terminal } from './terminal.ts'
+import { Interruption } from './interruption.ts'
 import { addServerOptions, type ServerOptions } from './server-options.ts'
 
 interface Options extends ServerOptions {
@@ -75,24 +76,6 @@ async function update(names: readonly string[], options: Options, cli: Cli): Pro
     cli.endWith(EXIT.interrupted)
   } finally {
     interruption.end()
-  }
-}
-
-/** Ctrl-C while an update runs: it ends by itself, at the next step. */
-class Interruption {
-  readonly #controller = new AbortController()
-  readonly #listener = (): void => this.#controller.abort(new Error('interrupted'))
-
-  constructor() {
-    process.once('SIGINT', this.#listener)
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  end(): void {
-    process.off('SIGINT', this.#listener)
   }
 }
 

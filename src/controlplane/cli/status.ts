@@ -4,9 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { InvalidArgumentError, type Command } from 'commander'
 import { DAY_S, HOUR_S, MINUTE_S, MiB, SECOND_MS } from '../../base/units.ts'
 import { Status } from '../admin/status.ts'
+import { msText, percent, rateText } from './amounts.ts'
 import type { AdminClient } from './admin-client.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
+import { observerText } from './observing.ts'
 import { addServerOptions, findServer, type ServerOptions } from './server-options.ts'
 import { printable, type Terminal } from './terminal.ts'
 
@@ -74,10 +76,16 @@ export function statusText(state: Status, terminal: Terminal): string {
     ...labelled('Memory', [
       `${Math.round(state.memoryOctets / MiB)} MiB   workers ${state.workersAlive}`,
     ]),
-    ...labelled('Log', ['no query and no client is kept']),
+    ...labelled('Log', logLines(state, terminal)),
     ...labelled('TROUBLE', troubleLines(state)).map((line) => terminal.paint('red', line)),
   ]
   return lines.map((line) => `${line}\n`).join('')
+}
+
+/** Nothing is kept, but somebody may look. */
+function logLines({ observers }: Status, { paint }: Terminal): readonly string[] {
+  const looks = observers.map((observer) => paint('yellow', observerText(observer)))
+  return ['no query and no client is kept', ...looks]
 }
 
 function labelled(label: string, lines: readonly string[]): readonly string[] {
@@ -177,17 +185,4 @@ function durationText(seconds: number): string {
   const minutes = Math.floor((whole % HOUR_S) / MINUTE_S)
   if (whole >= HOUR_S) return `${Math.floor(whole / HOUR_S)}h ${minutes}m`
   return whole >= MINUTE_S ? `${minutes}m` : `${whole}s`
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`
-}
-
-function rateText(perSecond: number): string {
-  return perSecond < 10 ? perSecond.toFixed(1) : groupDigits(Math.round(perSecond))
-}
-
-function msText(ms: number | null): string {
-  if (ms === null) return '-'
-  return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
 }

@@ -19,6 +19,10 @@ export interface Terminal {
   readonly isWatched: boolean
   /** Characters of a line on standard error. */
   readonly columns: number
+  /** Whether somebody watches standard output, and all of it may be drawn anew. */
+  readonly isScreen: boolean
+  /** Lines that standard output has room for at this moment. */
+  readonly rows: () => number
 }
 
 /** What a terminal needs of `process.stdout` and `process.stderr`. */
@@ -26,11 +30,13 @@ export interface OutputStream {
   readonly write: (text: string) => unknown
   readonly isTTY?: boolean | undefined
   readonly columns?: number | undefined
+  readonly rows?: number | undefined
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
 const COLUMNS_DEFAULT = 80
+const ROWS_DEFAULT = 24
 
 /** Makes the terminal of a process, or of a test. */
 export function createTerminal(
@@ -45,6 +51,8 @@ export function createTerminal(
     paintErr: painter(hasColour(stderr, environment)),
     isWatched: stderr.isTTY === true && environment['TERM'] !== 'dumb',
     columns: stderr.columns ?? COLUMNS_DEFAULT,
+    isScreen: stdout.isTTY === true && environment['TERM'] !== 'dumb',
+    rows: () => stdout.rows ?? ROWS_DEFAULT,
   }
 }
 

@@ -1,6 +1,8 @@
 /** The group `admin` of niveau3.yaml: the socket by which commands speak to the running server. */
 
 import * as z from 'zod'
+import { HOUR_S } from '../../base/units.ts'
+import { whole } from './schema-values.ts'
 
 /** Of `sun_path`, less its final zero (unix(7)). */
 export const SOCKET_PATH_OCTETS_MAX = 107
@@ -25,4 +27,9 @@ export const AdminConfig = z.strictObject({
         'Group that the socket is given to, by name or number; the server’s user must belong to it. ' +
         'Default: the group of the server’s user.',
     }),
+  observeSecondsMax: whole(0, HOUR_S, HOUR_S).meta({
+    description:
+      'Longest time for which `niveau3 tail` and `top --slow` may look at questions, an hour at most; ' +
+      '0 forbids it. Nothing of them is kept, but who looks sees what is asked: a box may rule it out.',
+  }),
 })

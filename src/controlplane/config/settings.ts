@@ -88,6 +88,8 @@ export interface ControlSettings {
   readonly stopGraceSeconds: number
   /** Longest pause of blocks. */
   readonly pauseSecondsMax: number
+  /** Longest look at questions; 0: none. */
+  readonly observeSecondsMax: number
   /** The shared cache; undefined: none. */
   readonly redis: RedisConfiguration | undefined
   /** Whose image is taken; undefined: the box builds its own. */
@@ -259,6 +261,7 @@ export function controlSettings(
     logLevel: values.log.level,
     stopGraceSeconds: values.stopGraceSeconds,
     pauseSecondsMax: values.overrule.pauseSecondsMax,
+    observeSecondsMax: values.admin.observeSecondsMax,
     addressSources: addressSourcesOf(values, locate),
     privateZones: values.privateAnswers.blocked
       ? values.privateAnswers.exceptZones.map((text) => accepted(parseHostName(text)))

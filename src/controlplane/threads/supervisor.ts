@@ -26,6 +26,7 @@ import { SIPHASH_KEY_OCTETS } from '../../wire/siphash.ts'
 import type { RecordedNames } from '../generations/changed-verdicts.ts'
 import { isLibc, openLibc, type Libc, type NoLibc } from '../../sys/libc.ts'
 import { descriptorsMax } from './descriptors.ts'
+import { ObservedSlots } from './observed-slots.ts'
 import { createSlot, type Slot } from './slot.ts'
 import { countLost } from './lost-queries.ts'
 import { ListenSockets, type AddressChanges } from './listen-sockets.ts'
@@ -85,6 +86,10 @@ export class Supervisor {
   #sockets: ListenSockets | undefined
   /** Drawn anew with every process: what is hashed with it means nothing to anybody else. */
   readonly #recentKey = randomBytes(SIPHASH_KEY_OCTETS)
+  /** What workers note of queries while an operator looks. */
+  readonly observed = new ObservedSlots((messageFor) =>
+    Promise.all(this.#slots.map((slot) => this.#ask(slot, messageFor(slot.index)))),
+  )
   #started = false
   #watch: NodeJS.Timeout | undefined
   #lookingAtAddresses = false
@@ -177,22 +182,19 @@ export class Supervisor {
   async reload(settings: DataplaneSettings, policy: PolicyMessage): Promise<void> {
     this.#settings = settings
     this.#policy = policy
-    const message: ToWorker = { kind: 'reload', settings, policy }
-    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
+    await this.#askAll({ kind: 'reload', settings, policy })
   }
 
   /** Gives every worker other rules and pauses; resolves when all of them decide by these. */
   async overrule(overlay: OverlayMessage, stamp: string): Promise<void> {
     this.#policy = { ...this.#policy, overlay, stamp }
-    const message: ToWorker = { kind: 'overrule', overlay, stamp }
-    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
+    await this.#askAll({ kind: 'overrule', overlay, stamp })
   }
 
   /** Lets every worker greet new connections with another certificate. */
   async certify(tls: TlsIdentity): Promise<void> {
     this.#tls = tls
-    const message: ToWorker = { kind: 'certificate', tls }
-    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
+    await this.#askAll({ kind: 'certificate', tls })
   }
 
   /** Answers what is in flight within `graceMs`, then ends all workers. */
@@ -201,12 +203,10 @@ export class Supervisor {
     clearInterval(this.#watch)
     // With our own descriptors closed, a port is free as soon as its worker lets go.
     this.#sockets?.close()
-    const message: ToWorker = { kind: 'stop', graceMs }
     const deadline = new Promise<void>((resolve) => {
       setTimeout(resolve, graceMs + STOP_SLACK_MS).unref()
     })
-    const answers = Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
-    await Promise.race([answers, deadline])
+    await Promise.race([this.#askAll({ kind: 'stop', graceMs }), deadline])
     await this.#terminateAll()
   }
 
@@ -227,6 +227,7 @@ export class Supervisor {
       descriptors: lent,
       tls: this.#tls,
       recent: slot.recent,
+      observed: this.observed.startsOf(slot.index),
       redis: this.#redis,
     }
     if (lent !== undefined) slot.lent.push(lent)
@@ -261,6 +262,10 @@ export class Supervisor {
     const answer = this.#nextAnswer(slot)
     slot.thread.postMessage(message)
     return answer
+  }
+
+  async #askAll(message: ToWorker): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => this.#ask(slot, message)))
   }
 
   #exited(slot: Slot, reason: string): void {

@@ -46,6 +46,8 @@ interface AddressPolicy {
 
 /** How one category answers, ready for the hot path. */
 export interface BlockAnswer {
+  /** The category's name in ASCII. */
+  readonly category: Uint8Array
   readonly response: BlockResponseSettings
   readonly error: ExtendedError
 }
@@ -309,6 +311,7 @@ function createAnswer(name: string, categories: readonly CategorySettings[]): Bl
   const settings = categories.find((category) => category.name === name)
   const response = settings?.response ?? { kind: 'nxdomain', ipv4: undefined, ipv6: undefined }
   return {
+    category: Buffer.from(name, 'latin1'),
     response,
     error: { code: EDE_BLOCKED, text: Buffer.from(`category ${name}`, 'utf8') },
   }

@@ -45,7 +45,12 @@ export class ReplyGather {
   #length = 0
   #replies = 0
 
-  /** Octets that are gathered, lengths included. */
+  /** Holds the gathered octets, from the start on. */
+  get octets(): Uint8Array {
+    return this.#loan.octets
+  }
+
+  /** How many are gathered, lengths included. */
   get length(): number {
     return this.#length
   }
@@ -76,19 +81,22 @@ export class ReplyGather {
     return this.#codes[index]!
   }
 
-  /** Writes the gathered octets; `onWritten` is called when the socket has no more use for them. */
-  writeTo(socket: Socket, onWritten: () => void): void {
+  /**
+   * Writes the gathered octets from `start` on; `onWritten` is called when the socket has no more
+   * use for them.
+   */
+  writeTo(socket: Socket, start: number, onWritten: () => void): void {
     const length = this.#length
     const loan = this.#loan
-    if (length < LEND_OCTETS) {
-      const copied = Buffer.allocUnsafe(length)
-      loan.octets.copy(copied, 0, 0, length)
+    if (length - start < LEND_OCTETS) {
+      const copied = Buffer.allocUnsafe(length - start)
+      loan.octets.copy(copied, 0, start, length)
       socket.write(copied, onWritten)
       return
     }
     this.#loan = this.#spares.pop() ?? new Loan(this.#spares)
     loan.onWritten = onWritten
-    socket.write(loan.octets.subarray(0, length), loan.onReturn)
+    socket.write(loan.octets.subarray(start, length), loan.onReturn)
   }
 
   clear(): void {

@@ -1,6 +1,7 @@
 /** What a listener on TCP and the connections that it accepts know of each other. */
 import type { Socket } from 'node:net'
 import type { SocketLoop } from '../../sys/socket-loop.ts'
+import type { StreamCalls } from '../../sys/stream-calls.ts'
 import type { Client } from '../client.ts'
 import type { Counters } from '../counters.ts'
 import type { LimitSettings } from '../settings.ts'
@@ -43,6 +44,8 @@ export interface StreamContext {
   unsentOctets: number
   /** The worker's own loop, to let datagrams have their turn; null where there is none. */
   readonly loop: SocketLoop | null
+  /** Reads and writes without Node's streams; null where there are no system calls. */
+  readonly calls: StreamCalls | null
   /** The connection is gone. */
   forget(connection: StreamConnection): void
 }

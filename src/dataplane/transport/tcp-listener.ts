@@ -20,6 +20,7 @@ import {
 import type { Endpoint, LimitSettings } from '../settings.ts'
 import { SOCKADDR_IN6_OCTETS } from '../../sys/socket-address.ts'
 import type { SocketLoop } from '../../sys/socket-loop.ts'
+import type { StreamCalls } from '../../sys/stream-calls.ts'
 import { MESSAGE_OCTETS_MAX } from '../../wire/header.ts'
 import { REPLY_SLACK_OCTETS } from '../../wire/reply.ts'
 import type { ClientAccess } from './client-access.ts'
@@ -49,6 +50,7 @@ export class TcpListener implements StreamContext {
   isGathering = false
   unsentOctets = 0
   loop: SocketLoop | null = null
+  calls: StreamCalls | null = null
   readonly handler: QueryHandler
   readonly counters: Counters
   readonly family: number

@@ -1,5 +1,6 @@
 /** DNS over TCP in clear (RFC 7766). */
 import type { Socket } from 'node:net'
+import { descriptorOf } from '../../sys/stream-calls.ts'
 import type { Client } from '../client.ts'
 import { PROTO_TCP } from '../counters.ts'
 import type { StreamConnection, StreamContext, StreamProtocol } from './stream-connection.ts'
@@ -15,6 +16,6 @@ export class TcpProtocol implements StreamProtocol {
     client: Client,
     listener: StreamContext,
   ): StreamConnection {
-    return new TcpConnection(socket, address, client, listener)
+    return new TcpConnection(socket, address, client, listener, descriptorOf(socket))
   }
 }

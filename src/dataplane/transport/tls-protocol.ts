@@ -1,6 +1,7 @@
 /** DNS over TLS (RFC 7858): the same messages as over TCP. Loaded where such a listener is. */
 import type { Socket } from 'node:net'
 import { TLSSocket, createSecureContext, type SecureContext } from 'node:tls'
+import { NO_DESCRIPTOR } from '../../sys/stream-calls.ts'
 import type { Client } from '../client.ts'
 import { PROTO_TLS, TLS_HANDSHAKES_FAILED, count } from '../counters.ts'
 import type { TlsIdentity } from '../settings.ts'
@@ -44,7 +45,7 @@ export class TlsProtocol implements StreamProtocol {
     secure.once('error', () => {
       if (!established) count(listener.counters, TLS_HANDSHAKES_FAILED)
     })
-    return new TcpConnection(secure, address, client, listener)
+    return new TcpConnection(secure, address, client, listener, NO_DESCRIPTOR)
   }
 }
 

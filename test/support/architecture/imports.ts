@@ -54,6 +54,12 @@ const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files of the command line that every command may import; the others are commands. */
 const CLI_SHARED: readonly string[] = [
+  'amounts.ts',
+  'interruption.ts',
+  'observing.ts',
+  'screen.ts',
+  'top-screen.ts',
+  'top-view.ts',
   'cli.ts',
   'dns-exchange.ts',
   'dns-text.ts',
