@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/base/errors.ts'
 import { createTerminal } from '../../src/controlplane/cli/terminal.ts'
-import { topLines } from '../../src/controlplane/cli/top-screen.ts'
+import { fittingLines, topLines } from '../../src/controlplane/cli/top-screen.ts'
 import { SlowZones, viewOf, type TopView } from '../../src/controlplane/cli/top-view.ts'
 import { countsOf, type Counts } from '../../src/controlplane/observe/counts.ts'
 import { DURATION_BOUNDS_MS, createCounters } from '../../src/dataplane/counters.ts'
@@ -119,6 +119,23 @@ Slow  500 ms or more until 14:12:00 UTC
   other.example  1  worst 900 ms   last forwarded NOERROR
 
 anna looks at slow questions until 2026-11-25 14:12 UTC`)
+})
+
+/** Twelve counts. */
+function many(prefix: string): Record<string, number> {
+  return Object.fromEntries(
+    Array.from({ length: 12 }, (_, index) => [`${prefix}${index}`, index + 1]),
+  )
+}
+
+test.each([60, 24, 12, 5])('on a terminal of %i lines all parts give up lines alike', (rows) => {
+  const last = counts({ atMs: 1000, outcomes: many('o'), blocked: many('c') })
+  const lines = fittingLines(viewOf(counts(), last, null), PLAIN, rows)
+  expect(lines.length).toBeLessThanOrEqual(rows)
+  const titles = ['Answers', 'Blocked', 'Upstreams', 'Sites', 'Slow']
+  const shown = titles.filter((title) => lines.some((line) => line.startsWith(title)))
+  // Where not even one line of each fits, the end is left out.
+  expect(shown).toEqual(rows >= 24 ? titles : titles.slice(0, shown.length))
 })
 
 describe('a running server', () => {

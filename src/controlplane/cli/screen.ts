@@ -37,9 +37,10 @@ export class Screen {
     stdin.resume()
   }
 
-  draw(lines: readonly string[]): void {
-    const shown = lines.slice(0, this.#terminal.rows() - 1)
-    const text = shown.map((line) => `${line}${CLEAR_LINE}\r\n`).join('')
+  /** Draws what `linesFor` makes for the lines that there are at this moment. */
+  draw(linesFor: (linesMax: number) => readonly string[]): void {
+    const lines = linesFor(this.#terminal.rows() - 1)
+    const text = lines.map((line) => `${line}${CLEAR_LINE}\r\n`).join('')
     this.#terminal.out(HOME + text + CLEAR_BELOW)
   }
 

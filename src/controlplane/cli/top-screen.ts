@@ -15,11 +15,29 @@ const TIME_END = 19
 /** Cells of rows. */
 type Rows = readonly (readonly string[])[]
 
-/** The screen as lines without their ends. */
-export function topLines(view: TopView, terminal: Terminal): readonly string[] {
+/** The screen within so many lines: each part gives up lines until all fit, down to one. */
+export function fittingLines(
+  view: TopView,
+  terminal: Terminal,
+  linesMax: number,
+): readonly string[] {
+  let lines: readonly string[] = []
+  for (let partMax = PART_LINES_MAX; partMax > 0; partMax--) {
+    lines = topLines(view, terminal, partMax)
+    if (lines.length <= linesMax) break
+  }
+  return lines.slice(0, linesMax)
+}
+
+/** The screen as lines without their ends; a part has at most `partMax` lines. */
+export function topLines(
+  view: TopView,
+  terminal: Terminal,
+  partMax = PART_LINES_MAX,
+): readonly string[] {
   const { paint } = terminal
   const part = (head: readonly string[], rows: Rows): readonly string[] => {
-    const [first = '', ...rest] = tableLines(head, rows)
+    const [first = '', ...rest] = tableLines(head, rows, partMax)
     return ['', paint('bold', first), ...rest]
   }
   const lines = [
@@ -28,7 +46,7 @@ export function topLines(view: TopView, terminal: Terminal): readonly string[] {
     ...part(['Blocked', 'per second', 'since the start'], blockedRows(view)),
     ...part(['Upstreams', 'state', 'asked/s', 'answers after', 'failures'], upstreamRows(view)),
     ...part(['Sites', 'queries/s', 'blocked/s', 'over rate/s'], siteRows(view)),
-    ...slowLines(view.slow, paint),
+    ...slowLines(view.slow, paint, partMax),
   ]
   const observers = view.observers.map((observer) => paint('yellow', observerText(observer)))
   return observers.length > 0 ? [...lines, '', ...observers] : lines
@@ -82,7 +100,11 @@ function siteRows({ sites }: TopView): Rows {
   ])
 }
 
-function slowLines(slow: SlowView | null, paint: Terminal['paint']): readonly string[] {
+function slowLines(
+  slow: SlowView | null,
+  paint: Terminal['paint'],
+  partMax: number,
+): readonly string[] {
   const title = paint('bold', 'Slow')
   if (slow === null) return ['', `${title}  nobody looks: niveau3 top --slow --reason TEXT`]
   const { ended, missed, thresholdMs, until, zones } = slow
@@ -95,14 +117,14 @@ function slowLines(slow: SlowView | null, paint: Terminal['paint']): readonly st
     `worst ${msText(worstMs)}`,
     `last ${outcome} ${rcode}`,
   ])
-  const shown = rows.length === 0 ? ['  none'] : tableLines([], rows)
+  const shown = rows.length === 0 ? ['  none'] : tableLines([], rows, partMax)
   return ['', `${title}  ${state}${lost}`, ...shown]
 }
 
 /** A table of a head, which may be empty, and of rows; those that do not fit are counted. */
-function tableLines(head: readonly string[], rows: Rows): readonly string[] {
-  const all = [...(head.length > 0 ? [head] : []), ...rows.slice(0, PART_LINES_MAX)]
-  const more = rows.length - PART_LINES_MAX
+function tableLines(head: readonly string[], rows: Rows, partMax: number): readonly string[] {
+  const all = [...(head.length > 0 ? [head] : []), ...rows.slice(0, partMax)]
+  const more = rows.length - partMax
   const lines = table(all).trimEnd().split('\n')
   return more > 0 ? [...lines, `  and ${more} more`] : lines
 }

@@ -11,7 +11,7 @@ import { Interruption } from './interruption.ts'
 import { look } from './observing.ts'
 import { Screen } from './screen.ts'
 import { addServerOptions, findServer, type ServerOptions } from './server-options.ts'
-import { topLines } from './top-screen.ts'
+import { fittingLines, topLines } from './top-screen.ts'
 import { SlowZones, viewOf, type TopView } from './top-view.ts'
 
 const LOOK_MS = SECOND_MS
@@ -69,7 +69,7 @@ async function top(options: Options, cli: Cli): Promise<void> {
     screen?.enter()
     for (;;) {
       const view = await looks.next()
-      if (screen !== undefined) screen.draw(topLines(view, terminal))
+      if (screen !== undefined) screen.draw((rows) => fittingLines(view, terminal, rows))
       else if (once && json) printJson(terminal, 'top', view)
       else if (json) terminal.out(`${JSON.stringify({ schema: 'niveau3.top/1', ...view })}\n`)
       else terminal.out(`${topLines(view, terminal).join('\n')}\n${once ? '' : '\n'}`)
