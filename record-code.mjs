@@ -14,6 +14,8 @@ const RECORDER = join(import.meta.dirname, 'record-code.cjs')
 /** As in the program's first line: code made under other flags would not be taken. */
 const FLAG = '--max-semi-space-size=2'
 const NAME = 'listed.example'
+/** Of the log: the server answers, at that port. */
+const READY = /"event":"ready".*?"listen":\["127\.0\.0\.1:(\d+)"/
 const ASK_MS = 100
 const SECONDS_MAX = 60
 
@@ -38,9 +40,8 @@ export async function recordCode(node, dist) {
 }
 
 async function serveOnce(node, args, image, folder) {
-  const port = await freePort()
   const serve = ['serve', '--image', image, '--workers', '1', '--metrics', '127.0.0.1:0']
-  serve.push('--listen', `127.0.0.1:${port}`, '--upstream', 'udp://127.0.0.1:1')
+  serve.push('--listen', '127.0.0.1:0', '--upstream', 'udp://127.0.0.1:1')
   serve.push('--state-dir', join(folder, 'state'))
   const server = spawn(node, [...args, ...serve], {
     cwd: folder,
@@ -51,11 +52,12 @@ async function serveOnce(node, args, image, folder) {
   const ready = new Promise((resolve) => {
     server.stderr.on('data', (octets) => {
       said += octets
-      if (said.includes('"event":"ready"')) resolve()
+      const listening = READY.exec(said)
+      if (listening !== null) resolve(Number(listening[1]))
     })
   })
   const ended = once(server, 'exit')
-  await Promise.race([ready.then(() => askUntilAnswered(port)), ended])
+  await Promise.race([ready.then(askUntilAnswered), ended])
   server.kill('SIGTERM')
   const [code] = await ended
   if (code !== 0) throw new Error(`no code recorded: serve ended with ${code}\n${said}`)
@@ -76,13 +78,4 @@ async function askUntilAnswered(port) {
   await once(socket, 'message')
   clearInterval(timer)
   socket.close()
-}
-
-async function freePort() {
-  const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  return port
 }
