@@ -13,6 +13,7 @@ import { join, resolve } from 'node:path'
 const RECORDER = join(import.meta.dirname, 'record-code.cjs')
 /** As in the program's first line: code made under other flags would not be taken. */
 const FLAG = '--max-semi-space-size=2'
+const CONFIG = 'niveau3.yaml'
 const NAME = 'listed.example'
 /** Of the log: the server answers, at that port. */
 const READY = /"event":"ready".*?"listen":\["127\.0\.0\.1:(\d+)"/
@@ -30,13 +31,23 @@ export async function recordCode(node, dist) {
   const args = [FLAG, '--require', RECORDER, resolve(dist, 'bin.js')]
   const image = join(folder, 'listed.image')
   try {
+    writeFileSync(join(folder, CONFIG), '')
     writeFileSync(join(folder, 'listed.txt'), `${NAME}\n`)
     const compile = ['lists', 'compile', '--out', image, '--blocklist', 'code=listed.txt']
-    execFileSync(node, [...args, ...compile], { cwd: folder, stdio: 'ignore' })
+    const env = ownEnvironment(folder)
+    execFileSync(node, [...args, ...compile], { cwd: folder, env, stdio: 'ignore' })
     await serveOnce(node, args, image, folder)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Without what a server beside the build may be configured by. */
+function ownEnvironment(folder) {
+  const own = Object.entries(process.env).filter(
+    ([name]) => !/^(NIVEAU3_|NODE_OPTIONS$)/.test(name),
+  )
+  return { ...Object.fromEntries(own), NIVEAU3_CONFIG: join(folder, CONFIG) }
 }
 
 async function serveOnce(node, args, image, folder) {
@@ -45,6 +56,7 @@ async function serveOnce(node, args, image, folder) {
   serve.push('--state-dir', join(folder, 'state'))
   const server = spawn(node, [...args, ...serve], {
     cwd: folder,
+    env: ownEnvironment(folder),
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: SECONDS_MAX * 1000,
   })
