@@ -59,7 +59,8 @@ export async function startServer(
   writeFileSync(module, TIMER_COUNT)
   const list = join(folder, 'blocked.txt')
   writeFileSync(list, `${blocked.join('\n')}\n`)
-  const args = [PROGRAM, 'serve', '--workers', '1', '--metrics', '127.0.0.1:0']
+  const args = ['--max-semi-space-size=2', PROGRAM, 'serve', '--workers', '1']
+  args.push('--metrics', '127.0.0.1:0')
   args.push('--listen', `127.0.0.1:${port}`, '--upstream', `udp://127.0.0.1:${upstreamPort}`)
   args.push('--blocklist', `adult=${list}`, '--state-dir', join(folder, 'state'))
   const env = {
