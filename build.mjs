@@ -2,8 +2,9 @@
  * The program as few files: Node.js finds, reads and links each module by itself, which took more
  * than half of the time from start to the first answer. Types are checked by `npm run check`.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'rolldown'
+import { recordCode } from './record-code.mjs'
 
 /**
  * What a process or a thread starts with, and what a test takes hold of inside one; each set shares
@@ -19,24 +20,48 @@ const STARTS = [
   { worker: 'src/dataplane/worker.ts', pipeline: 'src/dataplane/pipeline.ts' },
   { 'compile-worker': 'src/controlplane/compiler/compile-worker.ts' },
 ]
+/** The file that the system runs, and what it runs it with: flags are a matter of the first line. */
+const EXECUTABLE = 'bin'
+const FIRST_LINE = '#!/usr/bin/env -S node --max-semi-space-size=2\n'
+
+const COMMON = {
+  platform: 'node',
+  // It chooses a native file beside itself.
+  external: ['koffi'],
+}
+const OUTPUT = {
+  format: 'cjs',
+  sourcemap: true,
+  // Parts are loaded by `require` alone: see src/load-program.ts.
+  dynamicImportInCjs: false,
+  // Names stay: a stack trace is read by people.
+  minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
+}
 
 rmSync('dist', { recursive: true, force: true })
 mkdirSync('dist')
 writeFileSync('dist/package.json', '{ "type": "commonjs" }\n')
-await build(
-  STARTS.map((input) => ({
+await build({
+  ...COMMON,
+  input: { 'load-program': 'src/load-program.ts' },
+  output: { ...OUTPUT, dir: 'dist', entryFileNames: '[name].js' },
+})
+for (const input of STARTS) {
+  const { output } = await build({
+    ...COMMON,
     input,
-    platform: 'node',
-    // It chooses a native file beside itself.
-    external: ['koffi'],
     output: {
-      dir: 'dist',
-      format: 'cjs',
-      entryFileNames: '[name].js',
-      chunkFileNames: 'parts/[name]-[hash].js',
-      sourcemap: true,
-      // Names stay: a stack trace is read by people.
-      minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
+      ...OUTPUT,
+      dir: 'dist/parts',
+      entryFileNames: '[name]-[hash].js',
+      chunkFileNames: '[name]-[hash].js',
     },
-  })),
-)
+  })
+  for (const { type, isEntry, name, fileName } of output) {
+    if (type !== 'chunk' || !isEntry) continue
+    const start = `module.exports = require('./load-program.js').loadPart('${fileName}')\n`
+    writeFileSync(`dist/${name}.js`, name === EXECUTABLE ? FIRST_LINE + start : start)
+  }
+}
+chmodSync(`dist/${EXECUTABLE}.js`, 0o755)
+await recordCode(process.execPath, 'dist')

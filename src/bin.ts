@@ -1,4 +1,3 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
 /** The executable: arguments to the command line, its exit code to the shell. */
 
 import { readFileSync } from 'node:fs'

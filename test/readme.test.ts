@@ -13,7 +13,7 @@ import { ERROR_CODES, EXIT } from '../src/base/errors.ts'
 import { loadConfig } from '../src/controlplane/config/load.ts'
 import { run as runInProcess } from './cli/in-process.ts'
 import { createAuthority } from './support/certificates.ts'
-import { replayConsole } from './support/console-blocks.ts'
+import { essenceOf, replayConsole } from './support/console-blocks.ts'
 import { type Niveau3, startNiveau3 } from './support/niveau3.ts'
 import { runToEnd } from './support/processes.ts'
 import { program } from './support/programs.ts'
@@ -127,20 +127,6 @@ function atPageAddresses(text: string, { port, metricsPort }: Niveau3): string {
   return text
     .replaceAll(new RegExp(`(#|:|-p )${port}\\b`, 'g'), `$1${PORT}`)
     .replaceAll(new RegExp(`:${metricsPort}\\b`, 'g'), `:${METRICS_PORT}`)
-}
-
-/** A line without what differs from run to run and from machine to machine. */
-function essenceOf(line: string): string {
-  return line
-    .replace(/<<>> DiG \S+ <<>>/, '<<>> DiG <<>>')
-    .replace(/\bid: \d+/, 'id')
-    .replace(/Query time: \d+ msec/, 'Query time')
-    .replace(/^;; WHEN: .*/, ';; WHEN')
-    .replace(/"time":"[^"]*"/, '"time"')
-    .replace(/"workers":\d+/, '"workers"')
-    .replace(/"upstreams":\[[^\]]*\]/, '"upstreams"')
-    .replace(/[\d,]+ octets, [\d.]+ a name, in [\d.]+ s/, 'octets')
-    .replace(/^digest [0-9a-f]{64}$/, 'digest')
 }
 
 describe('commands', () => {

@@ -100,7 +100,9 @@ export function wireParts(corpus: Corpus): Part[] {
     over('note a name that was asked before', misses.slice(0, KNOWN_NAMES), (_question, index) => {
       recent.note(names.misses[index]!, 0)
     }),
-    over('make the cache key', misses, (_question, index) => names.misses[index]!.key(query)),
+    over('make the cache key, as text', misses, (_question, index) => {
+      expectThat(names.misses[index]!.key(query).text.length > 0, 'key')
+    }),
     over('look up a name that is not listed', misses, (_question, index) => {
       matcher.find(names.misses[index]!.octets, 0)
     }),
@@ -158,7 +160,7 @@ function entryOf(name: string, query: ParsedQuery, asked: AskedName, nowMs: numb
   const { questionEnd, type } = query
   expectThat(inspectAnswer(message, message.length, questionEnd, type, facts), `answer ${name}`)
   const entry = new CacheEntry()
-  entry.take(message, facts, { message, questionEnd, type, keyFlags: asked.keyFlags(query) }, nowMs)
+  entry.take(message, facts, asked.key(query), nowMs)
   return entry.kept()
 }
 

@@ -113,6 +113,8 @@ function stageProgram(root, work, machine, lock) {
   cpSync(join(REPOSITORY, 'package.json'), join(home, 'package.json'))
   cpSync(join(REPOSITORY, 'dist'), join(home, 'dist'), { recursive: true, filter: isNoMap })
   rmSync(join(home, 'dist/generate.js'), { force: true })
+  // What this machine's own Node.js made of the program: of no use to another, and never the same.
+  rmSync(join(home, 'dist/code'), { recursive: true, force: true })
   // What the bundle leaves outside: a native file, and a library that is read when it is needed.
   for (const name of ['koffi', machine.koffi, 'yaml']) {
     const { version, integrity } = lock.packages[`node_modules/${name}`]
@@ -141,6 +143,8 @@ function stageSystem(root, node) {
   put(join(documents, 'copyright'), read('deploy/debian/copyright'))
   put(join(documents, 'changelog.gz'), zipped(read('CHANGELOG.md')))
   put(join(documents, 'CONFIGURATION.md'), read('CONFIGURATION.md'))
+  // The alerts lead here by default.
+  put(join(documents, 'RUNBOOK.md'), read('deploy/RUNBOOK.md'))
   put(join(documents, 'LICENSE.node.gz'), zipped(readFileSync(join(node, 'LICENSE'))))
   put(join(documents, 'LICENSES.libraries.gz'), zipped(libraryLicenses()))
 }

@@ -58,7 +58,7 @@ class Lookup implements ForwardEvents {
     const asked = new AskedName()
     asked.take(message, HEADER_OCTETS)
     const pending = new Pending()
-    pending.fill(asked.key(query), asked, query, UDP_OCTETS_MAX)
+    pending.fill(asked.key(query), query, UDP_OCTETS_MAX)
     return new Promise((resolve) => {
       this.#waiting.set(pending, resolve)
       this.#forwarder.ask(pending, performance.now())
@@ -71,7 +71,7 @@ class Lookup implements ForwardEvents {
 
   readable(pending: Pending, message: Uint8Array, octets: number): boolean {
     const facts = this.#facts
-    if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
+    if (!inspectAnswer(message, octets, pending.questionEnd, pending.key.type, facts)) return false
     return !facts.truncated
   }
 

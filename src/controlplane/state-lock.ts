@@ -110,9 +110,10 @@ function ownerOf(file: string): Owner | undefined {
     const [, id, birth] = LOCK_TEXT.exec(readFileSync(file, 'latin1')) ?? []
     if (id === undefined) return undefined
     return { id: Number(id), birth: birth === UNKNOWN_BIRTH ? undefined : birth }
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw error
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return undefined
+    const message = `${file} cannot be read (${String(codeOf(cause))}): ask as its owner, or as root`
+    throw new OperationalError('ERR_PERMISSION', message, { file, cause })
   }
 }
 

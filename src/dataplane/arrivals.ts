@@ -5,10 +5,9 @@
  */
 import { AnswerFacts, clampTtls, inspectAnswer } from '../wire/answer.ts'
 import { RCODE_SERVFAIL } from '../wire/codes.ts'
-import { CacheEntry, type AskedQuestion } from './cache/cache-entry.ts'
+import { CacheEntry } from './cache/cache-entry.ts'
 import type { MemoryCache } from './cache/memory-cache.ts'
 import type { RedisCache } from './cache/redis-cache.ts'
-import type { WarmQuestion } from './cache/redis-warm.ts'
 import type { SharedCacheEvents } from './cache/shared-events.ts'
 import type { SharedValue } from './cache/shared-value.ts'
 import { SOUND } from './cache/value-check.ts'
@@ -22,6 +21,7 @@ import {
 import type { Policy } from './policy/policy.ts'
 import { SITE_DEFAULT } from './client.ts'
 import { REJECTED_EXPIRY, REJECTED_VERDICT } from './redis-counters.ts'
+import type { QuestionKey } from './question-key.ts'
 import type { Replies } from './replies.ts'
 import { answersOf, forwardsAlike, type DataplaneSettings } from './settings.ts'
 import { Settlement } from './settlement.ts'
@@ -118,7 +118,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** An upstream's reply is walked once: false when any octet is out of place. */
   readable(pending: Pending, message: Uint8Array, octets: number): boolean {
     const facts = this.#facts
-    if (!inspectAnswer(message, octets, pending.questionEnd, pending.type, facts)) return false
+    if (!inspectAnswer(message, octets, pending.questionEnd, pending.key.type, facts)) return false
     // Over TCP nothing is too long, so TC there leaves a part of unknown size (RFC 2181 9).
     return facts.rcode <= 0xf && !facts.truncated
   }
@@ -126,13 +126,13 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   /** The reply that was just found readable: judged, kept, shared, and given to all who wait. */
   answered(pending: Pending, message: Uint8Array, nowMs: number, failures: FailureCache): void {
     const facts = this.#facts
-    const entry = this.#createEntry(message, facts, pending, nowMs)
+    const entry = this.#createEntry(message, facts, pending.key, nowMs)
     if (isFailure(facts.rcode)) {
       if (pending.sharedRead === 0) this.#fail(pending, entry, facts.rcode, nowMs, failures)
       else this.#hold(pending, entry.kept(), facts.rcode, failures)
       return
     }
-    failures.forget(pending.key, pending.hash)
+    failures.forget(pending.key)
     if (facts.ttlSeconds > 0) {
       this.#cache.set(pending.key, entry)
       const { asked, policy } = this.#verdicts
@@ -169,7 +169,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
     nowMs: number,
     failures: FailureCache,
   ): void {
-    failures.note(pending.key, pending.hash, rcode, entry !== null, nowMs)
+    failures.note(pending.key, rcode, entry !== null, nowMs)
     const stale = this.#staleFor(pending, nowMs)
     if (stale !== null || entry === null) this.#settle(pending, stale, OUTCOME_STALE, nowMs)
     else this.#settle(pending, entry, OUTCOME_FORWARDED, nowMs)
@@ -186,7 +186,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
 
   /** Redis has an answer: it counts as an upstream's would that came when it was stored. */
   sharedFound(pending: Pending, value: SharedValue, facts: AnswerFacts, storedMs: number): number {
-    const entry = this.#createEntry(value.message, facts, pending, storedMs)
+    const entry = this.#createEntry(value.message, facts, pending.key, storedMs)
     const nowMs = performance.now()
     if (nowMs >= entry.expiresMs) return REJECTED_EXPIRY
     const isOurPolicy = value.stamp === this.#verdicts.policy.stamp
@@ -213,17 +213,17 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
 
   /** An answer that was hot before the start: into memory, unless it is there already. */
   sharedWarm(
-    asked: WarmQuestion,
+    asked: QuestionKey,
     value: SharedValue,
     facts: AnswerFacts,
     storedMs: number,
   ): boolean {
     const nowMs = performance.now()
-    const known = this.#cache.get(asked.key, nowMs)
+    const known = this.#cache.get(asked, nowMs)
     if (known !== undefined && nowMs < known.expiresMs) return false
     const entry = this.#createEntry(value.message, facts, asked, storedMs)
     if (nowMs >= entry.expiresMs) return false
-    this.#cache.set(asked.key, entry)
+    this.#cache.set(asked, entry)
     return true
   }
 
@@ -231,7 +231,7 @@ export class Arrivals implements ForwardEvents, SharedCacheEvents<Pending> {
   #createEntry(
     message: Uint8Array,
     facts: AnswerFacts,
-    asked: AskedQuestion,
+    asked: QuestionKey,
     storedMs: number,
   ): CacheEntry {
     const limits = this.#settings.cache

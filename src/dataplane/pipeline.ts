@@ -62,6 +62,7 @@ import { ClientRate } from './transport/client-rate.ts'
 import { Replies } from './replies.ts'
 import { ReplyOptions } from './reply-options.ts'
 import { AskedName, type ReplySink } from './query.ts'
+import type { QuestionKey } from './question-key.ts'
 import type { RecentNames } from './recent-names.ts'
 import { sitesAlike, type DataplaneSettings } from './settings.ts'
 import { NO_FAILURE } from './upstream/failure-cache.ts'
@@ -282,7 +283,7 @@ export class Pipeline {
     if (entry !== undefined) {
       return this.#answerExpired(key, query, entry, client, sink, receivedMs)
     }
-    const rcode = this.arrivals.forwarder.failures.find(key, asked.questionHash(query), receivedMs)
+    const rcode = this.arrivals.forwarder.failures.find(key, receivedMs)
     if (rcode !== NO_FAILURE) {
       count(this.#counters, CACHE_LOOKUPS + CACHE_FAILURE)
       return this.#replies.failedBefore(query, rcode)
@@ -311,7 +312,7 @@ export class Pipeline {
    * and where nothing can be asked, the stale one has to do.
    */
   #answerExpired(
-    key: string,
+    key: QuestionKey,
     query: ParsedQuery,
     entry: CacheEntry,
     client: Client,
@@ -320,7 +321,7 @@ export class Pipeline {
   ): number {
     count(this.#counters, CACHE_LOOKUPS + CACHE_EXPIRED)
     const open = this.#waiting.find(key)
-    const tried = open === undefined ? receivedMs < entry.refreshMs : open.servedStale
+    const tried = open === null ? receivedMs < entry.refreshMs : open.servedStale
     if (!tried && this.#mayForward) {
       if (this.#settings.cache.staleWaitMs === 0) this.#refresh(key, entry, receivedMs)
       else if (this.#wait(key, query, client, sink, receivedMs, true)) return PENDING
@@ -329,7 +330,7 @@ export class Pipeline {
   }
 
   /** A hit near the end of an answer's life asks for the next one before it is needed. */
-  #prefetch(key: string, entry: CacheEntry, nowMs: number): void {
+  #prefetch(key: QuestionKey, entry: CacheEntry, nowMs: number): void {
     const { cache, limits } = this.#settings
     const crowded = this.#waiting.questions >= limits.pendingMax * PREFETCH_SHARE_MAX
     if (cache.prefetch && !crowded && this.#mayForward) this.#refresh(key, entry, nowMs)
@@ -337,11 +338,11 @@ export class Pipeline {
   }
 
   /** Asks a question for which nobody waits, unless it is open already. */
-  #refresh(key: string, entry: CacheEntry, nowMs: number): void {
+  #refresh(key: QuestionKey, entry: CacheEntry, nowMs: number): void {
     const settings = this.#settings
     entry.refreshMs = nowMs + settings.cache.staleRefreshSeconds * 1000
-    if (this.#waiting.find(key) !== undefined) return
-    const pending = this.#waiting.open(key, this.#asked, this.#query, settings)
+    if (this.#waiting.find(key) !== null) return
+    const pending = this.#waiting.open(key, this.#query, settings)
     if (pending === null) return
     count(this.#counters, PREFETCHED)
     pending.stamp = this.#policy.stamp
@@ -359,7 +360,7 @@ export class Pipeline {
    * @param expired a stale answer is there for clients who wait too long.
    */
   #wait(
-    key: string,
+    key: QuestionKey,
     query: ParsedQuery,
     client: Client,
     sink: ReplySink,
@@ -368,7 +369,7 @@ export class Pipeline {
   ): boolean {
     const settings = this.#settings
     const waiting = this.#waiting
-    const pending = waiting.join(key, this.#asked, query, client, sink, receivedMs, settings)
+    const pending = waiting.join(key, query, client, sink, receivedMs, settings)
     if (pending === null) return false
     const { observed } = this.#replies
     if (observed !== null) observed.hold(pending.waiters!)

@@ -5,21 +5,20 @@
 import { FOLD, LABELS_MAX, NAME_OCTETS_MAX } from '../wire/name.ts'
 import { ParsedQuery, QUESTION_END_MAX } from '../wire/query.ts'
 import { SITE_DEFAULT, type Client } from './client.ts'
+import { QuestionKey, questionHashOf } from './question-key.ts'
 
-/** Octets behind the folded name in the cache key: type, and DO and CD as one octet. */
-const KEY_TAIL_OCTETS = 3
 const KEY_DO = 1
 const KEY_CD = 2
 const FLAG_CD = 0x0010
 const HASH_START = 0x811c9dc5 | 0
 const HASH_STEP = 0x01000193
-/** Spreads question types over the slots of one name. */
-const TYPE_STEP = 0x9e3779b1
 
 /** The asked name, folded to lower case, with the offsets of its labels. One per worker. */
 export class AskedName {
-  /** The wire name, lower case, from octet 0; the key's tail stands behind it. */
-  readonly octets = Buffer.alloc(NAME_OCTETS_MAX + KEY_TAIL_OCTETS)
+  /** The wire name, lower case, from octet 0. */
+  readonly octets = new Uint8Array(NAME_OCTETS_MAX)
+  readonly #text = Buffer.from(this.octets.buffer)
+  readonly #key = new QuestionKey(this.octets, 0)
   /** Octets of the name, the root octet included. */
   length = 0
   /** Where each label's length octet stands in `octets`, first label first; the root is not one. */
@@ -61,7 +60,7 @@ export class AskedName {
    */
   suffix(first: number): string {
     const start = first < this.labels ? this.labelStarts[first]! : this.length - 1
-    return this.octets.toString('latin1', start, this.length)
+    return this.#text.toString('latin1', start, this.length)
   }
 
   /** Returns the part of the key that the flags make: DO and CD. */
@@ -71,17 +70,14 @@ export class AskedName {
 
   /** Returns a hash of all that `key` holds. */
   questionHash(query: ParsedQuery): number {
-    return this.hash ^ Math.imul(query.type, TYPE_STEP) ^ this.keyFlags(query)
+    return questionHashOf(this.hash, query.type, this.keyFlags(query))
   }
 
-  /** Returns the cache and merge key: name, type, DO, CD (class is always IN here). */
-  key(query: ParsedQuery): string {
-    const octets = this.octets
-    const tail = this.length
-    octets[tail] = query.type >>> 8
-    octets[tail + 1] = query.type
-    octets[tail + 2] = this.keyFlags(query)
-    return octets.toString('latin1', 0, tail + KEY_TAIL_OCTETS)
+  /** Returns the key of the question, which holds until the next name is taken. */
+  key(query: ParsedQuery): QuestionKey {
+    const flags = this.keyFlags(query)
+    this.#key.set(this.length, query.type, flags, questionHashOf(this.hash, query.type, flags))
+    return this.#key
   }
 }
 

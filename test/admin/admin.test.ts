@@ -2,13 +2,10 @@ import { connect } from 'node:net'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { askTcp, askUdp, openTcp } from '../support/dns-client.ts'
 import { startNiveau3, type Niveau3 } from '../support/niveau3.ts'
-import { runToEnd } from '../support/processes.ts'
-import { program } from '../support/programs.ts'
+import { openMetricsOf, promtoolFindings } from '../support/metrics-pages.ts'
 import { startScriptedUpstream } from '../support/scripted-upstream.ts'
-import { readOpenMetrics, type Family } from './openmetrics.ts'
+import type { Family } from './openmetrics.ts'
 import { conforms } from '../conformance/conforms.ts'
-
-const OPENMETRICS = 'application/openmetrics-text; version=1.0.0'
 
 /** The names that every dashboard relies on (the design's contract), with their types. */
 const CONTRACT: Readonly<Record<string, string>> = {
@@ -39,18 +36,7 @@ beforeAll(async () => {
   })
 })
 
-async function promtool(text: string): Promise<string> {
-  const args = ['check', 'metrics']
-  const { code, stdout, stderr } = await runToEnd(await program('promtool'), args, { input: text })
-  return code === 0 ? '' : stdout + stderr
-}
-
-async function openMetrics(): Promise<Family[]> {
-  const url = `http://127.0.0.1:${server.metricsPort}/metrics`
-  const response = await fetch(url, { headers: { accept: OPENMETRICS } })
-  expect(response.headers.get('content-type')).toContain('application/openmetrics-text')
-  return readOpenMetrics(await response.text())
-}
+const openMetrics = (): Promise<Family[]> => openMetricsOf(server)
 
 async function labelsOf(name: string): Promise<string[]> {
   const family = (await openMetrics()).find((each) => each.name === name)
@@ -85,7 +71,7 @@ describe.each(['after the start', 'after load'])('%s, /metrics', (when) => {
     const response = await server.get('/metrics')
     expect(response.status).toBe(200)
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
-    expect(await promtool(await response.text())).toBe('')
+    expect(await promtoolFindings(await response.text())).toBe('')
   })
 
   test('is OpenMetrics for who asks for it', async () => {
@@ -166,7 +152,7 @@ test('the number of series does not grow with the names that are asked', async (
   const before = await series()
   for (let index = 0; index < 50; index++) await askUdp(server, `"},\\n{${index}.example`)
   expect(await series()).toBe(before)
-  expect(await promtool(await server.metrics())).toBe('')
+  expect(await promtoolFindings(await server.metrics())).toBe('')
 })
 
 describe('the admin pages', () => {

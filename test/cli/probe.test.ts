@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ESSENTIAL_NAMES } from '../../src/controlplane/cli/probe.ts'
 import { runNiveau3, startNiveau3 } from '../support/niveau3.ts'
@@ -57,6 +59,35 @@ test('dead upstreams behind a filter end it with 5', async () => {
   const config = 'forward: {tryTimeoutMs: 100, totalTimeoutMs: 200}\n'
   const server = await startNiveau3({ upstreams: [upstream], config })
   expect((await probe(server.endpoint)).code).toBe(5)
+})
+
+test('what an operator pauses or allows on the machine itself is no fault', async () => {
+  const server = await startNiveau3({ upstreams: [await startScriptedUpstream()] })
+  const state = join(server.folder, 'state')
+  const env = { NIVEAU3_STATE_DIRECTORY: state }
+  const say = (...args: string[]) => runNiveau3([...args, '--state-dir', state, '--reason', 'test'])
+  expect((await say('pause', '5m', '--category', 'vpn')).code).toBe(0)
+  expect((await say('allow', 'pornhub.com')).code).toBe(0)
+  const asked = ['probe', '--server', server.endpoint]
+  // Who knows nothing of it sees names that are open.
+  expect((await runNiveau3(asked)).code).toBe(1)
+  const { code, stdout } = await runNiveau3(asked, { env })
+  expect(stdout).not.toMatch(/^vpn/m)
+  expect(stdout).toMatch(/^adult +ok +5 of 5 blocked/m)
+  expect(code).toBe(0)
+})
+
+test('own lists need not hold what the catalogue promises', async () => {
+  const upstreams = [await startScriptedUpstream()]
+  const server = await startNiveau3({ upstreams, blocklists: { adult: ['open.example'] } })
+  const folder = server.folder
+  const config = join(folder, 'own.yaml')
+  const lists = `lists: [{category: adult, file: ${join(folder, 'adult.txt')}}]\n`
+  await writeFile(config, `${lists}probe: {mustBlock: {adult: [open.example]}}\n`)
+  const asked = ['probe', '--server', server.endpoint, '--config', config]
+  const { code, stdout } = await runNiveau3(asked)
+  expect(stdout).toMatch(/^adult +ok +1 of 1 blocked/m)
+  expect(code).toBe(0)
 })
 
 test('nobody there ends it with 3, and a mistyped address with 2', async () => {

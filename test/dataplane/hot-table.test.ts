@@ -26,10 +26,8 @@ function entryFor({ asked, query }: Question): CacheEntry {
   const questionEnd = HEADER_OCTETS + asked.length + 4
   facts.octets = questionEnd
   const message = new Uint8Array(questionEnd)
-  message.set(asked.octets.subarray(0, asked.length), HEADER_OCTETS)
-  const keyFlags = asked.keyFlags(query)
   const entry = new CacheEntry()
-  entry.take(message, facts, { message, questionEnd, type: query.type, keyFlags }, 0)
+  entry.take(message, facts, asked.key(query), 0)
   return entry
 }
 

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { manyNames } from '../generations/installation.ts'
 import {
   GRAFANA,
   queryNow,
@@ -11,7 +14,7 @@ import {
   startPrometheus,
 } from '../support/dashboard.ts'
 import { askTcp, askUdp, from } from '../support/dns-client.ts'
-import type { Niveau3 } from '../support/niveau3.ts'
+import { runNiveau3, type Niveau3 } from '../support/niveau3.ts'
 
 /** Rows that operators look for, in this order. */
 const ROWS = [
@@ -55,7 +58,11 @@ describe('over a Prometheus that scrapes a loaded server', () => {
 
   beforeAll(async () => {
     const server = await startObservedServer()
+    await subscribe(server)
     prometheus = await startPrometheus(server.metricsPort)
+    await untilFound(prometheus, 'niveau3_list_updates_total{list="house",result="updated"} == 1')
+    await updateLists(server, 120)
+    await untilFound(prometheus, 'niveau3_list_updates_total{list="house",result="updated"} == 2')
     const scraped = 'count_over_time(niveau3_probe_success{category="essential"}[1m])'
     let scrapes = 0
     while (scrapes < SCRAPES_MIN) {
@@ -73,7 +80,46 @@ describe('over a Prometheus that scrapes a loaded server', () => {
       }
     },
   )
+
+  test.each([
+    ['Rules', 'list', 'house', 120],
+    ['Age', 'list', 'house', 0],
+    ['Lines that are no rules', 'list', 'house', 1],
+    ['Updates in a day', 'result', 'updated', 0.5],
+  ])('the panel "%s" shows the subscription', async (title, label, value, atLeast) => {
+    const [target] = panels.find((panel) => panel.title === title)?.targets ?? []
+    const samples = await queryNow(prometheus, target!.expr)
+    const found = samples.find(({ metric }) => metric[label] === value)
+    expect(Number(found?.value[1]), JSON.stringify(samples)).toBeGreaterThanOrEqual(atLeast)
+  })
 })
+
+/** A list that the house subscribes to, with its first version. */
+async function subscribe(server: Niveau3): Promise<void> {
+  const url = pathToFileURL(join(server.folder, 'house.txt')).href
+  await writeFile(join(server.folder, 'house.txt'), manyNames(100))
+  await command(server, 'add', 'house', '--only', '--url', url, '--category', 'adult')
+  await updateLists(server, 110)
+}
+
+/** A further version, with a line that is no rule. */
+async function updateLists(server: Niveau3, names: number): Promise<void> {
+  await writeFile(join(server.folder, 'house.txt'), `${manyNames(names)}<no name>\n`)
+  await command(server, 'update')
+}
+
+async function command(server: Niveau3, ...args: readonly string[]): Promise<void> {
+  const all = ['lists', ...args, '--state-dir', join(server.folder, 'state')]
+  const { code, stdout, stderr } = await runNiveau3(all)
+  expect(code, stdout + stderr).toBe(0)
+}
+
+/** Until Prometheus has scraped what the expression asks for. */
+async function untilFound(prometheus: string, expr: string): Promise<void> {
+  while ((await queryNow(prometheus, expr)).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+}
 
 function provisioned(file: string): unknown {
   return parse(readFileSync(join(GRAFANA, 'provisioning', file), 'utf8'))

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -15,9 +15,12 @@ let octets = 0
 let whyNot: string | undefined
 
 /** Without compression, which is no part of what is looked at here and takes the most time. */
-async function build(out: string): Promise<{ file: string; octets: number }> {
+async function build(
+  out: string,
+  ...options: readonly string[]
+): Promise<{ file: string; octets: number }> {
   const script = join(REPOSITORY, 'deploy/debian/build.mjs')
-  const args = [script, '--out', out, '--compression', 'none']
+  const args = [script, '--out', out, '--compression', 'none', ...options]
   const built = await runToEnd(process.execPath, args, { timeoutMs: 240_000 })
   expect(built.code, built.stderr).toBe(0)
   return JSON.parse(built.stdout) as { file: string; octets: number }
@@ -43,6 +46,7 @@ const FILES = [
   '/usr/share/zsh/vendor-completions/_niveau3',
   '/usr/share/fish/vendor_completions.d/niveau3.fish',
   '/usr/share/doc/niveau3/copyright',
+  '/usr/share/doc/niveau3/RUNBOOK.md',
 ]
 
 test('the archive holds no more than it has to, is owned by root, and names what dpkg has to know', async () => {
@@ -107,6 +111,8 @@ describe('installed by dpkg under a systemd of its own', () => {
     system = await startOwnSystem(folder)
     await expectInstalled(system)
     await expectCare(system)
+    await expectOperators(system)
+    await expectStateOwned(system)
     await expectPurged(system)
   }, 240_000)
 })
@@ -166,6 +172,49 @@ async function expectCare(system: OwnSystem): Promise<void> {
   await succeed(system, `rm -r /run/systemd/system/niveau3.service.d`)
 }
 
+/** Members of the group that the configuration names may command; others may not. */
+async function expectOperators(system: OwnSystem): Promise<void> {
+  await succeed(system, 'test "$(stat -c %a:%G /run/niveau3/admin.sock)" = 660:niveau3')
+  await succeed(system, 'niveau3 status')
+  await succeed(system, 'groupadd --system niveau3-admin')
+  const folder = '/etc/systemd/system/niveau3.service.d'
+  const drop = `mkdir -p ${folder}; printf '[Service]\\nSupplementaryGroups=niveau3-admin\\n'`
+  await succeed(system, `${drop} > ${folder}/operators.conf`)
+  const group = 's#^admin: .*admin.sock#&, group: niveau3-admin#'
+  await succeed(system, `sed -i '${group}' /etc/niveau3/niveau3.yaml`)
+  await succeed(system, 'systemctl daemon-reload && systemctl restart niveau3')
+  const socket = await succeed(system, 'stat -c %a:%G /run/niveau3 /run/niveau3/admin.sock')
+  expect(socket).toBe('755:niveau3\n660:niveau3-admin\n')
+  const nobody = 'setpriv --reuid=65534 --regid=65534'
+  const member = `${nobody} --groups="$(getent group niveau3-admin | cut -d: -f3)" niveau3`
+  await succeed(system, `${member} pause 1m --category vpn --reason test`)
+  await succeed(system, `${member} status`)
+  const stranger = async (...args: readonly string[]): Promise<number | null> => {
+    const all = ['-c', `${nobody} --clear-groups niveau3 "$@"`, 'sh', ...args]
+    return (await system.run('sh', ...all)).code
+  }
+  expect(await stranger('pause', '1m', '--reason', 'test')).toBe(3)
+  // It filters, and there is no upstream here.
+  expect(await stranger('probe', '--server', '127.0.0.1')).toBe(1)
+  await succeed(system, 'niveau3 resume')
+  expect(await stranger('probe', '--server', '127.0.0.1')).toBe(5)
+  await succeed(system, `rm -r ${folder} && groupdel niveau3-admin`)
+  await succeed(system, 'cp /tmp/right /etc/niveau3/niveau3.yaml')
+  await succeed(system, 'systemctl daemon-reload && systemctl restart niveau3')
+}
+
+/** What root does while the service is down is no hindrance to it afterwards. */
+async function expectStateOwned(system: OwnSystem): Promise<void> {
+  await succeed(system, 'systemctl stop niveau3')
+  const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', 'niveau3', 'lists', 'ls']
+  const refused = await system.run('setpriv', ...nobody)
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/EACCES.*as root/) })
+  await succeed(system, 'niveau3 allow example.org --reason test')
+  await succeed(system, 'systemctl start niveau3')
+  await succeed(system, 'niveau3 allow example.net --reason test')
+  expect(await succeed(system, 'find /var/lib/private/niveau3 -user root')).toBe('')
+}
+
 async function expectPurged(system: OwnSystem): Promise<void> {
   await succeed(system, 'dpkg --no-triggers -r niveau3')
   await succeed(system, 'test -e /etc/niveau3/niveau3.yaml && ! test -e /usr/bin/niveau3')
@@ -197,3 +246,41 @@ test('the same sources give the same octets', async () => {
     expect(digests[1]!.stdout).toBe(digests[0]!.stdout)
   }
 }, 300_000)
+
+/** e_machine of an ELF header (elf(5)): EM_X86_64 and EM_AARCH64. */
+const ELF_MACHINES = { amd64: 62, arm64: 183 } as const
+
+test('the package for the other machine holds programs of that machine alone', async () => {
+  const arch = process.arch === 'arm64' ? 'amd64' : 'arm64'
+  const other = await build(join(folder, arch), '--arch', arch)
+  expect(other.file).toMatch(new RegExp(`_${arch}\\.deb$`))
+  const info = await runToEnd('dpkg', ['--info', other.file])
+  expect(info.stdout).toMatch(new RegExp(`^ Architecture: ${arch}$`, 'm'))
+  const root = join(folder, arch, 'root')
+  expect((await runToEnd('dpkg-deb', ['-x', other.file, root])).code).toBe(0)
+  const names = await readdir(root, { recursive: true })
+  const natives = names.filter((name) => /(^|\/)node$|\.(node|so)$/.test(name))
+  const found = await Promise.all(
+    natives.map(async (name) => {
+      const header = await readStart(join(root, name), 20)
+      return header.toString('latin1', 1, 4) === 'ELF' ? [name, header.readUInt16LE(18)] : undefined
+    }),
+  )
+  const machines = found.filter((entry) => entry !== undefined)
+  const wanted = expect.arrayContaining([
+    ['usr/lib/niveau3/node', ELF_MACHINES[arch]],
+    [expect.stringMatching(/@koromix\/koffi-linux-\w+\/.*\.node$/), ELF_MACHINES[arch]],
+  ]) as unknown
+  expect(machines).toEqual(wanted)
+  expect(new Set(machines.map(([, machine]) => machine))).toEqual(new Set([ELF_MACHINES[arch]]))
+}, 300_000)
+
+async function readStart(file: string, octets: number): Promise<Buffer> {
+  const handle = await open(file)
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(octets), 0, octets, 0)
+    return buffer.subarray(0, bytesRead)
+  } finally {
+    await handle.close()
+  }
+}

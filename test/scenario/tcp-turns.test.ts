@@ -29,3 +29,18 @@ test('a long pipeline is answered turn by turn: others are not held back, none i
   const { received, answered, dropped } = await server.idle()
   expect(answered + dropped).toBe(received)
 })
+
+test('who ends its side behind a long pipeline gets every answer before the end', async () => {
+  const server = await startDataplane({})
+  const amount = 1500
+  const queries = Array.from({ length: amount }, (_, id) => encodeQuery('localhost', 'A', { id }))
+  const client = await openTcp(server)
+  const sent = client.send(...queries)
+  client.endWriting()
+  await sent
+  for (let id = 0; id < amount; id++) expect((await client.next()).readUInt16BE(0)).toBe(id)
+  await client.closed
+  await client.close()
+  const { received, answered } = await server.idle()
+  expect([received, answered]).toEqual([amount, amount])
+})

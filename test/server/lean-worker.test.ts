@@ -8,9 +8,11 @@ const WORKER = join(resolve(import.meta.dirname, '../..'), 'dist/worker.js')
 const PROGRAM = `
   import { createRequire } from 'node:module'
   const before = new Set(process.moduleLoadList)
+  const parts = []
+  globalThis.niveau3CodeRecorder = { note: (_script, file) => parts.push(file) }
   await import(${JSON.stringify(WORKER)})
+  const files = [...parts, ...Object.keys(createRequire(import.meta.url).cache)]
   const loaded = process.moduleLoadList.filter((name) => !before.has(name))
-  const files = Object.keys(createRequire(import.meta.url).cache)
   const packages = files.map((file) => file.split('/node_modules/').at(-1))
   console.log(JSON.stringify([...loaded, ...packages]))
 `

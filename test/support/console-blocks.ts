@@ -83,3 +83,17 @@ function inPageWords(
     return old !== undefined && essence(old) === essence(line) ? old : line
   })
 }
+
+/** A line without what differs from run to run and from machine to machine. */
+export function essenceOf(line: string): string {
+  return line
+    .replace(/<<>> DiG \S+ <<>>/, '<<>> DiG <<>>')
+    .replace(/\bid: \d+/, 'id')
+    .replace(/Query time: \d+ msec/, 'Query time')
+    .replace(/^;; WHEN: .*/, ';; WHEN')
+    .replace(/"time":"[^"]*"/, '"time"')
+    .replace(/"workers":\d+/, '"workers"')
+    .replace(/"upstreams":\[[^\]]*\]/, '"upstreams"')
+    .replace(/[\d,]+ octets, [\d.]+ a name, in [\d.]+ s/, 'octets')
+    .replace(/^digest [0-9a-f]{64}$/, 'digest')
+}

@@ -27,6 +27,7 @@ import {
 import { frame } from './dns-client.ts'
 import { LiveMemory } from './live-memory.ts'
 import { encodeQuery } from './messages.ts'
+import { metricsPages } from './metrics-pages.ts'
 import { Mutations } from './mutations.ts'
 import { startNiveau3, type Niveau3 } from './niveau3.ts'
 import { startUnbound, type Unbound } from './unbound.ts'
@@ -142,7 +143,7 @@ async function layOut(): Promise<Siege> {
   return new Siege(server, upstream, honest, memory)
 }
 
-/** Runs all attacks one after another, and all of them once more. */
+/** Runs all attacks one after another, and all of them once more; the metrics stay clean. */
 export async function runHostile(run: HostileRun): Promise<HostileResult> {
   const siege = await layOut()
   const { server } = siege
@@ -152,11 +153,15 @@ export async function runHostile(run: HostileRun): Promise<HostileResult> {
   await floodUdp(server, mutations, { count: 8000, perSecondMax })
   await floodTcp(server, mutations, { count: 4000, perSecondMax })
   await expectEven(server, 'warming up')
+  // From the first BADVERS on it has all series that packets can make.
+  const { series } = await metricsPages(server)
   const idle = await siege.idle()
   const before = siege.footprint()
   const attacks = attacksOf(server, run, mutations)
   const first = await inTurn(attacks, (attack) => siege.observe(attack))
   const second = await inTurn(attacks, (attack) => siege.observe(attack))
+  // No packet makes a series, and none makes a line that Prometheus would not read.
+  expect(await metricsPages(server)).toEqual({ findings: '', series })
   expect(await server.stop()).toEqual({ code: 0, signal: null })
   const observations = attacks.map(([attack, count], index): Observation => {
     return { attack, count, rounds: [first[index]!, second[index]!] }

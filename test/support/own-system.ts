@@ -110,7 +110,7 @@ export async function startOwnSystem(brought: string): Promise<OwnSystem> {
 }
 
 /** The process that unshare forked: the first of its namespace. */
-async function firstProcess(holder: Process): Promise<string> {
+export async function firstProcess(holder: Process): Promise<string> {
   const file = `/proc/${holder.pid}/task/${holder.pid}/children`
   return (await readFile(file, 'utf8')).trim()
 }

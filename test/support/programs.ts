@@ -33,6 +33,7 @@ const SOURCES = {
   'unbound-checkconf': { package: 'unbound', alone: false },
   dig: { package: 'bind9-dnsutils', alone: false },
   kdig: { package: 'knot-dnsutils', alone: false },
+  curl: { package: 'curl', alone: false },
   openssl: { package: 'openssl', alone: false },
   dnsperf: { package: 'dnsperf', alone: false },
   ip: { package: 'iproute2', alone: false },
@@ -48,6 +49,10 @@ const SOURCES = {
   'systemd-analyze': { package: 'systemd', alone: false },
   promtool: { package: 'prometheus', alone: true },
   prometheus: { package: 'prometheus', alone: true },
+  debootstrap: { package: 'debootstrap', alone: true },
+  buildah: { package: 'buildah', alone: false },
+  podman: { package: 'podman', alone: false },
+  crun: { package: 'crun', alone: false },
   pngquant: { package: 'pngquant', alone: false },
   pdns_recursor: { package: 'pdns-recursor', alone: false },
   dnsdist: { package: 'dnsdist', alone: false },
@@ -92,7 +97,7 @@ export function program(name: ProgramName): Promise<string> {
 }
 
 /** Packages of which files are wanted, not programs. */
-export type FilePackageName = 'fonts-dejavu-core'
+export type FilePackageName = 'fonts-dejavu-core' | 'debootstrap'
 
 /**
  * Returns the absolute path of a file of a Debian package, always the package's own: what this
@@ -114,6 +119,37 @@ export function cacheFolder(): string {
   const configured = process.env['NIVEAU3_CACHE_DIR']
   if (configured !== undefined && configured !== '') return resolve(configured)
   return resolve(import.meta.dirname, '../../.cache/programs')
+}
+
+/**
+ * Makes something large in the cache folder, once: `make` fills an empty folder, which gets its
+ * name when it is whole. Returns the folder's path.
+ *
+ * The lock of the cache is held meanwhile: `make` may not ask for a program.
+ */
+export async function keptFolder(
+  name: string,
+  make: (folder: string) => Promise<void>,
+): Promise<string> {
+  const finished = join(cacheFolder(), name)
+  await underLock(cacheFolder(), async () => {
+    if (await isReadable(finished)) return
+    const making = `${finished}.making`
+    await rm(making, { recursive: true, force: true })
+    await mkdir(making, { recursive: true })
+    await make(making)
+    await rename(making, finished)
+  })
+  return finished
+}
+
+/** Where this machine's Debian comes from: its first package source that apt knows. */
+export async function debianSource(): Promise<{ readonly site: string; readonly release: string }> {
+  const format = ['--format', '$(SITE) $(RELEASE)', 'Created-By: Packages']
+  const { stdout } = await run('apt-get', ['indextargets', ...format])
+  const found = /^(\S+\/debian\/?) ([a-z]+)$/m.exec(stdout)
+  if (found === null) throw new Error(`apt-get names no source of Debian itself:\n${stdout}`)
+  return { site: found[1]!, release: found[2]! }
 }
 
 async function locate(name: ProgramName): Promise<string> {

@@ -40,8 +40,7 @@ export function isAddressText(text: string): boolean {
   return (
     DIGITS_AND_DOTS.test(text) ||
     IPV4_RANGE.test(text) ||
-    isIPv6(text) ||
-    (text.includes(':') && IPV6_LIKE.test(text))
+    (text.includes(':') && (isIPv6(text) || IPV6_LIKE.test(text)))
   )
 }
 

@@ -8,6 +8,7 @@ import { readFleetKey } from '../fleet/fleet-key.ts'
 import { signGeneration, type SignedImage } from '../fleet/publish-image.ts'
 import { audit, currentActor, requireAudit } from '../generations/audit.ts'
 import { loadRedis } from '../redis/load-redis.ts'
+import { asOwnerOf } from '../state-owner.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
 import { addStateOptions, loadState, type StateConfig, type StateOptions } from './fleet-state.ts'
@@ -39,8 +40,12 @@ export function addFleetPublish(fleet: Command, cli: Cli): void {
   ])
 }
 
-async function publish(options: Options, cli: Cli): Promise<void> {
+function publish(options: Options, cli: Cli): Promise<void> {
   const config = loadState(options, cli)
+  return asOwnerOf(config.stateDirectory, () => publishFrom(config, options, cli))
+}
+
+async function publishFrom(config: StateConfig, options: Options, cli: Cli): Promise<void> {
   if (options.directory === undefined && options.redis !== true) {
     throw new OperationalError('ERR_USAGE', 'where to? give --directory DIR, --redis or both')
   }

@@ -10,6 +10,7 @@ import { pullImage, type PullResult } from '../fleet/pull-image.ts'
 import { currentActor } from '../generations/audit.ts'
 import { loadRedis } from '../redis/load-redis.ts'
 import { StateLock } from '../state-lock.ts'
+import { asOwnerOf } from '../state-owner.ts'
 import { collect, finish, printJson, type Cli } from './cli.ts'
 import { groupDigits } from './filter-image.ts'
 import { addStateOptions, loadState, type StateConfig, type StateOptions } from './fleet-state.ts'
@@ -39,8 +40,12 @@ export function addFleetPull(fleet: Command, cli: Cli): void {
   ])
 }
 
-async function pull(options: Options, cli: Cli): Promise<void> {
+function pull(options: Options, cli: Cli): Promise<void> {
   const config = loadState(options, cli)
+  return asOwnerOf(config.stateDirectory, () => pullInto(config, options, cli))
+}
+
+async function pullInto(config: StateConfig, options: Options, cli: Cli): Promise<void> {
   const { fleet } = config.control
   if (fleet === undefined) {
     const why = 'this box takes no image of a fleet: give fleet.source and fleet.publicKey'

@@ -21,6 +21,7 @@ import {
   type ShownEntry,
 } from '../overrule/requests.ts'
 import { StateLock } from '../state-lock.ts'
+import { asOwnerOf } from '../state-owner.ts'
 import type { AdminClient } from './admin-client.ts'
 import type { Cli } from './cli.ts'
 import { findPlace, type ServerOptions } from './server-options.ts'
@@ -61,7 +62,9 @@ export async function atDesk<Result>(
   }
   const lock = await StateLock.take(stateDirectory)
   try {
-    const result = await work(await localDesk(stateDirectory, config))
+    const result = await asOwnerOf(stateDirectory, async () =>
+      work(await localDesk(stateDirectory, config)),
+    )
     if (options.json !== true) {
       cli.terminal.err(`no server runs on ${stateDirectory}: the next one starts with this\n`)
     }

@@ -10,6 +10,7 @@ import { currentActor } from '../generations/audit.ts'
 import type { UpdateProgress } from '../generations/update.ts'
 import { operationPath, type Operation } from '../operations/operation.ts'
 import { StateLock } from '../state-lock.ts'
+import { asOwnerOf } from '../state-owner.ts'
 import { packageVersion } from '../version.ts'
 import type { AdminClient } from './admin-client.ts'
 import type { Cli } from './cli.ts'
@@ -98,19 +99,21 @@ async function here<Wanted, Result extends object>(
     terminal.err(`${who}: working on ${stateDirectory}\n`)
   }
   const signal = given.signal ?? new AbortController().signal
-  const result = await operation.run(wanted, {
-    stateDirectory,
-    control,
-    dataplane,
-    environment,
-    signal,
-    servedGeneration: undefined,
-    recent: undefined,
-    actor: currentActor(given.by ?? 'command'),
-    compile: (sources, onProgress) =>
-      compileInThread(sources, { essentialFiles, onProgress, signal }),
-    onProgress: given.onProgress ?? (() => undefined),
-  })
+  const run = () =>
+    operation.run(wanted, {
+      stateDirectory,
+      control,
+      dataplane,
+      environment,
+      signal,
+      servedGeneration: undefined,
+      recent: undefined,
+      actor: currentActor(given.by ?? 'command'),
+      compile: (sources, onProgress) =>
+        compileInThread(sources, { essentialFiles, onProgress, signal }),
+      onProgress: given.onProgress ?? (() => undefined),
+    })
+  const result = await asOwnerOf(stateDirectory, run)
   return { result, whoTakesIt: takers(usesGenerations, owner) }
 }
 

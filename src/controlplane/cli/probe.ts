@@ -2,14 +2,19 @@
 
 import type { Command } from 'commander'
 import { EXIT, OperationalError, type ExitCode } from '../../base/errors.ts'
+import { SITE_DEFAULT } from '../../dataplane/client.ts'
+import { NO_OVERLAY, type OverlayMessage } from '../../dataplane/policy/overlay.ts'
 import type { Endpoint } from '../../dataplane/settings.ts'
 import { loadCatalogue } from '../blocklist/catalogue.ts'
 import { EssentialNames } from '../blocklist/essential.ts'
 import { nameToText } from '../blocklist/name-text.ts'
 import { controlNames } from '../blocklist/safety/control-names.ts'
-import { DNS_PORT, formatEndpoint, isFault, parseEndpoint } from '../config/addresses.ts'
-import { loadConfig } from '../config/load.ts'
+import { DNS_PORT, formatEndpoint, isFault, isLoopback } from '../config/addresses.ts'
+import { parseEndpoint } from '../config/addresses.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { closedNames } from '../probe/probe-plan.ts'
 import { ESSENTIAL, runProbe, type GroupResult, type ProbePlan } from '../probe/probe-run.ts'
+import { loadOverruled } from './overruled.ts'
 import { finish, printJson, type Cli } from './cli.ts'
 import { table, type Terminal } from './terminal.ts'
 
@@ -45,7 +50,7 @@ export function addProbe(program: Command, cli: Cli): void {
 
 async function probe(options: Options, cli: Cli): Promise<void> {
   const server = serverOf(options.server)
-  const { groups, seconds } = await runProbe(await planOf(options, cli), { server })
+  const { groups, seconds } = await runProbe(await planOf(options, server, cli), { server })
   const exitCode = exitCodeOf(groups, server)
   const shown = groups.map(({ names, ...group }) => ({
     ...group,
@@ -69,20 +74,41 @@ function serverOf(text: string): Endpoint {
   throw new OperationalError('ERR_USAGE', `--server: ${parsed.fault}${remedy}`)
 }
 
-/** What every image must block, unless the configuration names other names or opens a category. */
-async function planOf({ config }: Options, { environment }: Cli): Promise<ProbePlan> {
-  const { control, dataplane } = loadConfig({ configFile: config, environment })
-  const { categories } = await loadCatalogue()
+/**
+ * What every image must block, unless the configuration names lists of its own, other names, or
+ * opens a category. On this machine what operators allow or pause is no fault either.
+ */
+async function planOf(
+  { config: configFile }: Options,
+  server: Endpoint,
+  { environment }: Cli,
+): Promise<ProbePlan> {
+  const config = loadConfig({ configFile, environment })
+  const { control } = config
+  const categories = control.usesGenerations ? (await loadCatalogue()).categories : {}
   const names = new Map<string, readonly string[]>()
   for (const [category, { mustBlock }] of Object.entries(categories)) names.set(category, mustBlock)
   for (const [category, own] of Object.entries(control.probe.mustBlock)) names.set(category, own)
-  for (const { blocked, name } of dataplane.categories) if (!blocked) names.delete(name)
   const essential = await EssentialNames.load(control.essentialFiles)
   const blocked = [...names].map(([category, texts]) => {
     const closed = wires(texts).filter((name) => essential.covers(name) === undefined)
     return [category, closed] as const
   })
-  return { blocked: new Map(blocked), essential: wires(ESSENTIAL_NAMES) }
+  const overlay = isLoopback(server.address) ? await overlayOf(config) : NO_OVERLAY
+  return {
+    blocked: closedNames(new Map(blocked), config, SITE_DEFAULT, overlay),
+    essential: wires(ESSENTIAL_NAMES),
+  }
+}
+
+/** What operators said, as far as this user may read it. */
+async function overlayOf(config: LoadedConfig): Promise<OverlayMessage> {
+  try {
+    return (await loadOverruled(config)).overlay
+  } catch (error) {
+    if (error instanceof OperationalError && error.code === 'ERR_PERMISSION') return NO_OVERLAY
+    throw error
+  }
 }
 
 function wires(texts: readonly string[]): readonly Uint8Array[] {

@@ -27,9 +27,16 @@ export function unreadable(file: string): { why: string; suggestion?: string } |
   }
 }
 
-/** Whether something that is no folder stands where a folder is wanted. */
+/**
+ * Whether something that is no folder stands where a folder is wanted. Who may not look at it (an
+ * operator whose service has its own folder) is not told so: it may well be one.
+ */
 export function isNoDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
+  } catch {
+    return false
+  }
 }
 
 /** Names in a folder past this many are not looked at for a suggestion. */

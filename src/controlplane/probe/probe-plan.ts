@@ -74,26 +74,40 @@ function sampleNames({ essential, trie }: Pick<LoadedFilter, 'essential' | 'trie
  */
 export function planOf(
   { blocked, essential }: Sentinels,
-  { dataplane }: LoadedConfig,
+  config: LoadedConfig,
   site: number,
   overlay: OverlayMessage,
   turn: number,
 ): ProbePlan {
+  const plan = new Map<string, readonly Uint8Array[]>()
+  for (const [category, names] of closedNames(blocked, config, site, overlay)) {
+    plan.set(category, inTurn(names, turn))
+  }
+  return { blocked: plan, essential: inTurn(essential, turn) }
+}
+
+/** Of some names by category those that a site blocks at this moment, whatever operators said. */
+export function closedNames(
+  blocked: Sentinels['blocked'],
+  { dataplane }: LoadedConfig,
+  site: number,
+  overlay: OverlayMessage,
+): Map<string, readonly Uint8Array[]> {
   const settings = site === SITE_DEFAULT ? undefined : dataplane.sites[site - 1]
   const siteName = settings?.name ?? ''
   const holds = (place: { site: string; untilMs: number }): boolean =>
     (place.site === '' || place.site === siteName) && place.untilMs > Date.now()
   const pauses = overlay.pauses.filter(holds)
   const allowed = overlay.rules.filter((rule) => rule.action === 'allow' && holds(rule))
-  const plan = new Map<string, readonly Uint8Array[]>()
+  const left = new Map<string, readonly Uint8Array[]>()
   for (const [category, names] of blocked) {
     const known = (settings ?? dataplane).categories.find(({ name }) => name === category)
     if (known?.blocked === false) continue
     if (pauses.some((pause) => pause.category === '' || pause.category === category)) continue
     const closed = names.filter((name) => !allowed.some((rule) => covers(rule, name)))
-    if (closed.length > 0) plan.set(category, inTurn(closed, turn))
+    if (closed.length > 0) left.set(category, closed)
   }
-  return { blocked: plan, essential: inTurn(essential, turn) }
+  return left
 }
 
 function inTurn(names: readonly Uint8Array[], turn: number): readonly Uint8Array[] {

@@ -3,9 +3,9 @@
  * change of policy the verdict is derived again locally, without asking upstream.
  */
 import { HEADER_OCTETS } from '../../wire/header.ts'
-import { QUESTION_FIXED_OCTETS } from '../../wire/query.ts'
 import type { AnswerFacts } from '../../wire/answer.ts'
 import type { StoredAnswer } from '../../wire/reply.ts'
+import type { QuestionKey } from '../question-key.ts'
 
 /** Share of its life after which an answer that is still asked for is fetched again. */
 const PREFETCH_SHARE = 0.9
@@ -13,14 +13,6 @@ const PREFETCH_SHARE = 0.9
 const PREFETCH_LIFE_MS_MIN = 10_000
 const NO_OCTETS = new Uint8Array(0)
 const NO_OFFSETS = new Uint16Array(0)
-
-/** What an entry needs to know of the question that it answers. */
-export interface AskedQuestion {
-  readonly message: Uint8Array
-  readonly questionEnd: number
-  readonly type: number
-  readonly keyFlags: number
-}
 
 /**
  * An entry over the buffers of others right after `take`, which the next answer overwrites; one
@@ -49,6 +41,8 @@ export class CacheEntry implements StoredAnswer {
   nameOctets = 0
   type = 0
   keyFlags = 0
+  /** Of its key, as long as the LRU has it. */
+  hash = 0
   /** Policy stamp under which the asked name passed, as the hot table was told; '' elsewhere. */
   hotStamp = ''
   /** Place in the hot table, or -1; hits there since the LRU was told. */
@@ -60,16 +54,17 @@ export class CacheEntry implements StoredAnswer {
    *
    * @param nowMs when it came, on the monotonic clock.
    */
-  take(message: Uint8Array, facts: AnswerFacts, asked: AskedQuestion, nowMs: number): void {
-    for (let at = HEADER_OCTETS; at < asked.questionEnd; at++) message[at] = asked.message[at]!
+  take(message: Uint8Array, facts: AnswerFacts, asked: QuestionKey, nowMs: number): void {
+    const { octets: name, nameStart, nameOctets } = asked
+    for (let i = 0; i < nameOctets; i++) message[HEADER_OCTETS + i] = name[nameStart + i]!
     this.message = message
     this.octets = facts.octets
     this.ttlOffsets = facts.ttlOffsets
     this.ttlCount = facts.ttlCount
     this.names = facts.namesOctets === 0 ? NO_OCTETS : facts.names.subarray(0, facts.namesOctets)
-    this.nameOctets = asked.questionEnd - HEADER_OCTETS - QUESTION_FIXED_OCTETS
+    this.nameOctets = nameOctets
     this.type = asked.type
-    this.keyFlags = asked.keyFlags
+    this.keyFlags = asked.flags
     this.storedMs = nowMs
     const lifeMs = facts.ttlSeconds * 1000
     this.expiresMs = nowMs + lifeMs

@@ -25,7 +25,7 @@ export class HotUses {
   note(asked: AskedName, query: ParsedQuery): void {
     if (--this.#untilNote > 0) return
     this.#untilNote = this.#step
-    this.add(asked.key(query), this.#step)
+    this.add(asked.key(query).text, this.#step)
     this.#notes++
     if (this.#notes % NOTES_PER_STEP === 0) this.#step++
   }

@@ -4,8 +4,9 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { CacheEntry } from './cache-entry.ts'
-import { Newcomers, hashOf } from './newcomers.ts'
+import { Newcomers } from './newcomers.ts'
 import { CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_OCTETS, type Counters } from '../counters.ts'
+import type { QuestionKey } from '../question-key.ts'
 
 /**
  * What an entry costs besides its octets in resident memory: object, buffer, two views, key string,
@@ -24,7 +25,7 @@ const FILTER_MASK = FILTER_PLACES - 1
 /** A place that has counted so far counts no more, and lets everything pass from then on. */
 const FILTER_FULL = 0xff
 
-/** The memory tier. Keys are those of `AskedName.key`. */
+/** The memory tier. */
 export class MemoryCache {
   readonly #newcomers: Newcomers
   readonly #entries: LRUCache<string, CacheEntry>
@@ -49,8 +50,8 @@ export class MemoryCache {
     this.#entries = new LRUCache<string, CacheEntry>({
       max: Math.max(1, Math.ceil(lruOctets / ENTRY_OCTETS_MIN)),
       maxSize: lruOctets,
-      dispose: (entry, key, reason) => {
-        this.#count(hashOf(key), -1)
+      dispose: (entry, _text, reason) => {
+        this.#count(entry.hash, -1)
         onGone(entry)
         if (reason === 'evict') counters[CACHE_EVICTIONS] = counters[CACHE_EVICTIONS]! + 1
       },
@@ -71,44 +72,44 @@ export class MemoryCache {
    *
    * @param nowMs the monotonic clock.
    */
-  get(key: string, nowMs: number): CacheEntry | undefined {
-    const hash = hashOf(key)
-    const entry = this.#mayHold(hash) ? this.#entries.get(key) : undefined
-    if (entry === undefined) return this.#promote(key, hash, nowMs)
+  get(key: QuestionKey, nowMs: number): CacheEntry | undefined {
+    const entry = this.#mayHold(key) ? this.#entries.get(key.text) : undefined
+    if (entry === undefined) return this.#promote(key, nowMs)
     if (nowMs < entry.expiresMs + this.staleMs) return entry
-    this.#entries.delete(key)
+    this.#entries.delete(key.text)
     this.#showSize()
     return undefined
   }
 
   /** Keeps a copy of the answer for the seconds that its facts allow. */
-  set(key: string, entry: CacheEntry): void {
-    const hash = hashOf(key)
-    const isKept = this.#mayHold(hash) && this.#entries.has(key)
-    if (isKept || !this.#newcomers.add(key, entry, hash)) {
-      this.#newcomers.remove(key, hash)
-      this.#keep(key, hash, entry.kept())
+  set(key: QuestionKey, entry: CacheEntry): void {
+    const isKept = this.#mayHold(key) && this.#entries.has(key.text)
+    if (isKept || !this.#newcomers.add(key, entry)) {
+      this.#newcomers.remove(key)
+      this.#keep(key, entry.kept())
     }
     this.#showSize()
   }
 
-  #promote(key: string, hash: number, nowMs: number): CacheEntry | undefined {
-    const entry = this.#newcomers.take(key, hash)
+  #promote(key: QuestionKey, nowMs: number): CacheEntry | undefined {
+    const entry = this.#newcomers.take(key)
     if (entry === null) return undefined
     const isKept = nowMs < entry.expiresMs + this.staleMs
-    if (isKept) this.#keep(key, hash, entry)
+    if (isKept) this.#keep(key, entry)
     this.#showSize()
     return isKept ? entry : undefined
   }
 
-  #keep(key: string, hash: number, entry: CacheEntry): void {
+  #keep(key: QuestionKey, entry: CacheEntry): void {
     const octets = entry.octets + entry.ttlCount * 2 + entry.names.length
+    const { hash, text } = key
+    entry.hash = hash
     this.#count(hash, 1)
-    this.#entries.set(key, entry, { size: octets + key.length + ENTRY_OVERHEAD_OCTETS })
+    this.#entries.set(text, entry, { size: octets + text.length + ENTRY_OVERHEAD_OCTETS })
   }
 
-  #mayHold(hash: number): boolean {
-    return this.#filter[hash & FILTER_MASK] !== 0
+  #mayHold(key: QuestionKey): boolean {
+    return this.#filter[key.hash & FILTER_MASK] !== 0
   }
 
   #count(hash: number, change: number): void {

@@ -14,6 +14,7 @@
  * place. The index has buckets of four positions; the oldest gives way.
  */
 import { HEADER_OCTETS } from '../../wire/header.ts'
+import type { QuestionKey } from '../question-key.ts'
 import { createEntry, type CacheEntry } from './cache-entry.ts'
 
 const AT_HASH = 4
@@ -26,19 +27,15 @@ const AT_FLAGS = 42
 const AT_TAKEN = 43
 const AT_BODY = 44
 const ALIGNMENT = 8
-/** Type, DO and CD behind the name in a key: see `AskedName.key`. */
-const KEY_TAIL_OCTETS = 3
 const WAYS = 4
 /** A ring that one record would fill keeps nothing. */
 const RECORDS_MIN = 8
 /** Octets of the ring for each position of the index: half of the smallest usual record. */
 const OCTETS_PER_POSITION = 64
 const NONE = -1
-const HASH_START = 0x811c9dc5 | 0
-const HASH_STEP = 0x01000193
 const TAKEN = 1
 
-/** The ring of one worker. Keys are those of `AskedName.key`. */
+/** The ring of one worker. */
 export class Newcomers {
   readonly #size: number
   readonly #buffer: ArrayBuffer
@@ -74,7 +71,7 @@ export class Newcomers {
   }
 
   /** Keeps a copy of the answer; false when it is too large for the ring. */
-  add(key: string, entry: CacheEntry, hash = hashOf(key)): boolean {
+  add(key: QuestionKey, entry: CacheEntry): boolean {
     const ttlStart = entry.octets + (entry.octets & 1)
     const body = ttlStart + entry.ttlCount * 2 + entry.names.length
     const need = (AT_BODY + body + ALIGNMENT - 1) & -ALIGNMENT
@@ -82,7 +79,7 @@ export class Newcomers {
     const position = this.#makeRoom(need)
     const at = position % this.#size
     this.#head = position + need
-    this.#writeHead(at, need, hash, entry)
+    this.#writeHead(at, need, key.hash, entry)
     const octets = this.#octets
     const message = entry.message
     const start = at + AT_BODY
@@ -91,15 +88,15 @@ export class Newcomers {
     for (let i = 0; i < entry.ttlCount; i++) this.#halves[ttl + i] = entry.ttlOffsets[i]!
     const names = start + ttlStart + entry.ttlCount * 2
     for (let i = 0; i < entry.names.length; i++) octets[names + i] = entry.names[i]!
-    this.#enter(key, hash, position)
+    this.#enter(key, position)
     this.entries++
     this.octets += need
     return true
   }
 
   /** Returns the answer under the key as an entry of its own, and forgets it; null without one. */
-  take(key: string, hash = hashOf(key)): CacheEntry | null {
-    const slot = this.#find(key, hash)
+  take(key: QuestionKey): CacheEntry | null {
+    const slot = this.#find(key)
     if (slot === NONE) return null
     const at = (this.#index[slot]! - 1) % this.#size
     this.#forget(slot, at)
@@ -107,8 +104,8 @@ export class Newcomers {
   }
 
   /** Forgets the answer under the key. */
-  remove(key: string, hash = hashOf(key)): void {
-    const slot = this.#find(key, hash)
+  remove(key: QuestionKey): void {
+    const slot = this.#find(key)
     if (slot !== NONE) this.#forget(slot, (this.#index[slot]! - 1) % this.#size)
   }
 
@@ -154,10 +151,10 @@ export class Newcomers {
     this.#tail += octets
   }
 
-  #enter(key: string, hash: number, position: number): void {
-    const known = this.#find(key, hash)
+  #enter(key: QuestionKey, position: number): void {
+    const known = this.#find(key)
     if (known !== NONE) this.#forget(known, (this.#index[known]! - 1) % this.#size)
-    const first = (hash & this.#bucketMask) * WAYS
+    const first = (key.hash & this.#bucketMask) * WAYS
     let oldest = first
     for (let slot = first; slot < first + WAYS; slot++) {
       if (this.#index[slot]! < this.#index[oldest]!) oldest = slot
@@ -171,7 +168,8 @@ export class Newcomers {
   }
 
   /** Returns the place in the index of the record under the key, or `NONE`. */
-  #find(key: string, hash: number): number {
+  #find(key: QuestionKey): number {
+    const { hash } = key
     const first = (hash & this.#bucketMask) * WAYS
     for (let slot = first; slot < first + WAYS; slot++) {
       const position = this.#index[slot]! - 1
@@ -182,18 +180,11 @@ export class Newcomers {
     return NONE
   }
 
-  #isOf(at: number, key: string): boolean {
+  #isOf(at: number, key: QuestionKey): boolean {
+    if (key.type !== this.#halves[(at + AT_TYPE) >>> 1]) return false
+    if (key.flags !== this.#octets[at + AT_FLAGS]) return false
     const nameOctets = this.#halves[(at + AT_ASKED_NAME) >>> 1]!
-    if (key.length !== nameOctets + KEY_TAIL_OCTETS) return false
-    const type = this.#halves[(at + AT_TYPE) >>> 1]!
-    if (key.charCodeAt(nameOctets) !== type >>> 8) return false
-    if (key.charCodeAt(nameOctets + 1) !== (type & 0xff)) return false
-    if (key.charCodeAt(nameOctets + 2) !== this.#octets[at + AT_FLAGS]) return false
-    const name = at + AT_BODY + HEADER_OCTETS
-    for (let i = 0; i < nameOctets; i++) {
-      if (key.charCodeAt(i) !== this.#octets[name + i]) return false
-    }
-    return true
+    return key.isNamed(this.#octets, at + AT_BODY + HEADER_OCTETS, nameOctets)
   }
 
   #forget(slot: number, at: number): void {
@@ -220,11 +211,4 @@ export class Newcomers {
     entry.refreshMs = this.#times[(at >>> 3) + 3]!
     return entry
   }
-}
-
-/** FNV-1a over the octets of a key, its weak low bits mended by the high ones. */
-export function hashOf(key: string): number {
-  let hash = HASH_START
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), HASH_STEP)
-  return hash ^ (hash >>> 15)
 }

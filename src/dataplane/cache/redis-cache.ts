@@ -148,7 +148,7 @@ export class RedisCache<Question extends SharedQuestion> {
       return false
     }
     const id = question.sharedId
-    this.keys.writeId(question.key, id)
+    this.keys.writeId(question.key.text, id)
     this.#number = (this.#number % NUMBER_MAX) + 1
     question.hasSharedId = true
     question.sharedRead = this.#number
@@ -191,7 +191,7 @@ export class RedisCache<Question extends SharedQuestion> {
     value.rule = isBlocked ? asked.octets.subarray(ruleStart, asked.length) : NO_RULE
     value.expiresAtMs = Date.now() + ttlMs
     value.stamp = stamp
-    value.question = question.key
+    value.question = question.key.text
     value.names = facts.names
     value.namesOctets = facts.namesOctets
     value.ttlOffsets = facts.ttlOffsets
@@ -294,7 +294,7 @@ export class RedisCache<Question extends SharedQuestion> {
   #take(question: Question, sealed: Buffer | null, nowMs: number, wallMs: number): number {
     if (sealed === null) return REDIS_MISS
     const check = this.check
-    let rejection = check.check(sealed, question.sharedId, question.key, nowMs, wallMs)
+    let rejection = check.check(sealed, question.sharedId, question.key.text, nowMs, wallMs)
     if (rejection === SOUND) {
       const { value, facts, storedMs } = check
       rejection = this.#events.sharedFound(question, value, facts, storedMs)

@@ -5,6 +5,7 @@
  */
 import { REDIS, count, type Counters } from '../counters.ts'
 import { REDIS_WARMED } from '../redis-counters.ts'
+import { createKey, type QuestionKey } from '../question-key.ts'
 import type { RedisSettings } from '../settings.ts'
 import { HotUses } from './hot-uses.ts'
 import { BATCH_LOOKUPS_MAX, KeyRow } from './redis-rows.ts'
@@ -13,7 +14,7 @@ import type { RedisWrites } from './redis-writes.ts'
 import { NodeGcm } from './node-gcm.ts'
 import { OPENED, Seal, createSealed } from './seal.ts'
 import { createId, type SharedKeys } from './shared-keys.ts'
-import { KEY_OCTETS_MIN, flagsOf, questionEndOf, typeOf } from './shared-question.ts'
+import { KEY_OCTETS_MIN } from './shared-question.ts'
 import type { SharedValue } from './shared-value.ts'
 import { SOUND, type ValueCheck } from './value-check.ts'
 import type { AnswerFacts } from '../../wire/answer.ts'
@@ -31,18 +32,9 @@ const ENTRY_FIXED_OCTETS = 5
 /** Uses of a worker are told apart for this many times the names that the list holds. */
 const USES_FACTOR = 4
 
-/** The question of a value that nobody asked. */
-export interface WarmQuestion {
-  readonly key: string
-  readonly message: Uint8Array
-  readonly questionEnd: number
-  readonly type: number
-  readonly keyFlags: number
-}
-
 /** Takes an answer into memory; false when it is there already, or not to be had. */
 export type TakeWarm = (
-  question: WarmQuestion,
+  question: QuestionKey,
   value: SharedValue,
   facts: AnswerFacts,
   storedMs: number,
@@ -152,15 +144,8 @@ export class RedisWarm {
     const { check, take, counters } = this.#parts
     if (check.check(sealed, id, '', performance.now(), Date.now()) !== SOUND) return
     const { value, facts, storedMs } = check
-    const key = value.question
-    const question: WarmQuestion = {
-      key,
-      message: value.message,
-      questionEnd: questionEndOf(key),
-      type: typeOf(key),
-      keyFlags: flagsOf(key),
-    }
-    if (take(question, value, facts, storedMs)) count(counters, REDIS + REDIS_WARMED)
+    if (take(createKey(value.question), value, facts, storedMs))
+      count(counters, REDIS + REDIS_WARMED)
   }
 }
 

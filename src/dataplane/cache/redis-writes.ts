@@ -87,7 +87,7 @@ export class RedisWrites {
     }
     const id = question.sharedId
     if (!question.hasSharedId) {
-      this.#keys.writeId(question.key, id)
+      this.#keys.writeId(question.key.text, id)
       question.hasSharedId = true
     }
     const at = this.#row.add(id, sealedOctets, Math.ceil(ttlMs))

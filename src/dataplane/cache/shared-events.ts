@@ -1,6 +1,6 @@
 /** What the shared cache tells those who ask it, and what it is told. */
 import type { AnswerFacts } from '../../wire/answer.ts'
-import type { WarmQuestion } from './redis-warm.ts'
+import type { QuestionKey } from '../question-key.ts'
 import type { SharedValue } from './shared-value.ts'
 
 /** Who asked: hears of every question that `read` took, unless it was forgotten. */
@@ -16,7 +16,7 @@ export interface SharedCacheEvents<Question> {
   sharedLate(question: Question): void
   /** An answer that nobody asked for, at the start; true when memory took it. */
   sharedWarm(
-    question: WarmQuestion,
+    question: QuestionKey,
     value: SharedValue,
     facts: AnswerFacts,
     storedMs: number,

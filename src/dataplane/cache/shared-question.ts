@@ -3,18 +3,17 @@
  * type, DO and CD). The question's record belongs to whoever waits for the answer.
  */
 import { HEADER_OCTETS } from '../../wire/header.ts'
+import { KEY_TAIL_OCTETS, type QuestionKey } from '../question-key.ts'
 
 /** Where the name stands in a message. */
 export const OFFSET_NAME = HEADER_OCTETS
-/** Octets of the key behind the name: type, and DO and CD as one. */
-const KEY_TAIL_OCTETS = 3
 /** Root octet and tail. */
 export const KEY_OCTETS_MIN = 1 + KEY_TAIL_OCTETS
 const TYPE_AND_CLASS_OCTETS = 4
 
 /** A question that waits. */
 export interface SharedQuestion {
-  readonly key: string
+  readonly key: QuestionKey
   /** Its id in Redis, as `SharedKeys` writes it; what stands there counts once it is made. */
   readonly sharedId: Uint8Array
   hasSharedId: boolean
@@ -33,9 +32,4 @@ export function questionEndOf(key: string): number {
 export function typeOf(key: string): number {
   const at = key.length - KEY_TAIL_OCTETS
   return (key.charCodeAt(at) << 8) | key.charCodeAt(at + 1)
-}
-
-/** DO and CD as one octet. */
-export function flagsOf(key: string): number {
-  return key.charCodeAt(key.length - 1)
 }

@@ -224,9 +224,10 @@ export class TcpConnection implements ReplySink, StreamConnection, AdoptedSocket
     this.#endIfDone()
   }
 
-  /** The client sends no more: close when its last answer is out. */
+  /** The client sends no more: close when its last question is read and its last answer is out. */
   #endIfDone(): void {
-    if (this.#ended && this.inFlight === 0 && !this.socket.writableEnded) this.#end()
+    if (!this.#ended || this.#paused || this.inFlight > 0) return
+    if (!this.socket.writableEnded) this.#end()
   }
 
   #end(): void {
@@ -301,6 +302,7 @@ export class TcpConnection implements ReplySink, StreamConnection, AdoptedSocket
       // What we did not read is not late.
       this.partialSinceMs = performance.now()
       if (!this.#isAdopted) this.socket.resume()
+      this.#endIfDone()
     }
     const { turn } = listener
     if (turn.isSpent) turn.wait(this.#onTick)

@@ -3,6 +3,7 @@
  * second, then two, then four. A direct-mapped table: what collides is asked again, which is what
  * would happen without it.
  */
+import type { QuestionKey } from '../question-key.ts'
 import { RCODE_FORMERR, RCODE_NOTIMP, RCODE_REFUSED, RCODE_SERVFAIL } from '../../wire/codes.ts'
 
 const SLOTS = 4096
@@ -19,10 +20,10 @@ const ANY_EPOCH = 0
 /** The question has not failed lately. */
 export const NO_FAILURE = -1
 
-/** The failures of one forwarder. Keys are those of `AskedName.key`. */
+/** The failures of one forwarder. */
 export class FailureCache {
   readonly #msMax: number
-  readonly #keys = createKeys()
+  readonly #questions = createTexts()
   readonly #rcodes = new Uint8Array(SLOTS)
   readonly #inARow = new Uint8Array(SLOTS)
   readonly #untilMs = new Float64Array(SLOTS)
@@ -35,19 +36,19 @@ export class FailureCache {
   }
 
   /** Returns the rcode with which the question failed, or `NO_FAILURE`. */
-  find(key: string, hash: number, nowMs: number): number {
-    const slot = hash & SLOT_MASK
-    if (nowMs >= this.#untilMs[slot]! || this.#keys[slot] !== key) return NO_FAILURE
+  find(key: QuestionKey, nowMs: number): number {
+    const slot = key.hash & SLOT_MASK
+    if (nowMs >= this.#untilMs[slot]! || this.#questions[slot] !== key.text) return NO_FAILURE
     const epoch = this.#epochs[slot]!
     return epoch === ANY_EPOCH || epoch === this.#epoch ? this.#rcodes[slot]! : NO_FAILURE
   }
 
   /** @param heard an upstream said so; false: none was reached, and `recover` ends it. */
-  note(key: string, hash: number, rcode: number, heard: boolean, nowMs: number): void {
-    const slot = hash & SLOT_MASK
-    const again = this.#keys[slot] === key && nowMs < this.#untilMs[slot]! + ROW_MS
+  note(key: QuestionKey, rcode: number, heard: boolean, nowMs: number): void {
+    const slot = key.hash & SLOT_MASK
+    const again = this.#questions[slot] === key.text && nowMs < this.#untilMs[slot]! + ROW_MS
     const inARow = again ? Math.min(ROW_MAX, this.#inARow[slot]! + 1) : 0
-    this.#keys[slot] = key
+    this.#questions[slot] = key.text
     this.#rcodes[slot] = rcode
     this.#inARow[slot] = inARow
     this.#untilMs[slot] = nowMs + Math.min(this.#msMax, FAILED_MS_MIN * 2 ** inARow)
@@ -55,9 +56,9 @@ export class FailureCache {
   }
 
   /** The question was answered. */
-  forget(key: string, hash: number): void {
-    const slot = hash & SLOT_MASK
-    if (this.#untilMs[slot] !== 0 && this.#keys[slot] === key) this.#untilMs[slot] = 0
+  forget(key: QuestionKey): void {
+    const slot = key.hash & SLOT_MASK
+    if (this.#untilMs[slot] !== 0 && this.#questions[slot] === key.text) this.#untilMs[slot] = 0
   }
 
   /** An upstream is back: what failed because none was reached may be asked again. */
@@ -66,7 +67,7 @@ export class FailureCache {
   }
 }
 
-function createKeys(): string[] {
+function createTexts(): string[] {
   return Array.from<string>({ length: SLOTS }).fill('')
 }
 

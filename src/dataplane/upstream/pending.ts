@@ -3,10 +3,17 @@
  * time (merging them is a defence against birthday attacks, RFC 5452 5).
  */
 import { HEADER_OCTETS, FLAG_CD, FLAG_RD, OFFSET_FLAGS } from '../../wire/header.ts'
-import { OFFSET_ARCOUNT, OFFSET_QDCOUNT, writeU16 } from '../../wire/header.ts'
+import {
+  OFFSET_ANCOUNT,
+  OFFSET_ARCOUNT,
+  OFFSET_NSCOUNT,
+  OFFSET_QDCOUNT,
+  writeU16,
+} from '../../wire/header.ts'
 import { CLASS_IN, TYPE_NS, TYPE_OPT } from '../../wire/codes.ts'
 import { QUESTION_END_MAX, type ParsedQuery } from '../../wire/query.ts'
-import type { AskedName, Waiter } from '../query.ts'
+import type { Waiter } from '../query.ts'
+import { QuestionKey } from '../question-key.ts'
 import type { Attempt } from './attempt.ts'
 import { Timed } from './timer-wheel.ts'
 
@@ -28,9 +35,6 @@ export const NO_WAIT = -1
  * patience to wait for it.
  */
 export class Pending extends Timed {
-  key = ''
-  /** Hash of name, type and flags, for tables that compare the key afterwards. */
-  hash = 0
   /**
    * The query that goes out: rebuilt from the parsed question, never the client's octets (RFC 5625
    * 4).
@@ -38,9 +42,10 @@ export class Pending extends Timed {
   readonly message = new Uint8Array(QUESTION_END_MAX + OPT_OCTETS + SUBNET_OCTETS_MAX)
   octets = 0
   questionEnd = 0
-  type = 0
-  /** DO and CD of the question, as `AskedName.keyFlags` has them. */
-  keyFlags = 0
+  /** Over the name in `message`. */
+  readonly key = new QuestionKey(this.message, HEADER_OCTETS)
+  /** The next open question with a hash that is much the same. */
+  nextOpen: Pending | null = null
   /** The policy stamp under which its name was let through. */
   stamp = ''
   /** Its place in the shared cache, and the number of the look-up it waits for; 0: none. */
@@ -73,16 +78,13 @@ export class Pending extends Timed {
   servedStale = false
 
   /** Writes the outgoing query for a client's question. */
-  fill(key: string, asked: AskedName, query: ParsedQuery, udpOctetsMax: number): void {
+  fill(asked: QuestionKey, query: ParsedQuery, udpOctetsMax: number): void {
     const message = this.message
-    this.key = key
-    this.type = query.type
-    this.keyFlags = asked.keyFlags(query)
-    this.hash = asked.questionHash(query)
+    const { octets, nameStart, nameOctets } = asked
+    this.key.set(nameOctets, asked.type, asked.flags, asked.hash)
     writeU16(message, OFFSET_FLAGS, FLAG_RD | (query.rdAndCd & FLAG_CD))
-    let at = HEADER_OCTETS
-    for (let i = 0; i < asked.length; i++) message[at++] = asked.octets[i]!
-    this.#finish(at, udpOctetsMax, query.dnssecOk ? FLAG_DO : 0)
+    for (let i = 0; i < nameOctets; i++) message[HEADER_OCTETS + i] = octets[nameStart + i]!
+    this.#finish(udpOctetsMax, query.dnssecOk ? FLAG_DO : 0)
     this.waiters = null
     this.waiterCount = 0
     this.hasSharedId = false
@@ -99,19 +101,22 @@ export class Pending extends Timed {
   /** Makes it a probe: `. NS`, which every resolver knows and no client has asked. */
   fillProbe(): void {
     this.isProbe = true
-    this.type = TYPE_NS
+    this.key.set(1, TYPE_NS, 0, 0)
     writeU16(this.message, OFFSET_FLAGS, FLAG_RD)
     this.message[HEADER_OCTETS] = 0
-    this.#finish(HEADER_OCTETS + 1, PROBE_UDP_OCTETS, 0)
+    this.#finish(PROBE_UDP_OCTETS, 0)
   }
 
-  /** Writes what stands around the name, which ends at `nameEnd`. */
-  #finish(nameEnd: number, udpOctetsMax: number, ednsFlags: number): void {
+  /** Writes what stands around the name. */
+  #finish(udpOctetsMax: number, ednsFlags: number): void {
     const message = this.message
-    message.fill(0, OFFSET_QDCOUNT, HEADER_OCTETS)
+    const { nameOctets, type } = this.key
+    const nameEnd = HEADER_OCTETS + nameOctets
     writeU16(message, OFFSET_QDCOUNT, 1)
+    writeU16(message, OFFSET_ANCOUNT, 0)
+    writeU16(message, OFFSET_NSCOUNT, 0)
     writeU16(message, OFFSET_ARCOUNT, 1)
-    writeU16(message, nameEnd, this.type)
+    writeU16(message, nameEnd, type)
     writeU16(message, nameEnd + 2, CLASS_IN)
     const at = nameEnd + 4
     this.questionEnd = at

@@ -15,37 +15,38 @@ import {
   type Counters,
 } from '../counters.ts'
 import type { Client } from '../client.ts'
-import { Waiter, type AskedName, type ReplySink } from '../query.ts'
+import { Waiter, type ReplySink } from '../query.ts'
+import type { QuestionKey } from '../question-key.ts'
 import type { DataplaneSettings } from '../settings.ts'
 import { copyQuery, type ParsedQuery } from '../../wire/query.ts'
 import { Pending } from './pending.ts'
 
 const CLIENT_SLOTS = 0x10000
+/** Chains of open questions, a power of two: as many as questions may be open by default. */
+const CHAINS = 8192
+const CHAIN_MASK = CHAINS - 1
 
 /** The table of open questions of one worker. */
 export class WaitingQueries {
   readonly #counters: Counters
-  readonly #pending = new Map<string, Pending>()
+  /** By hash: the first of a chain of open questions. */
+  readonly #open = createChains()
   readonly #sparePending: Pending[] = []
   readonly #spareWaiters: Waiter[] = []
   /** How many queries of each client wait, by its key; clients that share a slot share a limit. */
   readonly #perClient = new Uint32Array(CLIENT_SLOTS)
   /** After `join`: the question was not open before, somebody has to ask it. */
   isNew = false
+  /** Questions that wait for an upstream. */
+  questions = 0
 
   constructor(counters: Counters) {
     this.#counters = counters
   }
 
-  /** Questions that wait for an upstream. */
-  get questions(): number {
-    return this.#pending.size
-  }
-
   /** Lets the client wait for the question; null when a limit is reached, which is counted. */
   join(
-    key: string,
-    asked: AskedName,
+    key: QuestionKey,
     query: ParsedQuery,
     client: Client,
     sink: ReplySink,
@@ -53,12 +54,12 @@ export class WaitingQueries {
     settings: DataplaneSettings,
   ): Pending | null {
     const { limits } = settings
-    let pending = this.#pending.get(key) ?? null
+    let pending = this.find(key)
     this.isNew = pending === null
     const slot = clientSlot(client.key)
     if (this.#perClient[slot]! >= limits.pendingPerClientMax) return this.#refuse(LIMIT_CLIENT)
     if (pending === null) {
-      pending = this.open(key, asked, query, settings)
+      pending = this.open(key, query, settings)
       if (pending === null) return null
     } else {
       if (pending.waiterCount >= limits.waitersPerQuestionMax) return this.#refuse(LIMIT_QUESTION)
@@ -77,21 +78,25 @@ export class WaitingQueries {
 
   /** Opens the question, for which nobody waits yet; null when too many are open. */
   open(
-    key: string,
-    asked: AskedName,
+    key: QuestionKey,
     query: ParsedQuery,
     { limits, udpOctetsMax }: DataplaneSettings,
   ): Pending | null {
-    if (this.#pending.size >= limits.pendingMax) return this.#refuse(LIMIT_PENDING)
+    if (this.questions >= limits.pendingMax) return this.#refuse(LIMIT_PENDING)
     const pending = this.#sparePending.pop() ?? createPending()
-    pending.fill(key, asked, query, udpOctetsMax)
-    this.#pending.set(key, pending)
+    pending.fill(key, query, udpOctetsMax)
+    const chain = key.hash & CHAIN_MASK
+    pending.nextOpen = this.#open[chain]!
+    this.#open[chain] = pending
+    this.questions++
     return pending
   }
 
-  /** Returns the open question of this key, or undefined. */
-  find(key: string): Pending | undefined {
-    return this.#pending.get(key)
+  /** Returns the open question of this key, or null. */
+  find(key: QuestionKey): Pending | null {
+    let pending = this.#open[key.hash & CHAIN_MASK] ?? null
+    while (pending !== null && !pending.key.equals(key)) pending = pending.nextOpen
+    return pending
   }
 
   /** Takes those who wait out of a question that stays open. */
@@ -105,7 +110,7 @@ export class WaitingQueries {
 
   /** Closes the question: from here on it would be asked anew. Its waiters stay linked to it. */
   take(pending: Pending): Waiter | null {
-    this.#pending.delete(pending.key)
+    this.#unlink(pending)
     this.#sparePending.push(pending)
     return this.takeWaiters(pending)
   }
@@ -128,16 +133,37 @@ export class WaitingQueries {
 
   /** Drops all that is open, and counts it. */
   close(): void {
-    for (const pending of this.#pending.values()) {
-      const dropped = DROPPED + DROP_STOPPED
-      this.#counters[dropped] = this.#counters[dropped]! + pending.waiterCount
-      this.#counters[IN_FLIGHT] = this.#counters[IN_FLIGHT]! - pending.waiterCount
-      // A late reply over a retired forwarder must find nobody left to answer.
-      pending.waiters = null
-      pending.waiterCount = 0
+    for (const first of this.#open) {
+      for (let pending: Pending | null = first; pending !== null; pending = pending.nextOpen) {
+        const dropped = DROPPED + DROP_STOPPED
+        this.#counters[dropped] = this.#counters[dropped]! + pending.waiterCount
+        // A late reply over a retired forwarder must find nobody left to answer.
+        this.takeWaiters(pending)
+      }
     }
-    this.#pending.clear()
+    this.#open.fill(null)
+    this.questions = 0
   }
+
+  #unlink(pending: Pending): void {
+    const chain = pending.key.hash & CHAIN_MASK
+    let before: Pending | null = null
+    let at = this.#open[chain] ?? null
+    while (at !== null && at !== pending) {
+      before = at
+      at = at.nextOpen
+    }
+    // It is not there when everything was dropped in the meantime.
+    if (at === null) return
+    if (before === null) this.#open[chain] = pending.nextOpen
+    else before.nextOpen = pending.nextOpen
+    pending.nextOpen = null
+    this.questions--
+  }
+}
+
+function createChains(): (Pending | null)[] {
+  return Array.from<Pending | null>({ length: CHAINS }).fill(null)
 }
 
 function createPending(): Pending {

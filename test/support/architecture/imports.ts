@@ -11,7 +11,11 @@ const RANKS: Readonly<Record<string, number>> = {
   dataplane: 2,
   controlplane: 3,
   bin: 4,
+  'load-program': 4,
 }
+
+/** Rooms that may use whatever Node and the packages offer. */
+const IN_CONTROL = new Set(['controlplane', 'bin', 'load-program'])
 
 /** Folders of the data plane that do not know each other. */
 const DATAPLANE_ROOMS = new Set(['transport', 'policy', 'cache', 'upstream'])
@@ -23,6 +27,7 @@ const DATAPLANE_SHARED = new Set([
   'client.ts',
   'counters.ts',
   'query.ts',
+  'question-key.ts',
   'redis-counters.ts',
   'settings.ts',
 ])
@@ -192,13 +197,13 @@ function cliRefusal(
 
 function nodeRefusal(path: string, specifier: string): string | undefined {
   const room = roomOf(path)
-  if (room === 'controlplane' || room === 'bin') return undefined
+  if (IN_CONTROL.has(room)) return undefined
   return allowed(NODE_MODULES, path, specifier) ? undefined : `${room} may not import ${specifier}`
 }
 
 function packageRefusal(path: string, specifier: string): string | undefined {
   const room = roomOf(path)
-  if (room === 'controlplane' || room === 'bin') return undefined
+  if (IN_CONTROL.has(room)) return undefined
   return allowed(PACKAGES, path, specifier) ? undefined : `${room} may not import ${specifier}`
 }
 
