@@ -13,7 +13,10 @@ import { join, resolve } from 'node:path'
 const RECORDER = join(import.meta.dirname, 'record-code.cjs')
 /** As in the program's first line: code made under other flags would not be taken. */
 const FLAG = '--max-semi-space-size=2'
+const CONFIG = 'niveau3.yaml'
 const NAME = 'listed.example'
+/** Of the log: the server answers, at that port. */
+const READY = /"event":"ready".*?"listen":\["127\.0\.0\.1:(\d+)"/
 const ASK_MS = 100
 const SECONDS_MAX = 60
 
@@ -28,22 +31,32 @@ export async function recordCode(node, dist) {
   const args = [FLAG, '--require', RECORDER, resolve(dist, 'bin.js')]
   const image = join(folder, 'listed.image')
   try {
+    writeFileSync(join(folder, CONFIG), '')
     writeFileSync(join(folder, 'listed.txt'), `${NAME}\n`)
     const compile = ['lists', 'compile', '--out', image, '--blocklist', 'code=listed.txt']
-    execFileSync(node, [...args, ...compile], { cwd: folder, stdio: 'ignore' })
+    const env = ownEnvironment(folder)
+    execFileSync(node, [...args, ...compile], { cwd: folder, env, stdio: 'ignore' })
     await serveOnce(node, args, image, folder)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
+/** Without what a server beside the build may be configured by. */
+function ownEnvironment(folder) {
+  const own = Object.entries(process.env).filter(
+    ([name]) => !/^(NIVEAU3_|NODE_OPTIONS$)/.test(name),
+  )
+  return { ...Object.fromEntries(own), NIVEAU3_CONFIG: join(folder, CONFIG) }
+}
+
 async function serveOnce(node, args, image, folder) {
-  const port = await freePort()
   const serve = ['serve', '--image', image, '--workers', '1', '--metrics', '127.0.0.1:0']
-  serve.push('--listen', `127.0.0.1:${port}`, '--upstream', 'udp://127.0.0.1:1')
+  serve.push('--listen', '127.0.0.1:0', '--upstream', 'udp://127.0.0.1:1')
   serve.push('--state-dir', join(folder, 'state'))
   const server = spawn(node, [...args, ...serve], {
     cwd: folder,
+    env: ownEnvironment(folder),
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: SECONDS_MAX * 1000,
   })
@@ -51,11 +64,12 @@ async function serveOnce(node, args, image, folder) {
   const ready = new Promise((resolve) => {
     server.stderr.on('data', (octets) => {
       said += octets
-      if (said.includes('"event":"ready"')) resolve()
+      const listening = READY.exec(said)
+      if (listening !== null) resolve(Number(listening[1]))
     })
   })
   const ended = once(server, 'exit')
-  await Promise.race([ready.then(() => askUntilAnswered(port)), ended])
+  await Promise.race([ready.then(askUntilAnswered), ended])
   server.kill('SIGTERM')
   const [code] = await ended
   if (code !== 0) throw new Error(`no code recorded: serve ended with ${code}\n${said}`)
@@ -76,13 +90,4 @@ async function askUntilAnswered(port) {
   await once(socket, 'message')
   clearInterval(timer)
   socket.close()
-}
-
-async function freePort() {
-  const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  return port
 }

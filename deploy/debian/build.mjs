@@ -111,7 +111,7 @@ function stageProgram(root, work, machine, lock) {
   cpSync(join(REPOSITORY, 'blocklists'), join(home, 'blocklists'), { recursive: true })
   cpSync(join(REPOSITORY, 'niveau3.schema.json'), join(home, 'niveau3.schema.json'))
   cpSync(join(REPOSITORY, 'package.json'), join(home, 'package.json'))
-  cpSync(join(REPOSITORY, 'dist'), join(home, 'dist'), { recursive: true, filter: isNoMap })
+  cpSync(join(REPOSITORY, 'dist'), join(home, 'dist'), { recursive: true, filter: isShipped })
   rmSync(join(home, 'dist/generate.js'), { force: true })
   // What this machine's own Node.js made of the program: of no use to another, and never the same.
   rmSync(join(home, 'dist/code'), { recursive: true, force: true })
@@ -204,9 +204,12 @@ function zipped(content) {
   return gzipSync(content, { level: 9 })
 }
 
-/** Maps are for those who build. */
-function isNoMap(path) {
-  return !path.endsWith('.map')
+/**
+ * Maps are for those who build. Recorded code (record-code.mjs) is of the Node.js that built, and
+ * differs from build to build: without it the server starts a quarter of a second later.
+ */
+function isShipped(path) {
+  return !path.endsWith('.map') && path !== join(REPOSITORY, 'dist/code')
 }
 
 function octetsBelow(folder) {
