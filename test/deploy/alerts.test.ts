@@ -37,6 +37,10 @@ test('promtool finds no fault in the rules and in the configuration', async () =
   expect(await promtool('check', 'rules', RULES)).toMatchObject({ code: 0 })
   const config = join(DEPLOY, 'prometheus/server/prometheus.yml')
   expect(await promtool('check', 'config', config)).toMatchObject({ code: 0 })
+  // Its rules are mounted where only the container has them.
+  const inContainer = join(DEPLOY, 'container/prometheus/prometheus.yml')
+  const syntax = ['check', 'config', '--syntax-only', inContainer]
+  expect(await promtool(...syntax)).toMatchObject({ code: 0 })
 })
 
 test('every alert has a case in which it fires and one in which it does not', async () => {
