@@ -55,7 +55,8 @@ const MODULE = `
       if (deaths === 'all-again') setInterval(kill, 20, workers).unref()
     })
   } else if (deaths.endsWith('-one')) {
-    const { Pipeline } = await import(${JSON.stringify(pathToFileURL(PIPELINE).href)})
+    // The build is CommonJS: what it exports is the default of an import.
+    const { default: { Pipeline } } = await import(${JSON.stringify(pathToFileURL(PIPELINE).href)})
     const { handle } = Pipeline.prototype
     const seen = new Set()
     let left = Infinity
