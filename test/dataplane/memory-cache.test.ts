@@ -52,7 +52,7 @@ describe('the memory cache', () => {
     const cache = makeCache(10_000, createCounters(), (entry) => gone.push(entry))
     cache.set(keyOf('key'), entryFor('key', 100, 1))
     const first = cache.get(keyOf('key'), 0)
-    cache.set(keyOf('key'), entryFor('key', 100, 1))
+    cache.set(keyOf('key'), entryFor('key', 101, 1))
     expect(gone).toEqual([first])
     const second = cache.get(keyOf('key'), 0)
     cache.get(keyOf('key'), 2000)
@@ -62,6 +62,28 @@ describe('the memory cache', () => {
       cache.get(keyOf(`key${index}`), 0)
     }
     expect(gone).toHaveLength(2 + 50 - cache.entries)
+  })
+
+  test('an answer of the same size takes the place of the one before, and all that it says', () => {
+    const gone: CacheEntry[] = []
+    const cache = makeCache(10_000, createCounters(), (entry) => gone.push(entry))
+    const names = Uint8Array.from([1, 0x61, 0])
+    cache.set(keyOf('key'), entryFor('key', 100, 1, 0, { fill: 1, ttls: [40], names }))
+    const first = cache.get(keyOf('key'), 0)!
+    first.stamp = 'before'
+    first.matched = 2
+    first.bar = 1
+    const later = entryFor('key', 100, 9, 500, { fill: 2, ttls: [50], names: names.fill(0) })
+    later.stamp = 'after'
+    cache.set(keyOf('key'), later)
+    const found = cache.get(keyOf('key'), 2000)!
+    expect(found).toBe(first)
+    expect(gone).toEqual([])
+    expect(found.message.subarray(0, 100)).toEqual(later.message.subarray(0, 100))
+    expect([...found.ttlOffsets.subarray(0, 1), ...found.names]).toEqual([50, 0, 0, 0])
+    expect([found.storedMs, found.expiresMs, found.refreshMs]).toEqual([500, 9500, 9500])
+    expect([found.stamp, found.matched, found.bar]).toEqual(['after', 0, 0])
+    expect(found.message).not.toBe(later.message)
   })
 
   test('keeps what is asked for again through a flood of names that are asked for once', () => {

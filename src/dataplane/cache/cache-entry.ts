@@ -96,19 +96,37 @@ export class CacheEntry implements StoredAnswer {
       ttlCount,
       names.length,
     )
-    for (let at = 0; at < octets; at++) copy.message[at] = this.message[at]!
-    for (let i = 0; i < ttlCount; i++) copy.ttlOffsets[i] = this.ttlOffsets[i]!
-    for (let at = 0; at < names.length; at++) copy.names[at] = names[at]!
     copy.nameOctets = this.nameOctets
     copy.type = this.type
     copy.keyFlags = this.keyFlags
-    copy.storedMs = this.storedMs
-    copy.expiresMs = this.expiresMs
-    copy.refreshMs = this.refreshMs
-    copy.stamp = this.stamp
-    copy.matched = this.matched
-    copy.bar = this.bar
+    copy.#fill(this)
     return copy
+  }
+
+  /**
+   * Takes over a later answer to the same question, in the octets that it has; false, and nothing
+   * is changed, when they are not as many. An entry made anew lives long enough to become the
+   * garbage that is collected last.
+   */
+  renew(later: CacheEntry): boolean {
+    if (later.octets !== this.octets || later.ttlCount !== this.ttlCount) return false
+    if (later.names.length !== this.names.length) return false
+    this.#fill(later)
+    return true
+  }
+
+  /** Copies what an answer says; the buffers have its size. */
+  #fill(from: CacheEntry): void {
+    const { octets, ttlCount, names } = from
+    for (let at = 0; at < octets; at++) this.message[at] = from.message[at]!
+    for (let i = 0; i < ttlCount; i++) this.ttlOffsets[i] = from.ttlOffsets[i]!
+    for (let at = 0; at < names.length; at++) this.names[at] = names[at]!
+    this.storedMs = from.storedMs
+    this.expiresMs = from.expiresMs
+    this.refreshMs = from.refreshMs
+    this.stamp = from.stamp
+    this.matched = from.matched
+    this.bar = from.bar
   }
 
   /**

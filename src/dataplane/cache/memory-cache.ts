@@ -81,10 +81,14 @@ export class MemoryCache {
     return undefined
   }
 
-  /** Keeps a copy of the answer for the seconds that its facts allow. */
+  /**
+   * Keeps a copy of the answer for the seconds that its facts allow. What is fetched again and
+   * again mostly comes in the size that it had, and takes the place of the one before.
+   */
   set(key: QuestionKey, entry: CacheEntry): void {
-    const isKept = this.#mayHold(key) && this.#entries.has(key.text)
-    if (isKept || !this.#newcomers.add(key, entry)) {
+    const known = this.#mayHold(key) ? this.#entries.get(key.text) : undefined
+    if (known?.renew(entry) === true) return
+    if (known !== undefined || !this.#newcomers.add(key, entry)) {
       this.#newcomers.remove(key)
       this.#keep(key, entry.kept())
     }
