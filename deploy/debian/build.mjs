@@ -145,6 +145,7 @@ function stageSystem(root, node) {
   put(join(documents, 'CONFIGURATION.md'), read('CONFIGURATION.md'))
   // The alerts lead here by default.
   put(join(documents, 'RUNBOOK.md'), read('deploy/RUNBOOK.md'))
+  put(join(documents, 'redis.md'), read('deploy/redis.md'))
   put(join(documents, 'LICENSE.node.gz'), zipped(readFileSync(join(node, 'LICENSE'))))
   put(join(documents, 'LICENSES.libraries.gz'), zipped(libraryLicenses()))
 }

@@ -126,9 +126,9 @@ function birthOf(id: number): string | undefined {
     // The name of the program stands in parentheses and may hold anything.
     const stat = readFileSync(`/proc/${id}/stat`, 'latin1')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+    const boot = bootId()
     const ticks = fields[START_FIELD - FIRST_FIELD_BEHIND_NAME]
-    return ticks === undefined ? undefined : `${ticks}@${boot}`
+    return ticks === undefined || boot === undefined ? undefined : `${ticks}@${boot}`
   } catch {
     return undefined
   }
@@ -137,9 +137,21 @@ function birthOf(id: number): string | undefined {
 const START_FIELD = 22
 const FIRST_FIELD_BEHIND_NAME = 3
 
+/** The id of this boot (random(4)); undefined where there is no /proc, or none that tells. */
+function bootId(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+  } catch {
+    return undefined
+  }
+}
+
 function isAlive({ id, birth }: Owner, file: string): boolean {
   // In a container every server has the same id: only what we hold ourselves is alive.
   if (id === process.pid) return held.has(file)
+  // Nothing outlives a boot: whoever has the id now may be another user's, and not in our /proc.
+  const boot = bootId()
+  if (birth !== undefined && boot !== undefined && !birth.endsWith(`@${boot}`)) return false
   try {
     process.kill(id, 0)
   } catch (error) {

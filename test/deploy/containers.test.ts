@@ -25,7 +25,8 @@ interface Manifest {
 let manifests: readonly Manifest[] = []
 beforeAll(async () => {
   const folder = join(DEPLOY, 'kubernetes')
-  const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'))
+  // The order of `kubectl apply -f FOLDER`.
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml')).toSorted()
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))
   manifests = texts.flatMap((text) =>
     parseAllDocuments(text).map((document) => document.toJS() as Manifest),
@@ -47,6 +48,13 @@ describe('Kubernetes', () => {
       expect(() => new Model(manifest as never).validate(), manifest.kind).not.toThrow()
       const wrong = { ...manifest, metadata: { name: 7 } }
       expect(() => new Model(wrong as never).validate(), manifest.kind).toThrow()
+    }
+  })
+
+  test('the namespace comes before all that stands in it', () => {
+    expect(manifests[0]).toMatchObject({ kind: 'Namespace', metadata: { name: 'niveau3' } })
+    for (const { kind, metadata } of manifests.slice(1)) {
+      expect(metadata.namespace, kind).toBe('niveau3')
     }
   })
 
@@ -86,6 +94,8 @@ describe('Kubernetes', () => {
     const source = { name: 'niveau3.yaml', text: String(config) }
     const { dataplane } = loadConfig({ source, environment: {} })
     expect(dataplane.listen).toMatchObject([{ address: '0.0.0.0', port: 5353 }])
+    // The server asks itself from there.
+    expect(dataplane.allowFrom).toContain('127.0.0.0/8')
   })
 })
 
@@ -102,11 +112,20 @@ describe('compose', () => {
     expect(validate({ services: { niveau3: { imagee: 'x' } } })).toBe(false)
     expect(Object.keys(file.services)).toEqual(['niveau3', 'redis', 'prometheus', 'grafana'])
     const environment = { ...file.services['niveau3']!.environment }
-    environment['NIVEAU3_ALLOW_FROM'] = '10.0.0.0/8'
-    const { control } = loadConfig({
-      environment: { ...environment, ...(await imageEnvironment()) },
-    })
-    expect(control.redis).toBeDefined()
+    const wanted = environment['NIVEAU3_ALLOW_FROM'] ?? ''
+    const image = await imageEnvironment()
+    for (const [given, prefix] of [
+      [undefined, '192.168.0.0/16'],
+      ['198.51.100.0/24', '198.51.100.0/24'],
+    ] as const) {
+      environment['NIVEAU3_ALLOW_FROM'] = interpolate(wanted, given)
+      const { control, dataplane } = loadConfig({ environment: { ...environment, ...image } })
+      expect(control.redis).toBeDefined()
+      // The health check asks from the first of them, whatever the operator gives.
+      expect(dataplane.allowFrom).toEqual(expect.arrayContaining(['127.0.0.0/8', prefix]))
+    }
+    const dockerfile = await readFile(join(DEPLOY, 'Dockerfile'), 'utf8')
+    expect(dockerfile).toContain('CMD niveau3 probe --server 127.0.0.1:')
     // The one place where Grafana is told of Prometheus asks its environment for the address.
     const source = join(DEPLOY, 'grafana/provisioning/datasources/niveau3.yaml')
     expect(await readFile(source, 'utf8')).toContain('url: ${PROMETHEUS_URL}\n')
@@ -124,6 +143,12 @@ describe('compose', () => {
     }
   })
 })
+
+/** What compose makes of `${NAME:-default}` when the variable has a value, or none. */
+function interpolate(text: string, value: string | undefined): string {
+  expect(text).toMatch(/\$\{\w+:-[^}]*\}/)
+  return text.replace(/\$\{\w+:-([^}]*)\}/, (_, otherwise: string) => value ?? otherwise)
+}
 
 /** What ENV of the last stage sets. */
 async function imageEnvironment(): Promise<Record<string, string>> {

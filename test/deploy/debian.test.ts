@@ -47,6 +47,7 @@ const FILES = [
   '/usr/share/fish/vendor_completions.d/niveau3.fish',
   '/usr/share/doc/niveau3/copyright',
   '/usr/share/doc/niveau3/RUNBOOK.md',
+  '/usr/share/doc/niveau3/redis.md',
 ]
 
 test('the archive holds no more than it has to, is owned by root, and names what dpkg has to know', async () => {
@@ -145,6 +146,9 @@ async function expectInstalled(system: OwnSystem): Promise<void> {
   expect(status).toMatch(/^CapBnd:\s+0000000000000400$/m)
   expect(status).toMatch(/^NoNewPrivs:\s+1$/m)
   await succeed(system, 'test -d /var/lib/private/niveau3')
+  // The unit hides nothing that a lock needs: when its process started, and in which boot.
+  const lock = await succeed(system, 'cat /var/lib/private/niveau3/lock')
+  expect(lock).toMatch(/^\d+ \d+@[0-9a-f-]{36}\n$/)
 }
 
 async function expectCare(system: OwnSystem): Promise<void> {

@@ -46,6 +46,23 @@ describe('every recipe', () => {
     },
   )
 
+  test('what is closed is refused at once, in the words of each router', async () => {
+    const both = ['--resolver', APART.ipv4, '--resolver', APART.ipv6]
+    for (const vendor of ['unifi', 'pfsense', 'opnsense']) {
+      const text = await recipe(vendor, ...both)
+      expect(text, vendor).toMatch(/Reject, .*port 853/)
+      expect(text, vendor).not.toMatch(/\b(Block|Drop)\b/)
+    }
+    const mikrotik = await recipe('mikrotik', ...both)
+    const told = mikrotik.split('\n').filter((line) => line.includes('action=reject'))
+    expect(told).toHaveLength(8)
+    for (const line of told) {
+      const how = line.includes('protocol=tcp') ? 'tcp-reset' : 'icmp-port-unreachable'
+      expect(line).toContain(` reject-with=${how} `)
+    }
+    expect(mikrotik).not.toMatch(/action=drop/)
+  })
+
   test('what is no address or interface is refused: recipes are pasted into shells', async () => {
     for (const [resolver, lan] of [
       ['10.20.0.53; reboot', 'lan'],

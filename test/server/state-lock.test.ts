@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { StateLock } from '../../src/controlplane/state-lock.ts'
 import { runNiveau3, startNiveau3 } from '../support/niveau3.ts'
 import { freePort } from '../support/ports.ts'
@@ -15,7 +15,10 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'niveau3-lock-'))
   file = join(folder, 'lock')
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await rm(folder, { recursive: true, force: true })
+})
 
 /** What a lock of ours says: our id, when we started, the boot. */
 const OURS = new RegExp(`^${process.pid} \\d+@[0-9a-f-]{36}\n$`)
@@ -70,6 +73,25 @@ describe('the lock of a state directory', () => {
       expect(await readFile(file, 'utf8')).toMatch(OURS)
       await lock.release()
     }
+  })
+
+  test("is taken over after a new boot though another user's hidden process has the id", async () => {
+    const other = await StateLock.take(join(folder, 'other'))
+    const boot = (await readFile(join(folder, 'other', 'lock'), 'utf8')).trim().split('@')[1]!
+    await other.release()
+    // As under the unit: it lives, is not ours to signal, and /proc shows nothing of it.
+    const hidden = await deadProcess()
+    vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' })
+    })
+    await writeFile(file, `${hidden} 4711@${boot}\n`)
+    expect(StateLock.ownerOf(file)).toBe(hidden)
+    await expect(StateLock.take(folder)).rejects.toMatchObject({ code: 'ERR_STATE_LOCKED' })
+    await writeFile(file, `${hidden} 4711@${'0'.repeat(8)}${boot.slice(8)}\n`)
+    expect(StateLock.ownerOf(file)).toBeUndefined()
+    const lock = await StateLock.take(folder)
+    expect(await readFile(file, 'utf8')).toMatch(OURS)
+    await lock.release()
   })
 
   test('released twice, it does not take away the lock of the next', async () => {

@@ -1,6 +1,6 @@
 /**
- * Queries that the kernel threw away because nobody read them in time: `/proc/net/udp` counts them
- * for each socket. No other counter of ours can see them.
+ * Queries that the kernel threw away because nobody read them in time: `/proc/self/net/udp`
+ * counts them for each socket. No other counter of ours can see them.
  */
 import { readFileSync } from 'node:fs'
 import { endianness } from 'node:os'
@@ -22,8 +22,11 @@ export class ReceiveDrops {
   /** Of sockets that are no more: a counter never goes back. */
   #gone = 0
 
-  /** @param tables files with one line a socket; what cannot be read counts nothing. */
-  constructor(tables: readonly string[] = ['/proc/net/udp', '/proc/net/udp6']) {
+  /**
+   * @param tables files with one line a socket; what cannot be read counts nothing. `/proc/net` is
+   *   a link to `self/net` that a service may be denied (systemd's ProcSubset=pid)
+   */
+  constructor(tables: readonly string[] = ['/proc/self/net/udp', '/proc/self/net/udp6']) {
     this.#tables = tables
   }
 

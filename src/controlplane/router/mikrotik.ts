@@ -56,7 +56,7 @@ function family(
     [`dst-port=53,853${notOwn}`, `dst-port=443 dst-address-list=niveau3-doh${notSource(own)}`].map(
       (what) =>
         `${menu} firewall filter add chain=forward ${from} protocol=${protocol} ${what} ` +
-        `action=reject reject-with=${rejection(menu, protocol)} place-before=0 ${note}`,
+        `action=reject reject-with=${rejection(protocol)} place-before=0 ${note}`,
     ),
   )
   return [
@@ -72,7 +72,7 @@ function notSource(own: string | undefined): string {
   return own === undefined ? '' : ` src-address=!${own}`
 }
 
-function rejection(menu: '/ip' | '/ipv6', protocol: 'udp' | 'tcp'): string {
-  if (protocol === 'tcp') return 'tcp-reset'
-  return menu === '/ip' ? 'icmp-admin-prohibited' : 'icmp-admin-prohibited'
+/** IPv4 and IPv6 have the same word here. */
+function rejection(protocol: 'udp' | 'tcp'): string {
+  return protocol === 'tcp' ? 'tcp-reset' : 'icmp-port-unreachable'
 }
