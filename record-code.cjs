@@ -12,7 +12,8 @@ globalThis.niveau3CodeRecorder = { note: (script, file) => noted.push({ script, 
 function writeAll() {
   for (const { script, file } of noted) {
     mkdirSync(path.dirname(file), { recursive: true })
-    writeFileSync(file, script.createCachedData())
+    const { sealCode } = require(path.resolve(file, '../../../load-program.js'))
+    writeFileSync(file, sealCode(script.createCachedData()))
   }
 }
 

@@ -15,12 +15,17 @@ import { Script } from 'node:vm'
 // Here, because code is only taken under the flags that it was made under.
 setFlagsFromString('--no-memory-reducer')
 
+const WORD_OCTETS = 4
+const SEAL_OCTETS = 2 * WORD_OCTETS
+/** Odd, so that no word is lost from the sum. */
+const SUM_STEP = 0x01000193
+
 const PARTS = join(import.meta.dirname, 'parts')
-/** The engine does not look whether code was made for another processor. */
+/** The engine does not look whether code was made by another build or for another processor. */
 const CODE = join(
   import.meta.dirname,
   'code',
-  `${process.version}-${process.platform}-${process.arch}`,
+  nodeBuild(),
 )
 /** What Node puts around a CommonJS module. */
 const HEAD = '(function (exports, require, module, __filename, __dirname) { '
@@ -75,10 +80,44 @@ function requireFromPart(id: string): unknown {
   return id.startsWith('./') ? loadPart(id.slice(2)) : requireOutside(id)
 }
 
+/** Undefined where there is no code, or not whole: the engine would run it all the same. */
 function readCode(file: string): Buffer | undefined {
+  let sealed: Buffer
   try {
-    return readFileSync(file)
+    sealed = readFileSync(file)
   } catch {
     return undefined
   }
+  const end = sealed.length - SEAL_OCTETS
+  if (end < 0 || end % WORD_OCTETS !== 0) return undefined
+  const octets = sealed.readUInt32LE(end)
+  const isWhole = octets <= end && sealed.readInt32LE(end + WORD_OCTETS) === sumOf(sealed, end)
+  return isWhole ? sealed.subarray(0, octets) : undefined
+}
+
+/** Adds to recorded code what `readCode` knows it by: padding, its octets, a sum of all before. */
+export function sealCode(code: Uint8Array): Buffer {
+  const end = Math.ceil(code.length / WORD_OCTETS) * WORD_OCTETS
+  const sealed = Buffer.alloc(end + SEAL_OCTETS)
+  sealed.set(code)
+  sealed.writeUInt32LE(code.length, end)
+  sealed.writeInt32LE(sumOf(sealed, end), end + WORD_OCTETS)
+  return sealed
+}
+
+/** A sum in which the place of each word counts; `end` is a multiple of a word. */
+function sumOf(octets: Uint8Array, end: number): number {
+  const isAligned = octets.byteOffset % WORD_OCTETS === 0
+  const { buffer, byteOffset } = isAligned ? octets : octets.slice(0, end)
+  const words = new Int32Array(buffer, byteOffset, end / WORD_OCTETS)
+  let sum = words.length
+  for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, SUM_STEP) + words[i]!) | 0
+  return sum
+}
+
+/** A name for this very executable: version, platform, processor, and how it was built. */
+function nodeBuild(): string {
+  const { version, platform, arch, versions, config } = process
+  const built = sealCode(Buffer.from(JSON.stringify([versions, config])))
+  return `${version}-${platform}-${arch}-${built.subarray(-WORD_OCTETS).toString('hex')}`
 }

@@ -5,13 +5,11 @@
 import { FOLD, LABELS_MAX, NAME_OCTETS_MAX } from '../wire/name.ts'
 import { ParsedQuery, QUESTION_END_MAX } from '../wire/query.ts'
 import { SITE_DEFAULT, type Client } from './client.ts'
-import { QuestionKey, questionHashOf } from './question-key.ts'
+import { HASH_START, HASH_STEP, QuestionKey, questionHashOf } from './question-key.ts'
 
 const KEY_DO = 1
 const KEY_CD = 2
 const FLAG_CD = 0x0010
-const HASH_START = 0x811c9dc5 | 0
-const HASH_STEP = 0x01000193
 
 /** The asked name, folded to lower case, with the offsets of its labels. One per worker. */
 export class AskedName {

@@ -12,8 +12,9 @@ export const KEY_TAIL_OCTETS = 3
 const TEXT = Buffer.alloc(NAME_OCTETS_MAX + KEY_TAIL_OCTETS)
 /** Spreads question types over the slots of one name. */
 const TYPE_STEP = 0x9e3779b1
-const HASH_START = 0x811c9dc5 | 0
-const HASH_STEP = 0x01000193
+/** Another in each thread: nobody can prepare names that share a chain. */
+export const HASH_START = (Math.random() * 0x1_0000_0000) | 0
+export const HASH_STEP = 0x01000193
 
 /** A key over octets of somebody else; reused with them. */
 export class QuestionKey {
