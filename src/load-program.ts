@@ -22,11 +22,7 @@ const SUM_STEP = 0x01000193
 
 const PARTS = join(import.meta.dirname, 'parts')
 /** The engine does not look whether code was made by another build or for another processor. */
-const CODE = join(
-  import.meta.dirname,
-  'code',
-  nodeBuild(),
-)
+const CODE = join(import.meta.dirname, 'code', nodeBuild())
 /** What Node puts around a CommonJS module. */
 const HEAD = '(function (exports, require, module, __filename, __dirname) { '
 const TAIL = '\n})'

@@ -5,6 +5,7 @@
  * The octets stay where they are. Most questions are asked for once, and a string of each would
  * have to be made, hashed and collected.
  */
+import { randomFillSync } from 'node:crypto'
 import { NAME_OCTETS_MAX } from '../wire/name.ts'
 
 /** Octets of the text behind the name: type, and DO and CD as one octet. */
@@ -13,7 +14,7 @@ const TEXT = Buffer.alloc(NAME_OCTETS_MAX + KEY_TAIL_OCTETS)
 /** Spreads question types over the slots of one name. */
 const TYPE_STEP = 0x9e3779b1
 /** Another in each thread: nobody can prepare names that share a chain. */
-export const HASH_START = (Math.random() * 0x1_0000_0000) | 0
+export const HASH_START = randomFillSync(new Int32Array(1))[0]!
 export const HASH_STEP = 0x01000193
 
 /** A key over octets of somebody else; reused with them. */

@@ -1,12 +1,11 @@
-import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { runToEnd } from '../support/processes.ts'
 
 const REPOSITORY = resolve(import.meta.dirname, '../..')
 const DIST = join(REPOSITORY, 'dist')
-const OURS = `${process.version}-${process.platform}-${process.arch}`
 /** Code is only taken under the flags of the program's first line. */
 const FLAG = '--max-semi-space-size=2'
 const folder = await mkdtemp(join(tmpdir(), 'niveau3-load-'))
@@ -15,12 +14,16 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 /** Tells of every part whether the engine took the code that was recorded of it. */
 const LISTENER = `
   const taken = []
-  globalThis.niveau3CodeRecorder = { note: (script) => taken.push(script.cachedDataRejected) }
+  globalThis.niveau3CodeRecorder = {
+    note: (script, file) => taken.push({ file, refused: script.cachedDataRejected ?? null }),
+  }
   process.on('exit', () => process.stderr.write(JSON.stringify(taken)))
 `
 
 interface Start {
   readonly stdout: string
+  /** Where the code of this Node.js belongs. */
+  readonly ours: string
   /** By part: false, its code was taken; true, it was refused; null, there was none. */
   readonly refused: readonly (boolean | null)[]
 }
@@ -31,7 +34,9 @@ async function start(dist: string, flag: string): Promise<Start> {
   const args = [flag, '--require', listener, join(dist, 'bin.js'), '--version']
   const { code, stdout, stderr } = await runToEnd(process.execPath, args)
   expect(code).toBe(0)
-  return { stdout, refused: JSON.parse(stderr) as (boolean | null)[] }
+  const taken = JSON.parse(stderr) as { file: string; refused: boolean | null }[]
+  const ours = basename(dirname(taken[0]!.file))
+  return { stdout, ours, refused: taken.map(({ refused }) => refused) }
 }
 
 /** The program in a folder of its own, whose code a test may change. */
@@ -45,8 +50,8 @@ async function copyProgram(name: string): Promise<string> {
 }
 
 test('every part starts with the code that was recorded by this Node.js, if it was', async () => {
-  const isOurs = (await readdir(join(DIST, 'code'))).includes(OURS)
-  const { stdout, refused } = await start(DIST, FLAG)
+  const { stdout, ours, refused } = await start(DIST, FLAG)
+  const isOurs = (await readdir(join(DIST, 'code'))).includes(ours)
   expect(stdout).toMatch(/^niveau3 \d/)
   expect(refused.length).toBeGreaterThan(10)
   expect(new Set(refused)).toEqual(new Set([isOurs ? false : null]))
@@ -62,15 +67,32 @@ test('without recorded code, or under other flags, the program says the same', a
   expect(new Set(bare.refused)).toEqual(new Set([null]))
 })
 
-test('code of another part is refused, and the part works', async () => {
-  const dist = await copyProgram('mixed')
-  const code = join(dist, 'code', OURS)
+test('code that is damaged or of another part is not run, and the part works', async () => {
+  const { stdout, ours } = await start(DIST, FLAG)
+  const dist = await copyProgram('damaged')
   await rm(join(dist, 'code'), { recursive: true })
+  await mkdir(join(dist, 'code', ours), { recursive: true })
+  const recorded = join(DIST, 'code', (await readdir(join(DIST, 'code')))[0]!)
+  const other = await readFile(
+    join(
+      recorded,
+      (await readdir(recorded)).find((name) => name.startsWith('serve-'))!,
+    ),
+  )
+  const cut = other.subarray(0, other.length - 7)
+  const flipped = Buffer.from(other)
+  flipped[other.length >> 1]! ^= 1
   const parts = (await readdir(join(dist, 'parts'))).filter((name) => name.endsWith('.js'))
-  const wrong = (await readdir(join(DIST, 'code'))).map((name) => join(DIST, 'code', name))[0]!
-  const other = (await readdir(wrong)).find((name) => name.startsWith('serve-'))!
-  for (const part of parts) await cp(join(wrong, other), join(code, `${part}.code`))
-  const { stdout, refused } = await start(dist, FLAG)
-  expect(stdout).toMatch(/^niveau3 \d/)
-  expect(new Set(refused)).toEqual(new Set([true]))
+  for (const [damage, refused] of [
+    [other, true],
+    [cut, null],
+    [flipped, null],
+    [Buffer.alloc(64), null],
+    [Buffer.alloc(0), null],
+  ] as const) {
+    for (const part of parts) await writeFile(join(dist, 'code', ours, `${part}.code`), damage)
+    const again = await start(dist, FLAG)
+    expect(again.stdout).toBe(stdout)
+    expect(new Set(again.refused)).toEqual(new Set([refused]))
+  }
 })

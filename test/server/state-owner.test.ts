@@ -62,19 +62,27 @@ test('links lead nowhere, and what has another name elsewhere stays what it is',
   await link(join(secret, 'key'), join(state, 'key'))
   await mkdir(join(state, 'generations/1'), { recursive: true })
   await writeFile(join(state, 'generations/1/image'), '')
-  handOver(state)
+  handOver(state, 0)
   const all = await owners()
   expect(all.get('generations/1/image')).toBe(OWNER)
-  expect(all.get('linked')).toBe(OWNER)
-  for (const path of ['secret', 'secret/below', 'secret/key', 'state/key']) {
+  for (const path of ['secret', 'secret/below', 'secret/key', 'state/key', 'state/linked']) {
     expect((await lstat(join(folder, path))).uid, path).toBe(process.getuid!())
   }
 })
 
+test('what root had there before the command stays what it was', async () => {
+  await writeFile(join(state, 'before'), '')
+  const { ctimeMs } = await lstat(join(state, 'before'))
+  handOver(state, ctimeMs + 1)
+  expect((await owners()).get('before')).toBe(process.getuid!())
+  handOver(state, ctimeMs)
+  expect((await owners()).get('before')).toBe(OWNER)
+})
+
 test('a state directory that is not there, or is root’s own, is left alone', async () => {
-  handOver(join(folder, 'missing'))
+  handOver(join(folder, 'missing'), 0)
   if (IS_ROOT) await chown(state, 0, 0)
   await writeFile(join(state, 'file'), '')
-  handOver(state)
+  handOver(state, 0)
   expect((await owners()).get('file')).toBe(process.getuid!())
 })

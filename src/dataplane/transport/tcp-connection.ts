@@ -136,6 +136,8 @@ export class TcpConnection implements ReplySink, StreamConnection, AdoptedSocket
     const { loop } = this.#listener
     // Before others are let in, who would read what comes behind it.
     this.leaveLoop()
+    // We have said that this is the end: whoever writes on gets nothing for it.
+    if (this.socket.writableEnded) return
     loop?.catchUp()
     const nowMs = performance.now()
     const isBusy = nowMs - this.#readMs < BUSY_MS

@@ -50,6 +50,8 @@ const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/upstream': ['node:dgram', 'node:net', 'node:tls', 'node:http', 'node:crypto'],
   // The seed of clients' keys, once per start.
   'src/dataplane/transport/client-key.ts': ['node:crypto'],
+  // The start of its hash, once per start.
+  'src/dataplane/question-key.ts': ['node:crypto'],
   'src/dataplane/worker.ts': ['node:worker_threads'],
   // HMAC of a question, AES-GCM of an answer.
   'src/dataplane/cache': ['node:crypto'],
