@@ -12,9 +12,9 @@ const KEEPER = join(import.meta.dirname, '../../dist/subscription-keeper.js')
 /** Leaves one free descriptor: enough to read a file, too few for the pipe of an update. */
 const WITHOUT_DESCRIPTORS = `
   import { closeSync, openSync } from 'node:fs'
-  const { SubscriptionKeeper } = await import(process.argv[1])
+  const { default: program } = await import(process.argv[1])
   setInterval(() => undefined, 1000)
-  const keeper = new SubscriptionKeeper({
+  const keeper = new program.SubscriptionKeeper({
     stateDirectory: process.argv[2],
     configFile: undefined,
     isAutomatic: () => true,
