@@ -1,4 +1,5 @@
 /** Which names the probe asks of the filter in force, as the site that it asks from sees it. */
+import { setImmediate } from 'node:timers/promises'
 import type { OverlayMessage } from '../../dataplane/policy/overlay.ts'
 import { Client, SITE_DEFAULT } from '../../dataplane/client.ts'
 import { FAMILY_IPV4, PROTO_UDP } from '../../dataplane/counters.ts'
@@ -17,6 +18,8 @@ const NAMES_PER_RUN = 3
 /** Names of an image that are looked at for some of each category: enough for any mixture. */
 const STORED_NAMES_MAX = 20_000
 const NAMES_OF_IMAGE = 6
+/** Names between which others have their turn: looking at all takes a third of a second. */
+const NAMES_PER_TURN = 50
 
 /** Where to ask, from where, and as whom. */
 export interface ProbeWay {
@@ -36,7 +39,7 @@ export async function sentinelsOf(
   { essential, trie }: LoadedFilter,
   { control }: LoadedConfig,
 ): Promise<Sentinels> {
-  const blocked = new Map<string, readonly Uint8Array[]>(sampleNames({ essential, trie }))
+  const blocked = new Map<string, readonly Uint8Array[]>(await sampleNames({ essential, trie }))
   // What an operator has compiled need not hold what the catalogue promises.
   const promised = control.usesGenerations ? (await loadCatalogue()).categories : {}
   const wanted: [string, readonly string[]][] = [
@@ -54,15 +57,18 @@ export async function sentinelsOf(
 }
 
 /** Some names of each category that the image itself holds. */
-function sampleNames({ essential, trie }: Pick<LoadedFilter, 'essential' | 'trie'>) {
+async function sampleNames({ essential, trie }: Pick<LoadedFilter, 'essential' | 'trie'>) {
   const samples = new Map<string, Uint8Array[]>(trie.categories.map((name) => [name, []]))
   let left = STORED_NAMES_MAX
+  let wanting = samples.size
   for (const { name, self } of storedNames(trie)) {
-    if (left-- === 0) break
+    if (left-- === 0 || wanting === 0) break
+    if (left % NAMES_PER_TURN === 0) await setImmediate()
     for (const [bit, category] of trie.categories.entries()) {
       const found = samples.get(category)!
       if ((self & (1 << bit)) === 0 || found.length === NAMES_OF_IMAGE) continue
-      if (essential.covers(name) === undefined) found.push(name.slice())
+      if (essential.covers(name) !== undefined) continue
+      if (found.push(name.slice()) === NAMES_OF_IMAGE) wanting--
     }
   }
   return samples
