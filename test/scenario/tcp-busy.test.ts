@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
+import { createConnection } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   DROPPED,
@@ -234,6 +236,23 @@ describe('a busy connection ends', () => {
     await Promise.all([server.stop(1000), stopped.closed])
     await Promise.all([refused.close(), stopped.close()])
     expect(server.count(TCP_CONNECTIONS)).toBe(0)
+  })
+
+  test('for good: who writes on after our FIN is not heard, and is cut when idle', async () => {
+    const server = await startDataplane({ ...BLOCKED, limits: { tcpIdleMs: 200 } })
+    const socket = createConnection({ host: '127.0.0.1', port: server.port, allowHalfOpen: true })
+    const question = frame(encodeQuery('localhost'))
+    socket.write(question)
+    await once(socket, 'data')
+    server.reload({ allowFrom: ['192.0.2.0/24'] })
+    await once(socket, 'end')
+    const { received } = await server.idle()
+    const gone = new Promise((resolve) => socket.on('close', resolve).on('error', () => {}))
+    const writing = setInterval(() => socket.write(question), 20)
+    await gone
+    clearInterval(writing)
+    await server.until(() => server.count(TCP_CONNECTIONS) === 0, 'cut')
+    expect((await server.idle()).received).toBe(received)
   })
 
   test('when it has been idle, though others keep the loop awake', async () => {
