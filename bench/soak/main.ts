@@ -1,10 +1,11 @@
 /**
- * The soak: `npm run bench:soak -- [--seconds 600] [--warm-up SECONDS] [--ttl 60]`.
+ * The soak: `npm run bench:soak -- [--seconds 600] [--warm-up 300] [--ttl 60]`.
  *
  * One worker under half of the load that it can bear: two thirds allowed names from the cache, one
  * third blocked names. Resident memory, descriptors and timers are looked at every few seconds;
- * each may grow by one per cent after the warm-up, and no query may be lost or wrongly answered.
- * Answers live for `--ttl` seconds, so that a steady part of the questions goes upstream.
+ * in the time after the warm-up each may grow by one per cent, and no query may be lost or wrongly
+ * answered. Answers live for `--ttl` seconds more or less, so that a steady part of the questions
+ * goes upstream.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
@@ -23,13 +24,17 @@ const NAMES = 1000
 const GROWTH_MAX = 0.01
 const LOOK_SECONDS = 2
 const SATURATION_SECONDS = 5
-/** Sockets towards the upstream are retired after two minutes: until then their number grows. */
-const WARM_UP_SECONDS_MIN = 150
+/**
+ * Sockets towards the upstream are retired after two minutes, and all names are fetched together at
+ * first: by then their fetches have drifted apart, and the second set of sockets is in use.
+ */
+const WARM_UP_SECONDS = 300
 const CLIENTS = 8
 const OUTSTANDING = 100
 const FIGURES = ['residentOctets', 'descriptors', 'timers'] as const
 
 interface Options {
+  /** Watched, after the warm-up. */
   readonly seconds: number
   readonly warmUpSeconds: number
   readonly ttlSeconds: number
@@ -39,13 +44,12 @@ function readOptions(): Options {
   const text = { type: 'string' } as const
   const { values } = parseArgs({ options: { seconds: text, 'warm-up': text, ttl: text } })
   const seconds = Number(values.seconds ?? 600)
-  const warmUpSeconds = Number(values['warm-up'] ?? Math.max(WARM_UP_SECONDS_MIN, seconds / 4))
+  const warmUpSeconds = Number(values['warm-up'] ?? WARM_UP_SECONDS)
   const ttlSeconds = Number(values.ttl ?? 60)
-  const isUsable =
-    warmUpSeconds >= 0 && ttlSeconds > 0 && seconds - warmUpSeconds > LOOK_SECONDS * 4
+  const isUsable = warmUpSeconds >= 0 && ttlSeconds >= 2 && seconds > LOOK_SECONDS * 4
   if (!isUsable) {
     throw new Error(
-      'usage: npm run bench:soak -- [--seconds N] [--warm-up N] [--ttl N]: N > 0, and time left',
+      `usage: npm run bench:soak -- [--seconds N > ${LOOK_SECONDS * 4}] [--warm-up N] [--ttl N >= 2]`,
     )
   }
   return { seconds, warmUpSeconds, ttlSeconds }
@@ -126,7 +130,7 @@ async function soak(folder: string, options: Options): Promise<void> {
     const { completed, seconds } = await load(server, file, SATURATION_SECONDS)
     const rate = Math.round(completed / seconds / 2)
     process.stderr.write(`one worker bears ${2 * rate} queries a second; half of it now\n`)
-    const driven = load(server, file, options.seconds, rate)
+    const driven = load(server, file, options.warmUpSeconds + options.seconds, rate)
     const samples = await watch(server, driven)
     const drive_ = await driven
     const trends = FIGURES.map((figure) =>
@@ -136,7 +140,8 @@ async function soak(folder: string, options: Options): Promise<void> {
     const machine = { node: process.version, cpu: cpus()[0]?.model ?? 'unknown' }
     const { sent, completed: answered } = drive_
     process.stdout.write(`${machine.cpu}, Node ${machine.node}; `)
-    process.stdout.write(`${sent} queries in ${options.seconds} s, ${answered} answered\n`)
+    const span = `${options.warmUpSeconds} + ${options.seconds} s`
+    process.stdout.write(`${sent} queries in ${span}, ${answered} answered\n`)
     printTrends(trends)
     for (const fault of faults) process.stdout.write(`FAULT: ${fault}\n`)
     mkdirSync(RESULTS, { recursive: true })
