@@ -10,6 +10,7 @@ const common = {
 
 /** Tests that hold latencies against limits: alone, one after another, when all others are done. */
 const TIMED = [
+  'test/admin/page-cost.test.ts',
   'test/redis/faults.test.ts',
   'test/server/under-load.test.ts',
   'test/hostile/**/*.test.ts',

@@ -5,15 +5,20 @@
  */
 import { PREFIX, type Definition, type Sample } from './definition.ts'
 
-/** Returns one metric with its samples, and a line feed behind each line. */
-export function writeMetric(
+/** Returns the lines above a metric's samples, which are the same on every page. */
+export function writeHead(
   { help, name, type }: Pick<Definition, 'help' | 'name' | 'type'>,
-  samples: readonly Sample[],
   openMetrics: boolean,
 ): string {
   const metric = PREFIX + name
   const family = openMetrics && type === 'counter' ? metric.replace(/_total$/, '') : metric
-  let text = `# HELP ${family} ${escapeHelp(help)}\n# TYPE ${family} ${type}\n`
+  return `# HELP ${family} ${escapeHelp(help)}\n# TYPE ${family} ${type}\n`
+}
+
+/** Returns a line for each sample of the metric `name`, and a line feed behind each line. */
+export function writeSamples(name: string, samples: readonly Sample[]): string {
+  const metric = PREFIX + name
+  let text = ''
   for (const { labels, metricName, value } of samples) {
     text += `${metricName ?? metric}${labelsText(labels)} ${value}\n`
   }

@@ -27,7 +27,7 @@ import {
   type Sample,
   type Slots,
 } from './definition.ts'
-import { writeMetric } from './exposition.ts'
+import { writeHead, writeSamples } from './exposition.ts'
 import { DNS_METRICS } from './dns-metrics.ts'
 import { FLEET_METRICS } from './fleet-metrics.ts'
 import { LIST_METRICS } from './list-metrics.ts'
@@ -43,7 +43,6 @@ const REFUSED_DEFAULTS = [
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
 ]
-/** Stands where a category would: no operator may name one so. */
 
 /**
  * A metric of prom-client under a name of its own: it writes into `name` for OpenMetrics, so each
@@ -138,11 +137,13 @@ function createMaker(
     if (metric === undefined) continue
     register(registry, new ProcessMetric(name, String(type), () => metric.get()))
   }
+  const heads = DEFINITIONS.map((definition) => writeHead(definition, openMetrics))
   return async () => {
     const now = facts()
     let text = ''
-    for (const definition of DEFINITIONS) {
-      text += writeMetric(definition, definition.samples(now.slots, now), openMetrics)
+    for (const [index, definition] of DEFINITIONS.entries()) {
+      const samples = definition.samples(now.slots, now)
+      text += heads[index]! + writeSamples(definition.name, samples)
     }
     return { contentType: registry.contentType, body: text + (await registry.metrics()) }
   }
