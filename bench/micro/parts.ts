@@ -174,7 +174,7 @@ export async function answerParts(corpus: Corpus): Promise<{ parts: Part[]; clos
   upstream.bind(0, '127.0.0.1')
   await once(upstream, 'listening')
   const settings = settingsFor(upstream.address().port)
-  const policy = createPolicy(policyMessage(openTrie(corpus.image), corpus, settings), settings)
+  const policy = createPolicy(policyMessage(openTrie(corpus.image), settings), settings)
   const encrypted = new EncryptedWays()
   const system = { libc: undefined, loop: undefined, upstreamPortsMax: 64, encrypted }
   const pipeline = new Pipeline(settings, policy, createCounters(), system)
@@ -234,16 +234,11 @@ function settingsFor(upstreamPort: number): DataplaneSettings {
   return loadConfig({ source: { name: 'bench.yaml', text }, environment: {} }).dataplane
 }
 
-function policyMessage(
-  trie: Trie,
-  { image }: Corpus,
-  settings: DataplaneSettings,
-): ReturnType<typeof policyOf> {
+function policyMessage(trie: Trie, settings: DataplaneSettings): ReturnType<typeof policyOf> {
   const essential = EssentialNames.none()
   return policyOf(
     {
       trie,
-      image,
       essential,
       reports: [],
       addresses: null,

@@ -25,7 +25,6 @@ import type { ServedSearch } from './generations/served-generation.ts'
 /** A filter in force. */
 export interface LoadedFilter {
   readonly trie: Trie
-  readonly image: SharedArrayBuffer
   readonly essential: EssentialNames
   /** What reading the lists has shown; empty when an image was given. */
   readonly reports: readonly ListReport[]
@@ -74,7 +73,7 @@ export async function loadFilter(
   }
 }
 
-type LoadedNames = Pick<LoadedFilter, 'image' | 'trie' | 'reports' | 'generation' | 'passedOver'>
+type LoadedNames = Pick<LoadedFilter, 'trie' | 'reports' | 'generation' | 'passedOver'>
 
 async function loadNames(
   control: ControlSettings,
@@ -82,14 +81,14 @@ async function loadNames(
 ): Promise<LoadedNames> {
   const { passedOver, served } = await searchGenerations(control, running)
   if (served !== undefined) {
-    const { image, number, trie } = served
-    return { image, trie, reports: [], generation: number, passedOver }
+    const { number, trie } = served
+    return { trie, reports: [], generation: number, passedOver }
   }
   const { image, reports } =
     control.image === undefined
       ? await compileInThread(control.lists, { essentialFiles: control.essentialFiles })
       : { image: await readImage(control.image), reports: [] }
-  return { image, trie: openImage(image, control.image), reports, passedOver }
+  return { trie: openImage(image, control.image), reports, passedOver }
 }
 
 /**
@@ -180,7 +179,7 @@ export function policyOf(
   }
   for (const line of overlayLines(overlay)) hash.update('\n').update(line)
   return {
-    image: filter.image,
+    trie: filter.trie,
     addresses: filter.addresses,
     privateZones: filter.privateZones,
     essentialNames: new Uint8Array(essentialNames),

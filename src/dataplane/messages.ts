@@ -7,10 +7,12 @@ import type { OverlayMessage } from './policy/overlay.ts'
 import type { RecentNamesMemory } from './recent-names.ts'
 import type { DataplaneSettings, Endpoint, ListenSettings } from './settings.ts'
 import type { RedisSettings, TlsIdentity } from './settings.ts'
+import type { Trie } from '../trie/open.ts'
 
 /** Everything that decides verdicts, made by the control plane, shared by all workers. */
 export interface PolicyMessage {
-  readonly image: SharedArrayBuffer
+  /** Opened by the control plane: a worker takes its tables as they are. */
+  readonly trie: Trie
   /** Wire names, lower case, one after another. */
   readonly essentialNames: Uint8Array
   /** Rules on the addresses of answers: bits of categories, and private networks; null: none. */

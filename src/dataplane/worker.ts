@@ -10,7 +10,6 @@ import { isLibc, openLibc } from '../sys/libc.ts'
 import { openNativeGcm } from '../sys/native-gcm.ts'
 import { openSocketLoop, type SocketLoop } from '../sys/socket-loop.ts'
 import { Matcher } from '../trie/lookup.ts'
-import { openTrie } from '../trie/open.ts'
 import {
   SWAP_BOUNDS_MS,
   SWAP_BUCKETS,
@@ -46,9 +45,8 @@ interface OpenFilter {
   readonly essential: EssentialNames
 }
 
-function openFilter(message: PolicyMessage): OpenFilter {
-  const trie = openTrie(message.image)
-  const essential = new EssentialNames(message.essentialNames)
+function openFilter({ trie, essentialNames }: PolicyMessage): OpenFilter {
+  const essential = new EssentialNames(essentialNames)
   return { matcher: new Matcher(trie), categories: trie.categories, essential }
 }
 

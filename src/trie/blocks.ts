@@ -16,6 +16,7 @@ import {
   START_MASK,
   VALUE_FIELDS,
 } from './layout.ts'
+import { createWords } from './shared.ts'
 
 export const NOT_FOUND = -1
 
@@ -61,7 +62,7 @@ export function openBlocks(sections: BlockSections): Blocks {
   const { heads, rootBlocks } = sections
   const bits = Math.max(1, Math.ceil(Math.log2(rootBlocks + 2)) - 1)
   const directoryShift = 32 - bits
-  const directory = new Uint32Array(2 ** bits + 1)
+  const directory = createWords(2 ** bits + 1)
   let block = 0
   for (let cell = 0; cell < directory.length - 1; cell++) {
     const lowest = orderOf(cell << directoryShift)

@@ -11,6 +11,7 @@ import {
   TRANSITION_ROW_SHIFT,
 } from './layout.ts'
 import { assignCodes } from './prefix-code.ts'
+import { createWords } from './shared.ts'
 
 /**
  * A finite automaton over symbols. Its states are contexts: the last few symbols, as many as were
@@ -196,7 +197,7 @@ function makeTransitions(tree: ContextTree, lengths: Uint8Array): Uint32Array | 
   const stride = strideOf(symbols)
   const lines = stride >>> ROW_TRANSITIONS_SHIFT
   const next = followContexts(tree)
-  const transitions = new Uint32Array(parents.length * stride)
+  const transitions = createWords(parents.length * stride)
   const codes = new Uint32Array(symbols)
   for (let state = 0; state < parents.length; state++) {
     const first = state * symbols

@@ -9,6 +9,7 @@ import {
   VALUE_FIELDS,
 } from './layout.ts'
 import { assignCodes } from './prefix-code.ts'
+import { createHalves, createIntegers, createOctets, createWords } from './shared.ts'
 import { prependLabel, ROOT_HASH } from './suffix-hash.ts'
 
 /** No child of that label. */
@@ -83,15 +84,15 @@ export function openDictionary(
 function emptyDictionary(octets: Uint8Array, nodes: number): Dictionary {
   return {
     nodes,
-    parents: new Uint16Array(nodes),
-    hashes: new Int32Array(nodes),
-    labels: new Uint32Array(nodes),
+    parents: createHalves(nodes),
+    hashes: createIntegers(nodes),
+    labels: createWords(nodes),
     octets,
-    codes: new Uint32Array(nodes),
-    codeBits: new Uint8Array(nodes),
-    values: new Int32Array(nodes).fill(NOT_STORED),
-    slots: new Uint16Array(2 ** Math.ceil(Math.log2(nodes * 3))),
-    quick: new Uint16Array(QUICK_SLOTS),
+    codes: createWords(nodes),
+    codeBits: createOctets(nodes),
+    values: createIntegers(nodes).fill(NOT_STORED),
+    slots: createHalves(2 ** Math.ceil(Math.log2(nodes * 3))),
+    quick: createHalves(QUICK_SLOTS),
   }
 }
 

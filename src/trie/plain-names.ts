@@ -1,6 +1,7 @@
 /** The names of an image that the code model does not take: very long ones, or with rare octets. */
 
 import { NAME_OCTETS_MAX, VALUE_FIELDS } from './layout.ts'
+import { createWords } from './shared.ts'
 
 /** Where a plain name is not found. */
 export const NO_PLAIN_NAME = -1
@@ -27,7 +28,7 @@ export function openPlainNames(
   if (octets.length < 4) throw damaged('its plain names lack their count')
   const count = octets[0]! | (octets[1]! << 8) | (octets[2]! << 16) | (octets[3]! << 24)
   if (count < 0 || count > octets.length) throw damaged('it claims more plain names than fit')
-  const starts = new Uint32Array(count)
+  const starts = createWords(count)
   let octetsMin = NAME_OCTETS_MAX
   let at = 4
   for (let index = 0; index < count; index++) {

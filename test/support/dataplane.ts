@@ -181,16 +181,16 @@ export function makePolicy(options: PolicyOptions): PolicyMessage {
     rules: names.map(ruleOf),
   }))
   const essential = (options.essential ?? []).map((name) => wireOf(name.split('.')))
-  const { image } = buildFrom(lists)
+  const trie = openTrie(buildFrom(lists).image)
   return {
-    image,
+    trie,
     essentialNames: Buffer.concat(essential),
     addresses: addressRangesOf(
       Object.entries(options.addressRules ?? {}).map(([category, prefixes]) => ({
         category,
         prefixes,
       })),
-      openTrie(image).categories,
+      trie.categories,
       options.privateZones !== undefined,
     ),
     privateZones: Buffer.concat(

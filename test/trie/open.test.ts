@@ -1,3 +1,4 @@
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
@@ -10,7 +11,7 @@ import {
 import { imageDigest } from '../../src/trie/digest.ts'
 import { OFFSET_DIGEST, OFFSET_VERSION } from '../../src/trie/layout.ts'
 import { Matcher } from '../../src/trie/lookup.ts'
-import { openTrie } from '../../src/trie/open.ts'
+import { openTrie, type Trie } from '../../src/trie/open.ts'
 import { storedNames } from '../../src/trie/stored-names.ts'
 import { buildFrom, wireOf } from '../compiler/model.ts'
 import type { ModelRule } from '../compiler/model.ts'
@@ -133,3 +134,23 @@ describe('opening an image', () => {
     expect(copy).toEqual(image)
   })
 })
+
+test('an opened image reaches other threads without a copy of its tables', () => {
+  const shared = new SharedArrayBuffer(image.length)
+  new Uint8Array(shared).set(image)
+  const { port1, port2 } = new MessageChannel()
+  port1.postMessage(openTrie(shared))
+  const received = receiveMessageOnPort(port2)?.message as Trie
+  port1.close()
+  const own = tablesOf(received).filter(({ buffer }) => !(buffer instanceof SharedArrayBuffer))
+  // The alphabet and the symbol of each octet.
+  expect(own.reduce((octets, { byteLength }) => octets + byteLength, 0)).toBeLessThan(1024)
+  const matcher = new Matcher(received)
+  expect(questions.filter((question) => matcher.find(question, 0) === 0)).toEqual([])
+})
+
+function tablesOf(value: unknown): ArrayBufferView[] {
+  if (ArrayBuffer.isView(value)) return [value]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.values(value).flatMap(tablesOf)
+}

@@ -39,6 +39,9 @@ export class EssentialNames {
   readonly #entries = new Map<string, Entry>()
   readonly #filter = new Uint8Array(FILTER_BITS >> 3)
   readonly #names: Uint8Array[] = []
+  readonly #known = new Set<string>()
+  /** Of the names: a server that starts from an image looks none of them up here. */
+  #indexed = 0
 
   /** No name at all: for lists that are read outside a resolver. */
   static none(): EssentialNames {
@@ -88,6 +91,7 @@ export class EssentialNames {
 
   /** The essential name that is this name or lies above it, or undefined. */
   covers(wire: Uint8Array, octets = wire.length): string | undefined {
+    this.#indexNames()
     let hash = 0
     for (let i = this.#split(wire, octets) - 1; i >= 0; i -= 1) {
       const start = labelStarts[i] ?? 0
@@ -100,6 +104,7 @@ export class EssentialNames {
 
   /** The essential names strictly below this name. */
   below(wire: Uint8Array, octets = wire.length): readonly string[] {
+    this.#indexNames()
     let hash = 0
     for (let i = this.#split(wire, octets) - 1; i >= 0; i -= 1) {
       hash = hashLabel(hash, wire, labelStarts[i] ?? 0)
@@ -131,9 +136,19 @@ export class EssentialNames {
   }
 
   #add(wire: Uint8Array): void {
-    const name = nameToText(wire)
-    if (this.#entries.get(latin1(wire, 0, wire.length))?.essential !== undefined) return
+    const key = latin1(wire, 0, wire.length)
+    if (this.#known.has(key)) return
+    this.#known.add(key)
     this.#names.push(wire)
+  }
+
+  /** Makes the names that came since the last look-up ready to be found. */
+  #indexNames(): void {
+    while (this.#indexed < this.#names.length) this.#index(this.#names[this.#indexed++]!)
+  }
+
+  #index(wire: Uint8Array): void {
+    const name = nameToText(wire)
     let hash = 0
     for (let i = this.#split(wire, wire.length) - 1; i >= 0; i -= 1) {
       const start = labelStarts[i] ?? 0

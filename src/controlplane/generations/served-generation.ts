@@ -12,7 +12,6 @@ import { currentFileOf, GenerationStore, type GenerationReport } from './generat
 /** An image of the state directory, opened. */
 export interface ServedGeneration {
   readonly number: number
-  readonly image: SharedArrayBuffer
   readonly trie: Trie
   readonly report: GenerationReport
 }
@@ -44,13 +43,12 @@ export async function openNamedGeneration(
 
 async function open(store: GenerationStore, number: number): Promise<ServedGeneration> {
   const { imageFile, report } = await store.find(number)
-  const image = await readImage(imageFile)
-  const trie = openTrie(image)
+  const trie = openTrie(await readImage(imageFile))
   if (trie.digest !== report.digest) {
     const why = `${imageFile} is not the image of its report`
     throw new OperationalError('ERR_IMAGE', why, { file: imageFile })
   }
-  if (trie.names > 0) return { number, image, trie, report }
+  if (trie.names > 0) return { number, trie, report }
   throw new OperationalError('ERR_NO_LIST', 'it holds no name')
 }
 

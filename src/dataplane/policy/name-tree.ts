@@ -1,7 +1,7 @@
 /**
  * Names and all that stand above them, as a tree of labels in typed arrays: a look-up walks from
  * the last label down and ends where the tree does, for most names at the second label. It makes no
- * string and no object. Immutable.
+ * string and no object. Nothing changes once it is made.
  */
 import { ROOT_HASH, prependLabel } from '../../trie/suffix-hash.ts'
 
@@ -12,8 +12,7 @@ export const NO_NODE = -1
 
 /** The tree of a set of names. A node has a higher number than the one above it. */
 export class NameTree {
-  /** How many nodes there are, the root included. */
-  readonly size: number
+  #size = 1
   /** The node of each name that the tree was made of, in their order. */
   readonly nodesOfNames: readonly number[]
   /** By node: the one above it; `NO_NODE` for the root. */
@@ -22,31 +21,27 @@ export class NameTree {
   readonly #hashes: Int32Array
   readonly #labels: Int32Array
   readonly #octets: Uint8Array
+  #octetsUsed = 0
   /** Open addressing: number of a node and 1, or 0. */
   readonly #slots: Int32Array
 
   /** @param names wire names in lower case. */
   constructor(names: readonly Uint8Array[]) {
-    const nodes: Node[] = [{ hash: ROOT_HASH, parent: NO_NODE, label: new Uint8Array(0) }]
-    const known = new Map<string, number>()
-    this.nodesOfNames = names.map((name) => createNodes(name, nodes, known))
-    this.size = nodes.length
-    this.parents = Int32Array.from(nodes, ({ parent }) => parent)
-    this.#hashes = Int32Array.from(nodes, ({ hash }) => hash)
-    this.#labels = new Int32Array(nodes.length)
-    this.#octets = new Uint8Array(nodes.reduce((octets, { label }) => octets + label.length, 0))
-    this.#slots = new Int32Array(1 << Math.max(3, 32 - Math.clz32(2 * nodes.length)))
-    const mask = this.#slots.length - 1
-    let octets = 0
-    for (const [node, { hash, label }] of nodes.entries()) {
-      this.#labels[node] = octets
-      this.#octets.set(label, octets)
-      octets += label.length
-      if (node === ROOT) continue
-      let slot = hash & mask
-      while (this.#slots[slot] !== 0) slot = (slot + 1) & mask
-      this.#slots[slot] = node + 1
-    }
+    const octetsMax = names.reduce((octets, { length }) => octets + length, 0)
+    const labels = names.reduce((count, name) => count + countLabels(name), 0)
+    this.parents = new Int32Array(labels + 1)
+    this.parents[ROOT] = NO_NODE
+    this.#hashes = new Int32Array(labels + 1)
+    this.#hashes[ROOT] = ROOT_HASH
+    this.#labels = new Int32Array(labels + 1)
+    this.#octets = new Uint8Array(octetsMax)
+    this.#slots = new Int32Array(1 << Math.max(3, 32 - Math.clz32(2 * (labels + 1))))
+    this.nodesOfNames = names.map((name) => this.#createNodes(name))
+  }
+
+  /** How many nodes there are, the root included. */
+  get size(): number {
+    return this.#size
   }
 
   /**
@@ -67,6 +62,34 @@ export class NameTree {
     return NO_NODE
   }
 
+  /** Adds a name and all above it, where they are missing; returns its node. */
+  #createNodes(name: Uint8Array): number {
+    const starts = []
+    for (let at = 0; name[at] !== 0; at += 1 + name[at]!) starts.push(at)
+    let node = ROOT
+    for (const start of starts.toReversed()) {
+      const hash = prependLabel(this.#hashes[node]!, name, start)
+      const known = this.child(node, hash, name, start)
+      node = known === NO_NODE ? this.#addNode(node, hash, name, start) : known
+    }
+    return node
+  }
+
+  #addNode(parent: number, hash: number, name: Uint8Array, start: number): number {
+    const node = this.#size++
+    this.parents[node] = parent
+    this.#hashes[node] = hash
+    this.#labels[node] = this.#octetsUsed
+    const label = name.subarray(start, start + 1 + name[start]!)
+    this.#octets.set(label, this.#octetsUsed)
+    this.#octetsUsed += label.length
+    const mask = this.#slots.length - 1
+    let slot = hash & mask
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask
+    this.#slots[slot] = node + 1
+    return node
+  }
+
   #isLabel(node: number, octets: Uint8Array, start: number): boolean {
     const own = this.#labels[node]!
     const length = octets[start]!
@@ -77,27 +100,8 @@ export class NameTree {
   }
 }
 
-interface Node {
-  readonly hash: number
-  readonly parent: number
-  /** Behind its length; empty for the root. */
-  readonly label: Uint8Array
-}
-
-/** Makes the nodes of a name and of all above it, where they are missing; returns its own. */
-function createNodes(name: Uint8Array, nodes: Node[], known: Map<string, number>): number {
-  const starts = []
-  for (let at = 0; name[at] !== 0; at += 1 + name[at]!) starts.push(at)
-  let node = ROOT
-  for (const start of starts.toReversed()) {
-    const key = Buffer.from(name.subarray(start)).toString('latin1')
-    const next = known.get(key) ?? nodes.length
-    if (next === nodes.length) {
-      const hash = prependLabel(nodes[node]!.hash, name, start)
-      nodes.push({ hash, parent: node, label: name.slice(start, start + 1 + name[start]!) })
-      known.set(key, next)
-    }
-    node = next
-  }
-  return node
+function countLabels(name: Uint8Array): number {
+  let labels = 0
+  for (let at = 0; name[at] !== 0; at += 1 + name[at]!) labels++
+  return labels
 }
