@@ -196,6 +196,7 @@ export class Niveau3Server {
     const { AdminAccess: Access } = await import('./admin/admin-access.ts')
     this.#access = await Access.open(adminSocket, this.#options.log, {
       facts: () => this.#facts(),
+      counters: () => this.#supervisor.counters,
       config: () => this.#config,
       filter: () => this.#filter,
       keeper: () => this.#keeper,

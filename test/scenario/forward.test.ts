@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { COALESCED } from '../../src/dataplane/counters.ts'
+import { advanceClock } from '../support/clock.ts'
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
 import { askTcp, askUdp, exchangeUdp, openUdp } from '../support/dns-client.ts'
 import { Gate } from '../support/gate.ts'
@@ -92,6 +93,29 @@ describe('the question that goes upstream', () => {
       expect(high).toBeLessThan(amount * 0.65)
     }
     expect(Math.min(...ports)).toBeGreaterThanOrEqual(0x8000)
+  })
+
+  test('leaves from other ports two minutes later, and is answered there', async () => {
+    conforms('unpredictable')
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const upstream = await startScriptedUpstream()
+    const server = await startDataplane({ upstreams: [upstream] })
+    const rounds = 3
+    for (let round = 0; round < rounds; round++) {
+      for (let index = 0; index < 50; index++) {
+        const { rcode } = await askUdp(server, `name${index}.round${round}.example`)
+        expect(rcode).toBe('NOERROR')
+      }
+      // Ports are looked at now and then: those whose time is over are closed, then opened anew.
+      advanceClock(121_000)
+      vi.advanceTimersByTime(5000)
+      vi.advanceTimersByTime(5000)
+    }
+    const ports = upstream.queries.map(({ source }) => source.port)
+    expect(ports).toHaveLength(rounds * 50)
+    // 150 draws out of 32,768: one double in three runs, and hardly ever 5.
+    expect(new Set(ports).size).toBeGreaterThan(rounds * 50 - 5)
   })
 })
 

@@ -12,6 +12,7 @@ import type { AdministeredServer } from './administered-server.ts'
 import { Callers, groupNumber } from './caller.ts'
 import { operationRoutes } from './operation-routes.ts'
 import { route, type Route } from './route.ts'
+import { sumCounters } from './scrape.ts'
 import { statusOf } from './status.ts'
 import { TrafficWindow } from './traffic-window.ts'
 
@@ -54,7 +55,9 @@ export class AdminAccess {
       const message = `admin.group: "${name}" is no group of this machine`
       throw new OperationalError('ERR_CONFIG', message)
     }
-    const window = new TrafficWindow(() => server.facts().slots)
+    // A look every ten seconds makes nothing that would have to be collected.
+    const sum = sumCounters(server.counters())
+    const window = new TrafficWindow(() => sumCounters(server.counters(), sum))
     const routes = routesOf(server, window, log)
     const callers = await Callers.open()
     const socket = await AdminSocket.open({ file, group, routes, callers, log })

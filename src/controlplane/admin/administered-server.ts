@@ -1,4 +1,5 @@
 /** What the routes of the admin socket may see and do of the server that they belong to. */
+import type { Counters } from '../../dataplane/counters.ts'
 import type { ObservedKind } from '../../dataplane/observed-queries.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { LoadedFilter } from '../filter.ts'
@@ -27,6 +28,8 @@ export interface ObservedWorkers {
 /** The running server as its routes know it; each call tells the state of that moment. */
 export interface AdministeredServer {
   facts(): ServerFacts
+  /** Of each worker. */
+  counters(): readonly Counters[]
   /** The configuration in force. */
   config(): LoadedConfig
   /** The filter in force. */

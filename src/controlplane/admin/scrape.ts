@@ -1,9 +1,12 @@
 /** Reads the workers' counters for one scrape: all blocks added up, slot by slot. */
 import type { Counters } from '../../dataplane/counters.ts'
 
-/** Returns the sum of all workers' blocks. */
-export function sumCounters(blocks: readonly Counters[]): Float64Array {
-  const sum = new Float64Array(blocks[0]?.length ?? 0)
+/** Writes the sum of all workers' blocks into `sum`, and returns it. */
+export function sumCounters(
+  blocks: readonly Counters[],
+  sum: Float64Array = new Float64Array(blocks[0]?.length ?? 0),
+): Float64Array {
+  sum.fill(0)
   for (const block of blocks) {
     for (let slot = 0; slot < sum.length; slot++) sum[slot] = sum[slot]! + block[slot]!
   }

@@ -54,7 +54,7 @@ export class TrafficWindow {
   readonly #looks: Look[] = []
   #timer: NodeJS.Timeout | undefined
 
-  /** @param slots all workers' counters, summed anew for every look. */
+  /** @param slots all workers' counters, summed anew for every look, and copied here. */
   constructor(slots: () => Float64Array, now = () => performance.now()) {
     this.#slots = slots
     this.#now = now
@@ -73,8 +73,11 @@ export class TrafficWindow {
   /** Takes one look, and forgets those that are older than the window needs. */
   look(): void {
     const atMs = this.#now()
-    this.#looks.push(lookAt(this.#slots(), atMs))
-    while (this.#looks.length > 1 && this.#looks[1]!.atMs <= atMs - WINDOW_MS) this.#looks.shift()
+    let spare: Look | undefined
+    while (this.#looks.length > 1 && this.#looks[1]!.atMs <= atMs - WINDOW_MS) {
+      spare = this.#looks.shift()
+    }
+    this.#looks.push(lookAt(this.#slots(), atMs, spare))
   }
 
   /** The traffic from the oldest look to now. */
@@ -125,12 +128,16 @@ export class TrafficWindow {
   }
 }
 
-function lookAt(slots: Float64Array, atMs: number): Look {
-  return {
-    atMs,
-    before: slots.slice(0, CACHE_LOOKUPS),
-    upstreams: slots.slice(UPSTREAM_RESPONSES),
+/** @param spare an old look whose memory is free. */
+function lookAt(slots: Float64Array, atMs: number, spare?: Look): Look {
+  const before = slots.subarray(0, CACHE_LOOKUPS)
+  const upstreams = slots.subarray(UPSTREAM_RESPONSES)
+  if (spare?.before.length !== before.length || spare.upstreams.length !== upstreams.length) {
+    return { atMs, before: before.slice(), upstreams: upstreams.slice() }
   }
+  spare.before.set(before)
+  spare.upstreams.set(upstreams)
+  return { ...spare, atMs }
 }
 
 function increase(first: Look, last: Look, slot: number): number {

@@ -29,23 +29,33 @@ const BATCH_SLOTS = 64
 /** Room for the largest reply that we can have asked for (`edns.udpOctetsMax`). */
 const SLOT_OCTETS = 4096
 const CALLS_PER_TURN = 16
+const NOT_OPEN = -1
 
-/** One open port. */
+/**
+ * One port, open or waiting to be opened again: dozens of new ones a second, each for a minute or
+ * two, would all be garbage of the old generation.
+ */
 class Port implements ReadableSocket {
-  readonly fd: number
+  fd = NOT_OPEN
   /** Tries that left from here and are not closed. */
   inFlight = 0
   /** When it is given back. */
-  readonly endMs: number
+  endMs = 0
   readonly #exchange: UdpBatchExchange
   retired = false
-  closed = false
+  closed = true
   uses = 0
 
-  constructor(fd: number, exchange: UdpBatchExchange, nowMs: number) {
-    this.fd = fd
+  constructor(exchange: UdpBatchExchange) {
     this.#exchange = exchange
+  }
+
+  opened(fd: number, nowMs: number): void {
+    this.fd = fd
     this.endMs = nowMs + AGE_MS_MAX - (randomU16() % AGE_SPREAD_MS)
+    this.retired = false
+    this.closed = false
+    this.uses = 0
   }
 
   readable(nowMs: number): boolean {
@@ -63,6 +73,10 @@ export class UdpBatchExchange implements Exchange {
   readonly #ids = new OpenIds()
   /** Retired ports that still wait for replies. */
   readonly #retired = new Set<Port>()
+  /** Closed since the last sweep: what runs at this moment may still hold one of them. */
+  readonly #closedPorts: Port[] = []
+  /** To be opened again. */
+  readonly #spare: Port[] = []
   readonly #out: DatagramBatch
   readonly #in: DatagramBatch
   readonly #flush: () => void
@@ -131,6 +145,8 @@ export class UdpBatchExchange implements Exchange {
   overdue(): void {}
 
   sweep(nowMs: number): void {
+    for (const port of this.#closedPorts) this.#spare.push(port)
+    this.#closedPorts.length = 0
     for (let index = this.#ports.length - 1; index >= 0; index--) {
       const port = this.#ports[index]!
       if (port !== this.#burst && nowMs > port.endMs) this.#retire(port)
@@ -163,7 +179,8 @@ export class UdpBatchExchange implements Exchange {
       const local = randomPort()
       const fd = openConnectedSocket(libc, this.#endpoint, local)
       if (fd < 0) continue
-      const port = new Port(fd, this, performance.now())
+      const port = this.#spare.pop() ?? new Port(this)
+      port.opened(fd, performance.now())
       if (!this.#loop.ledger.note(fd) || !this.#loop.add(fd, port)) {
         this.#loop.ledger.forget(fd)
         closeDescriptor(libc, fd)
@@ -265,5 +282,6 @@ export class UdpBatchExchange implements Exchange {
     this.#loop.remove(port.fd)
     this.#loop.ledger.forget(port.fd)
     closeDescriptor(this.#libc, port.fd)
+    this.#closedPorts.push(port)
   }
 }
