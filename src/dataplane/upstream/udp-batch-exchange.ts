@@ -71,8 +71,8 @@ export class UdpBatchExchange implements Exchange {
   readonly #loop: SocketLoop
   readonly #ports: Port[] = []
   readonly #ids = new OpenIds()
-  /** Retired ports that still wait for replies. */
-  readonly #retired = new Set<Port>()
+  /** Retired ports that still wait for replies: few. A Set leaves its tables behind, one by one. */
+  readonly #retired: Port[] = []
   /** Closed since the last sweep: what runs at this moment may still hold one of them. */
   readonly #closedPorts: Port[] = []
   /** To be opened again. */
@@ -158,7 +158,7 @@ export class UdpBatchExchange implements Exchange {
     for (const port of this.#ports) this.#closePort(port)
     for (const port of this.#retired) this.#closePort(port)
     this.#ports.length = 0
-    this.#retired.clear()
+    this.#retired.length = 0
   }
 
   /** A fresh port as long as there is room for more, then one of the open ones. */
@@ -254,19 +254,16 @@ export class UdpBatchExchange implements Exchange {
   #retire(port: Port): void {
     if (port.retired) return
     port.retired = true
-    const index = this.#ports.indexOf(port)
-    if (index !== -1) {
-      this.#ports[index] = this.#ports.at(-1)!
-      this.#ports.pop()
-    }
-    this.#retired.add(port)
+    takeOut(this.#ports, port)
     this.#closeIfDone(port)
+    if (!port.closed) this.#retired.push(port)
   }
 
   #closeIfDone(port: Port): void {
     // What the burst has queued still needs the descriptor.
-    if (!port.retired || port.inFlight > 0 || port === this.#burst) return
-    if (this.#retired.delete(port)) this.#closePort(port)
+    if (!port.retired || port.closed || port.inFlight > 0 || port === this.#burst) return
+    takeOut(this.#retired, port)
+    this.#closePort(port)
   }
 
   #forget(port: Port, attempt: Attempt): void {
@@ -284,4 +281,12 @@ export class UdpBatchExchange implements Exchange {
     closeDescriptor(this.#libc, port.fd)
     this.#closedPorts.push(port)
   }
+}
+
+/** The order of the others may change. */
+function takeOut(ports: Port[], port: Port): void {
+  const index = ports.indexOf(port)
+  if (index === -1) return
+  ports[index] = ports.at(-1)!
+  ports.pop()
 }
