@@ -127,6 +127,9 @@ function oneSource(layered: Layered): Layered {
 
 const RANKS = ['file', 'environment', 'flag']
 
+/** zod writes and compiles code for its fast path, which takes longer than to read once without. */
+const READ_ONCE = { jitless: true } as const
+
 interface ParsedValues {
   /** Top-level keys with problems hold their defaults. */
   readonly values: ConfigValues
@@ -134,12 +137,12 @@ interface ParsedValues {
 }
 
 function parseValues(layered: Layered): ParsedValues {
-  const result = ConfigSchema.safeParse(layered.tree)
+  const result = ConfigSchema.safeParse(layered.tree, READ_ONCE)
   if (result.success) return { values: result.data, keyProblems: [] }
   const keyProblems = result.error.issues.flatMap((issue) => explainIssue(issue, layered))
   const broken = new Set(keyProblems.map((problem) => String(problem.path[0])))
   const sound = Object.entries(layered.tree).filter(([key]) => !broken.has(key))
-  return { values: ConfigSchema.parse(Object.fromEntries(sound)), keyProblems }
+  return { values: ConfigSchema.parse(Object.fromEntries(sound), READ_ONCE), keyProblems }
 }
 
 function localAddresses(): readonly string[] {
