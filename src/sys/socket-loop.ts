@@ -58,7 +58,9 @@ export class SocketLoop implements TurnEnd {
   readonly #wakers: number[] = []
   /** By descriptor; Node's instance does not report what can be read from them. */
   readonly #adopted = new Map<number, AdoptedSocket>()
+  /** The first `#turnEndCount` are due; an array that is emptied has to get its memory anew. */
   readonly #turnEnd: (() => void)[] = []
+  #turnEndCount = 0
   readonly #resume: () => void
   readonly #nodeFd: number
   /** Where sockets are noted that Node knows nothing of. */
@@ -149,8 +151,8 @@ export class SocketLoop implements TurnEnd {
   }
 
   atTurnEnd(callback: () => void): void {
-    if (this.#isInside && this.#turnEnd.length < TURN_END_MAX) {
-      this.#turnEnd.push(callback)
+    if (this.#isInside && this.#turnEndCount < TURN_END_MAX) {
+      this.#turnEnd[this.#turnEndCount++] = callback
       return
     }
     process.nextTick(callback)
@@ -239,14 +241,16 @@ export class SocketLoop implements TurnEnd {
   /** Calls who asked until here; who asks again meanwhile is called when Node gets its turn. */
   #endTurn(): void {
     const callbacks = this.#turnEnd
-    const due = callbacks.length
+    const due = this.#turnEndCount
     if (due === 0) return
     for (let index = 0; index < due; index++) callbacks[index]!()
-    for (let index = due; index < callbacks.length; index++) {
+    for (let index = due; index < this.#turnEndCount; index++) {
       process.nextTick(callbacks[index]!)
       this.#isNodeDue = true
     }
-    callbacks.length = 0
+    // Nobody who is closed meanwhile is held here.
+    for (let index = 0; index < this.#turnEndCount; index++) callbacks[index] = nothing
+    this.#turnEndCount = 0
   }
 
   #sleep(): void {
@@ -268,6 +272,8 @@ export class SocketLoop implements TurnEnd {
     }
   }
 }
+
+function nothing(): void {}
 
 /** Makes this thread's loop; undefined where it cannot be had. */
 export async function openSocketLoop(

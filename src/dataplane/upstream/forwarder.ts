@@ -75,8 +75,9 @@ export class Forwarder implements UpstreamEvents {
   readonly #events: ForwardEvents
   readonly #waits: Waits
   readonly #spare: Attempt[] = []
-  /** Asked at the end of the turn. */
+  /** Asked at the end of the turn: the first `#laterCount`. */
   readonly #later: Pending[] = []
+  #laterCount = 0
   readonly #onTick: () => void
   readonly #sweepTimer: NodeJS.Timeout
   readonly #loop: SocketLoop | undefined
@@ -134,8 +135,8 @@ export class Forwarder implements UpstreamEvents {
     pending.startedMs = nowMs
     pending.isAsked = true
     this.#open++
-    if (this.#later.length === 0) (this.#loop ?? NODE_TURN_END).atTurnEnd(this.#onTick)
-    this.#later.push(pending)
+    if (this.#laterCount === 0) (this.#loop ?? NODE_TURN_END).atTurnEnd(this.#onTick)
+    this.#later[this.#laterCount++] = pending
   }
 
   /** Behind a malformed datagram the right one may come: it is read before its try ends. */
@@ -297,8 +298,11 @@ export class Forwarder implements UpstreamEvents {
 
   #askDeferred(): void {
     if (this.#closed) return
-    for (const pending of this.#later) this.#begin(pending, pending.startedMs)
-    this.#later.length = 0
+    for (let index = 0; index < this.#laterCount; index++) {
+      const pending = this.#later[index]!
+      this.#begin(pending, pending.startedMs)
+    }
+    this.#laterCount = 0
   }
 
   /** The question is over: replies to its tries answer nothing any more. */

@@ -73,8 +73,12 @@ export class UdpBatchExchange implements Exchange {
   readonly #ids = new OpenIds()
   /** Retired ports that still wait for replies: few. A Set leaves its tables behind, one by one. */
   readonly #retired: Port[] = []
-  /** Closed since the last sweep: what runs at this moment may still hold one of them. */
+  /**
+   * Closed since the last sweep, the first `#closedCount` of them: what runs at this moment may
+   * still hold one. An array that is emptied has to get its memory anew.
+   */
   readonly #closedPorts: Port[] = []
+  #closedCount = 0
   /** To be opened again. */
   readonly #spare: Port[] = []
   readonly #out: DatagramBatch
@@ -145,8 +149,10 @@ export class UdpBatchExchange implements Exchange {
   overdue(): void {}
 
   sweep(nowMs: number): void {
-    for (const port of this.#closedPorts) this.#spare.push(port)
-    this.#closedPorts.length = 0
+    for (let index = 0; index < this.#closedCount; index++) {
+      this.#spare.push(this.#closedPorts[index]!)
+    }
+    this.#closedCount = 0
     for (let index = this.#ports.length - 1; index >= 0; index--) {
       const port = this.#ports[index]!
       if (port !== this.#burst && nowMs > port.endMs) this.#retire(port)
@@ -279,7 +285,7 @@ export class UdpBatchExchange implements Exchange {
     this.#loop.remove(port.fd)
     this.#loop.ledger.forget(port.fd)
     closeDescriptor(this.#libc, port.fd)
-    this.#closedPorts.push(port)
+    this.#closedPorts[this.#closedCount++] = port
   }
 }
 
