@@ -26,8 +26,8 @@ const FIRST_LINE = '#!/usr/bin/env -S node --max-semi-space-size=2\n'
 
 const COMMON = {
   platform: 'node',
-  // It chooses a native file beside itself.
-  external: ['koffi'],
+  // The native files of koffi, which chooses one of them.
+  external: [/^@koromix\//],
 }
 const OUTPUT = {
   format: 'cjs',

@@ -27,6 +27,9 @@ const CODE = join(import.meta.dirname, 'code', nodeBuild())
 const HEAD = '(function (exports, require, module, __filename, __dirname) { '
 const TAIL = '\n})'
 
+/** koffi is one of the parts; its native files are packages of their own. */
+const NATIVE_SCOPE = '@koromix/'
+
 interface Part {
   exports: unknown
 }
@@ -73,7 +76,14 @@ export function loadPart(file: string): unknown {
 
 /** Parts name each other as files beside them, and everything else as Node does. */
 function requireFromPart(id: string): unknown {
-  return id.startsWith('./') ? loadPart(id.slice(2)) : requireOutside(id)
+  if (id.startsWith('./')) return loadPart(id.slice(2))
+  if (!id.startsWith(NATIVE_SCOPE)) return requireOutside(id)
+  try {
+    return requireOutside(id)
+  } catch {
+    // Some installers put it where only koffi finds it.
+    return createRequire(requireOutside.resolve('koffi'))(id)
+  }
 }
 
 /** Undefined where there is no code, or not whole: the engine would run it all the same. */

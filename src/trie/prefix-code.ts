@@ -1,5 +1,10 @@
 /** Canonical prefix codes: the lengths say everything, the codes follow from them. */
 
+const LENGTH_LIMIT = 24
+/** Used again by each call: an opened image makes thousands of codes. */
+const perLength = new Uint32Array(LENGTH_LIMIT + 1)
+const next = new Uint32Array(LENGTH_LIMIT + 1)
+
 /**
  * Fills `codes` with the canonical codes for `lengths`, right-aligned; length 0 means no code.
  *
@@ -17,13 +22,12 @@ export function assignCodes(
   lengthMax: number,
   codes: Uint32Array,
 ): boolean {
-  const perLength = new Uint32Array(lengthMax + 1)
+  perLength.fill(0)
   for (let index = first; index < first + count; index++) {
     const length = lengths[index]!
     if (length > lengthMax) return false
     if (length > 0) perLength[length]!++
   }
-  const next = new Uint32Array(lengthMax + 1)
   let code = 0
   for (let length = 1; length <= lengthMax; length++) {
     code = (code + perLength[length - 1]!) * 2

@@ -4,7 +4,7 @@
  */
 
 import ipaddr from 'ipaddr.js'
-import { isIPv4, isIPv6 } from 'node:net'
+import { SocketAddress, isIPv4 } from 'node:net'
 import type { Endpoint, ListenSettings, UpstreamSettings } from '../../dataplane/settings.ts'
 
 /** Why a text was refused, and what the operator may have meant. */
@@ -81,6 +81,23 @@ function strictIPv4Fault(text: string): Fault {
   const fault = `"${text}" is not an IP address`
   if (parts.some((part) => part > 255)) return { fault: `${fault}: each part is 0 to 255` }
   return { fault: `${fault}: leading zeros are ambiguous`, suggestion: `write ${parts.join('.')}` }
+}
+
+/**
+ * What `isIPv6` of `node:net` says, by way of the system's parser: the expression of Node.js 20
+ * takes 5 ms of every start to compile.
+ */
+export function isIPv6(text: string): boolean {
+  if (!text.includes(':')) return false
+  const zoneAt = text.indexOf('%')
+  if (zoneAt !== -1 && !/^%[0-9A-Za-z.:-]+$/.test(text.slice(zoneAt))) return false
+  try {
+    const address = zoneAt === -1 ? text : text.slice(0, zoneAt)
+    void new SocketAddress({ address, family: 'ipv6' })
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Parses `ADDR:PORT` or `[IPv6]:PORT`; `defaultPort` makes the port optional. */

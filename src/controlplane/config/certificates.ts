@@ -2,7 +2,6 @@
 
 import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createSecureContext } from 'node:tls'
 import { SECOND_MS } from '../../base/units.ts'
 import type { Fault } from './addresses.ts'
 import { systemCode } from './plain.ts'
@@ -48,7 +47,8 @@ export function readIdentity(certificateFile: string, keyFile: string): Certific
     const key = readFileSync(keyFile, 'utf8')
     const isPair = own.checkPrivateKey(createPrivateKey(key))
     if (!isPair) return { fault: `the key in ${keyFile} is not that of ${certificateFile}` }
-    createSecureContext({ cert: certificate, key })
+    // Loaded only where there is a certificate: it takes some milliseconds of every start.
+    process.getBuiltinModule('node:tls').createSecureContext({ cert: certificate, key })
     return { certificate, key, expiresAtSeconds: Date.parse(own.validTo) / SECOND_MS }
   } catch (error) {
     return { fault: `file ${keyFile} is no PEM key without a password: ${systemCode(error)}` }

@@ -8,6 +8,7 @@
  * It takes two thirds of the JavaScript off a cached answer and half off a block that is asked
  * again (DECISIONS.md, 52).
  */
+import { createSlots } from '../../base/slots.ts'
 import type { AskedName } from '../query.ts'
 import type { ParsedQuery } from '../../wire/query.ts'
 import { HEADER_OCTETS } from '../../wire/header.ts'
@@ -39,8 +40,8 @@ export class HotBlock {
 
 /** Both tables of one worker. */
 export class HotTable {
-  readonly #answers = createSlots<CacheEntry>()
-  readonly #blocks = createSlots<HotBlock>()
+  readonly #answers = createSlots<CacheEntry>(SLOTS)
+  readonly #blocks = createSlots<HotBlock>(SLOTS)
   /** Hash of the blocked name seen last at each slot: only a second sighting is worth a record. */
   readonly #seen = new Int32Array(SLOTS)
 
@@ -133,10 +134,6 @@ function sameName(
   const name = asked.octets
   for (let i = 0; i < length; i++) if (name[i] !== octets[start + i]) return false
   return true
-}
-
-function createSlots<T>(): (T | null)[] {
-  return Array.from<T | null>({ length: SLOTS }).fill(null)
 }
 
 function createBlock(

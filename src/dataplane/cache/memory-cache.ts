@@ -13,8 +13,6 @@ import type { QuestionKey } from '../question-key.ts'
  * cells of the LRU, and the engine's garbage in proportion (`npm run bench:memory`).
  */
 const ENTRY_OVERHEAD_OCTETS = 1024
-/** Entries of the smallest useful size that fit the limit decide how long the LRU's arrays are. */
-const ENTRY_OCTETS_MIN = ENTRY_OVERHEAD_OCTETS + 60
 /** The ring's share of the limit, its index included, is one in this many. */
 const RING_SHARE = 4
 /** What the ring's index adds to its octets, at most. */
@@ -47,8 +45,8 @@ export class MemoryCache {
     const ringOctets = Math.floor(octetsMax / RING_SHARE)
     this.#newcomers = new Newcomers(Math.floor(ringOctets / INDEX_SHARE))
     const lruOctets = octetsMax - ringOctets
+    // No `max`: each entry counts its overhead, and arrays as long as that take 10 ms to make.
     this.#entries = new LRUCache<string, CacheEntry>({
-      max: Math.max(1, Math.ceil(lruOctets / ENTRY_OCTETS_MIN)),
       maxSize: lruOctets,
       dispose: (entry, _text, reason) => {
         this.#count(entry.hash, -1)

@@ -2,6 +2,7 @@
  * The clients that wait for upstream answers, merged by question: one pending question, many
  * waiters. Records are pooled; what is in flight is counted here and nowhere else.
  */
+import { createSlots } from '../../base/slots.ts'
 import {
   COALESCED,
   DROPPED,
@@ -30,7 +31,7 @@ const CHAIN_MASK = CHAINS - 1
 export class WaitingQueries {
   readonly #counters: Counters
   /** By hash: the first of a chain of open questions. */
-  readonly #open = createChains()
+  readonly #open = createSlots<Pending>(CHAINS)
   readonly #sparePending: Pending[] = []
   readonly #spareWaiters: Waiter[] = []
   /** How many queries of each client wait, by its key; clients that share a slot share a limit. */
@@ -160,10 +161,6 @@ export class WaitingQueries {
     pending.nextOpen = null
     this.questions--
   }
-}
-
-function createChains(): (Pending | null)[] {
-  return Array.from<Pending | null>({ length: CHAINS }).fill(null)
 }
 
 function createPending(): Pending {
