@@ -9,16 +9,14 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Script } from 'node:vm'
+import { crc32 } from 'node:zlib'
 
 // An engine that is left alone collects garbage at once, in thousands of small steps, each a turn
 // of Node's loop: half of the CPU at 2,000 queries a second. It collects as well when it is due.
 // Here, because code is only taken under the flags that it was made under.
 setFlagsFromString('--no-memory-reducer')
 
-const WORD_OCTETS = 4
-const SEAL_OCTETS = 2 * WORD_OCTETS
-/** Odd, so that no word is lost from the sum. */
-const SUM_STEP = 0x01000193
+const SEAL_OCTETS = 4
 
 const PARTS = join(import.meta.dirname, 'parts')
 /** The engine does not look whether code was made by another build or for another processor. */
@@ -94,36 +92,24 @@ function readCode(file: string): Buffer | undefined {
   } catch {
     return undefined
   }
-  const end = sealed.length - SEAL_OCTETS
-  if (end < 0 || end % WORD_OCTETS !== 0) return undefined
-  const octets = sealed.readUInt32LE(end)
-  const isWhole = octets <= end && sealed.readInt32LE(end + WORD_OCTETS) === sumOf(sealed, end)
-  return isWhole ? sealed.subarray(0, octets) : undefined
+  const octets = sealed.length - SEAL_OCTETS
+  if (octets < 0) return undefined
+  const code = sealed.subarray(0, octets)
+  return sealed.readUInt32LE(octets) === crc32(code) ? code : undefined
 }
 
-/** Adds to recorded code what `readCode` knows it by: padding, its octets, a sum of all before. */
+/** Adds to recorded code the checksum that `readCode` knows it by. */
 export function sealCode(code: Uint8Array): Buffer {
-  const end = Math.ceil(code.length / WORD_OCTETS) * WORD_OCTETS
-  const sealed = Buffer.alloc(end + SEAL_OCTETS)
-  sealed.set(code)
-  sealed.writeUInt32LE(code.length, end)
-  sealed.writeInt32LE(sumOf(sealed, end), end + WORD_OCTETS)
-  return sealed
-}
-
-/** A sum in which the place of each word counts; `end` is a multiple of a word. */
-function sumOf(octets: Uint8Array, end: number): number {
-  const isAligned = octets.byteOffset % WORD_OCTETS === 0
-  const { buffer, byteOffset } = isAligned ? octets : octets.slice(0, end)
-  const words = new Int32Array(buffer, byteOffset, end / WORD_OCTETS)
-  let sum = words.length
-  for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, SUM_STEP) + words[i]!) | 0
-  return sum
+  const seal = Buffer.alloc(SEAL_OCTETS)
+  seal.writeUInt32LE(crc32(code))
+  return Buffer.concat([code, seal])
 }
 
 /** A name for this very executable: version, platform, processor, and how it was built. */
 function nodeBuild(): string {
   const { version, platform, arch, versions, config } = process
-  const built = sealCode(Buffer.from(JSON.stringify([versions, config])))
-  return `${version}-${platform}-${arch}-${built.subarray(-WORD_OCTETS).toString('hex')}`
+  const built = crc32(JSON.stringify([versions, config]))
+    .toString(16)
+    .padStart(8, '0')
+  return `${version}-${platform}-${arch}-${built}`
 }

@@ -39,7 +39,8 @@ export async function findEventLoop(libc: Libc): Promise<number> {
 export function findWatcher(fd: number, folder = '/proc/self/fdinfo'): number {
   const watches = new RegExp(`^tfd:\\s+${fd}\\s`, 'm')
   try {
-    for (const name of readdirSync(folder)) {
+    // This thread's instance is as young as the thread.
+    for (const name of readdirSync(folder).toReversed()) {
       if (watches.test(readText(`${folder}/${name}`))) return Number(name)
     }
   } catch {

@@ -18,7 +18,6 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
     path: 'src/trie/code-model.ts',
     reason: 'reads the code of an image, once per start or reload',
   },
-  { path: 'src/trie/prefix-code.ts', reason: 'makes a prefix code, once per image' },
   { path: 'src/trie/stored-names.ts', reason: 'lists stored names for people and tests' },
   {
     path: 'src/dataplane/build-address-table.ts',
