@@ -30,6 +30,8 @@ const IPV4_RANGE = /^[0-9.]+(?:\/[0-9.]+|-[0-9.]+)$/
 const IPV6_LIKE = /^\[?[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(?:%[\w-]+)?\]?(?:\/\d{1,3})?(?::\d+)?$/i
 /** Letters, digits, `-` and `_` in any place (RFC 2181 11), and anything outside ASCII. */
 const HOST_TEXT = /^[-0-9A-Z_a-z.\u0080-\u{10FFFF}]+$/u
+/** What most lines of most lists are: no address, no expression, and nothing to take off. */
+const PLAIN_HOST = /^[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*$/
 const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
 const PORT = /:\d{1,5}$/
 /** Signs that stand in regular expressions and in no host, path or query before its `?`. */
@@ -69,6 +71,10 @@ export function normalizeName(
   }
   if (isAddressText(text)) return 'address'
   if (!escapes && !HOST_TEXT.test(text)) return unlikeName(text)
+  return written(text, into)
+}
+
+function written(text: string, into: NameSlot): NotRuleReason | undefined {
   const octets = writeName(text, into.wire)
   if (octets < 0) return FAULT_REASONS[nameFault(octets)]
   into.octets = octets
@@ -100,6 +106,7 @@ function unlikeName(token: string): NotRuleReason {
  * dot: with each of them the token still means the whole host. The root comes back as 1 octet.
  */
 export function normalizeToken(token: string, into: NameSlot): NotRuleReason | undefined {
+  if (PLAIN_HOST.test(token)) return written(token, into)
   if (isAddressText(token)) return 'address'
   if (isRegexText(token)) return 'regex'
   let host = token.replace(SCHEME, '')
