@@ -3,6 +3,7 @@
  * than half of the time from start to the first answer. Types are checked by `npm run check`.
  */
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { build } from 'rolldown'
 import { recordCode } from './record-code.mjs'
 
@@ -26,8 +27,10 @@ const FIRST_LINE = '#!/usr/bin/env -S node --max-semi-space-size=2\n'
 
 const COMMON = {
   platform: 'node',
-  // The native files of koffi, which chooses one of them.
+  // The native files of koffi, which chooses one of them by `require`: its other form makes one of
+  // its own, that would not look where src/load-program.ts does.
   external: [/^@koromix\//],
+  resolve: { alias: { koffi: createRequire(import.meta.url).resolve('koffi') } },
 }
 const OUTPUT = {
   format: 'cjs',

@@ -9,6 +9,8 @@ export interface ServeOptions {
   /** Reads the configuration anew for a reload. */
   readonly reloadConfig: () => LoadedConfig
   readonly log: Logger
+  /** Called before the first answer: from now on it has to be stopped, not just ended. */
+  readonly onAnswering?: (() => void) | undefined
   /** Called when the server cannot go on by itself. */
   readonly onFatal: (error: OperationalError) => void
   /** Variables for the commands that the server runs. */

@@ -152,6 +152,7 @@ export class Niveau3Server {
     const log = this.#options.log
     const workers = await workersThatCanShare(control.workers, log)
     await this.#applySites(await this.#sites.follow(this.#config))
+    this.#options.onAnswering?.()
     await this.#supervisor.start(workers)
     this.#options.overrule?.store.follow(() => this.#overruleWorkers())
     try {

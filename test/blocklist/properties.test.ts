@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { OperationalError } from '../../src/base/errors.ts'
 import type { ListFormat } from '../../src/controlplane/blocklist/detect-format.ts'
+import { normalizeToken } from '../../src/controlplane/blocklist/normalize.ts'
 import type { ListReport } from '../../src/controlplane/blocklist/read-list.ts'
 import { readText } from './reading.ts'
 
@@ -42,6 +43,13 @@ function entries(report: ListReport): number {
   return count
 }
 
+/** The name of a token as octets, or why it is none. */
+function nameOf(token: string): string {
+  const slot = { wire: new Uint8Array(256), octets: 0 }
+  const reason = normalizeToken(token, slot)
+  return reason ?? Buffer.from(slot.wire.subarray(0, slot.octets)).toString('latin1')
+}
+
 describe('a list', () => {
   test.each(Object.entries(WRITERS))('written as %s has the same rules', async (format, write) => {
     await fc.assert(
@@ -51,6 +59,17 @@ describe('a list', () => {
         expect(subtrees(rules)).toEqual(new Set(list.map((name) => `block ${name.toLowerCase()}`)))
       }),
       { numRuns: 25 },
+    )
+  })
+
+  test('a host is the same name alone and where there is something to take off', () => {
+    const part = fc.stringMatching(/^[a-z0-9-]{0,64}$/)
+    const hosts = fc.array(part, { minLength: 1, maxLength: 6 }).map((labels) => labels.join('.'))
+    fc.assert(
+      fc.property(hosts, (host) => {
+        fc.pre(!host.startsWith('.') && host !== '')
+        expect(nameOf(host)).toBe(nameOf(`http://${host}/`))
+      }),
     )
   })
 

@@ -1,8 +1,10 @@
+import { isIPv6 as isIPv6OfNode } from 'node:net'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   addressOctets,
   formatEndpoint,
+  isIPv6,
   isPrivate,
   ownAddresses,
   parseEndpoint,
@@ -60,6 +62,21 @@ describe('endpoints', () => {
         expect(addressOctets(parsed.address)).toEqual(addressOctets(address))
         expect(parseEndpoint(formatEndpoint(parsed))).toEqual(parsed)
       }),
+    )
+  })
+
+  test('isIPv6 says of every text what Node.js says', () => {
+    const zoned = fc.tuple(fc.ipV6(), fc.string()).map(([address, zone]) => `${address}%${zone}`)
+    const like = fc.stringMatching(/^[\d.:%a-g]{0,45}$/)
+    const groups = fc
+      .array(fc.stringMatching(/^[\da-f]{0,5}$/), { minLength: 2, maxLength: 9 })
+      .map((parts) => parts.join(':'))
+    const mapped = fc.tuple(groups, fc.ipV4()).map((parts) => parts.join(':'))
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV6(), zoned, like, groups, mapped, fc.string()), (text) => {
+        expect(isIPv6(text)).toBe(isIPv6OfNode(text))
+      }),
+      { numRuns: 5000 },
     )
   })
 

@@ -2,7 +2,7 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { runToEnd } from '../support/processes.ts'
+import { runToEnd, startProcess } from '../support/processes.ts'
 
 const REPOSITORY = resolve(import.meta.dirname, '../..')
 const DIST = join(REPOSITORY, 'dist')
@@ -39,13 +39,14 @@ async function start(dist: string, flag: string): Promise<Start> {
   return { stdout, ours, refused: taken.map(({ refused }) => refused) }
 }
 
-/** The program in a folder of its own, whose code a test may change. */
-async function copyProgram(name: string): Promise<string> {
+/** The program in a folder of its own, whose code and packages a test may change. */
+async function copyProgram(
+  name: string,
+  files = ['blocklists', 'node_modules', 'package.json'],
+): Promise<string> {
   const home = join(folder, name)
   await cp(DIST, join(home, 'dist'), { recursive: true })
-  for (const file of ['blocklists', 'node_modules', 'package.json']) {
-    await symlink(join(REPOSITORY, file), join(home, file))
-  }
+  for (const file of files) await symlink(join(REPOSITORY, file), join(home, file))
   return join(home, 'dist')
 }
 
@@ -95,4 +96,21 @@ test('code that is damaged or of another part is not run, and the part works', a
     expect(again.stdout).toBe(stdout)
     expect(new Set(again.refused)).toEqual(new Set([refused]))
   }
+})
+
+test('system calls are found where an installer puts them below koffi alone', async () => {
+  const dist = await copyProgram('nested', ['blocklists', 'package.json'])
+  const packages = join(REPOSITORY, 'node_modules')
+  const koffi = join(dirname(dist), 'node_modules', 'koffi')
+  await cp(join(packages, 'koffi'), koffi, { recursive: true })
+  await mkdir(join(koffi, 'node_modules'))
+  await symlink(join(packages, '@koromix'), join(koffi, 'node_modules', '@koromix'))
+  const list = join(folder, 'listed.txt')
+  await writeFile(list, 'listed.example\n')
+  const args = [FLAG, join(dist, 'bin.js'), 'serve', '--listen', '127.0.0.1:0', '--workers', '1']
+  args.push('--blocklist', `adult=${list}`, '--upstream', 'udp://127.0.0.1:9')
+  args.push('--state-dir', join(folder, 'state'), '--metrics', 'off')
+  const server = await startProcess(process.execPath, args, { ready: { line: /"event":"ready"/ } })
+  expect(server.output()).toContain('"batched":true')
+  expect(await server.end()).toEqual({ code: 0, signal: null })
 })

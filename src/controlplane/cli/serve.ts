@@ -23,6 +23,8 @@ interface ServeSurroundings {
   readonly log: Logger
   /** What the flags say, for the commands that the server runs. */
   readonly childEnvironment: Readonly<Record<string, string>>
+  /** Clients are answered from now on. */
+  readonly onAnswering: () => void
   /** The server cannot go on by itself. */
   readonly onFatal: (error: OperationalError) => void
 }
@@ -99,15 +101,20 @@ async function serve(
   }
   process.on('SIGHUP', reload)
   try {
-    const onFatal = (error: OperationalError): void => ending.fail(error)
-    const surroundings = { reloadConfig: load, log, childEnvironment, onFatal }
-    const running = await startServer(config, surroundings)
+    const running = await startServer(config, {
+      reloadConfig: load,
+      log,
+      childEnvironment,
+      onAnswering: () => ending.listen(),
+      onFatal: (error) => ending.fail(error),
+    })
     server = running
     notice.ready()
     notice.watch(environment, running.isAlive)
     if (isReloadDue) void reloadAndTell(server, notice)
     await ending.reached()
   } finally {
+    ending.ignore()
     notice.stopping()
     await server?.stop()
     process.off('SIGHUP', reload)
@@ -129,30 +136,39 @@ async function createLog(level: string): Promise<Logger> {
   return pino(options, pino.destination({ dest: 2, sync: true }))
 }
 
+const END_SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
 /** What ends a running server: SIGTERM, SIGINT, or a failure from inside. */
 class Ending {
-  #error: OperationalError | undefined
-  #reject: ((error: OperationalError) => void) | undefined
+  readonly #reached: Promise<void>
+  #resolve = (): void => {}
+  #reject = (_error: OperationalError): void => {}
 
-  /** A failure from inside, before or after somebody waits for the end. */
-  fail(error: OperationalError): void {
-    this.#error ??= error
-    this.#reject?.(error)
+  constructor() {
+    this.#reached = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // It may fail before somebody waits for it.
+    this.#reached.catch(() => {})
   }
 
-  /** Resolves at the first signal. A second one ends the process at once: nobody listens then. */
-  async reached(): Promise<void> {
-    const signals = ['SIGTERM', 'SIGINT'] as const
-    let listener: (() => void) | undefined
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#reject = reject
-        if (this.#error) reject(this.#error)
-        listener = resolve
-        for (const signal of signals) process.on(signal, resolve)
-      })
-    } finally {
-      if (listener) for (const signal of signals) process.off(signal, listener)
-    }
+  /** Before, while lists are read, a signal ends the process as ever. */
+  listen(): void {
+    for (const signal of END_SIGNALS) process.once(signal, this.#resolve)
+  }
+
+  /** From now on a signal ends the process at once, the second one of an operator among them. */
+  ignore(): void {
+    for (const signal of END_SIGNALS) process.off(signal, this.#resolve)
+  }
+
+  fail(error: OperationalError): void {
+    this.#reject(error)
+  }
+
+  /** Resolves at the first signal, which may have come already. */
+  reached(): Promise<void> {
+    return this.#reached
   }
 }
