@@ -78,9 +78,22 @@ function requireFromPart(id: string): unknown {
   if (!id.startsWith(NATIVE_SCOPE)) return requireOutside(id)
   try {
     return requireOutside(id)
-  } catch {
-    // Some installers put it where only koffi finds it.
-    return createRequire(requireOutside.resolve('koffi'))(id)
+  } catch (error) {
+    try {
+      // Some installers put it where only koffi finds it.
+      return createRequire(requireOutside.resolve('koffi'))(id)
+    } catch {
+      return createBroken(error)
+    }
+  }
+}
+
+/** koffi says of an error that it was bundled badly; of the version that it asks for, nothing. */
+function createBroken(error: unknown): { readonly version: never } {
+  return {
+    get version(): never {
+      throw error
+    },
   }
 }
 

@@ -71,9 +71,12 @@ describe('endpoints', () => {
     const groups = fc
       .array(fc.stringMatching(/^[\da-f]{0,5}$/), { minLength: 2, maxLength: 9 })
       .map((parts) => parts.join(':'))
+    const binary = fc
+      .tuple(fc.ipV6(), fc.string({ unit: 'binary' }))
+      .map((parts) => parts.join('\0'))
     const mapped = fc.tuple(groups, fc.ipV4()).map((parts) => parts.join(':'))
     fc.assert(
-      fc.property(fc.oneof(fc.ipV6(), zoned, like, groups, mapped, fc.string()), (text) => {
+      fc.property(fc.oneof(fc.ipV6(), zoned, like, groups, mapped, binary, fc.string()), (text) => {
         expect(isIPv6(text)).toBe(isIPv6OfNode(text))
       }),
       { numRuns: 5000 },
@@ -81,7 +84,10 @@ describe('endpoints', () => {
   })
 
   test('no text makes the parsers throw', () => {
-    const text = fc.oneof(fc.string(), fc.stringMatching(/^[\d.:[\]%/a-f]{0,30}$/))
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.stringMatching(/^[\d.:[\]%/a-f]{0,30}$/),
+    )
     fc.assert(
       fc.property(text, (input) => {
         for (const parse of [parseEndpoint, parseUpstream, parsePrefix]) {

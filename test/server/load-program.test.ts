@@ -2,10 +2,11 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { runToEnd, startProcess } from '../support/processes.ts'
+import { type Process, runToEnd, startProcess } from '../support/processes.ts'
 
 const REPOSITORY = resolve(import.meta.dirname, '../..')
 const DIST = join(REPOSITORY, 'dist')
+const PACKAGES = join(REPOSITORY, 'node_modules')
 /** Code is only taken under the flags of the program's first line. */
 const FLAG = '--max-semi-space-size=2'
 const folder = await mkdtemp(join(tmpdir(), 'niveau3-load-'))
@@ -100,17 +101,28 @@ test('code that is damaged or of another part is not run, and the part works', a
 
 test('system calls are found where an installer puts them below koffi alone', async () => {
   const dist = await copyProgram('nested', ['blocklists', 'package.json'])
-  const packages = join(REPOSITORY, 'node_modules')
   const koffi = join(dirname(dist), 'node_modules', 'koffi')
-  await cp(join(packages, 'koffi'), koffi, { recursive: true })
+  await cp(join(PACKAGES, 'koffi'), koffi, { recursive: true })
   await mkdir(join(koffi, 'node_modules'))
-  await symlink(join(packages, '@koromix'), join(koffi, 'node_modules', '@koromix'))
+  await symlink(join(PACKAGES, '@koromix'), join(koffi, 'node_modules', '@koromix'))
+  const server = await serve(dist)
+  expect(server.output()).toContain('"batched":true')
+  expect(await server.end()).toEqual({ code: 0, signal: null })
+})
+
+test('without system calls it answers all the same, and says what is missing', async () => {
+  const dist = await copyProgram('bare-packages', ['blocklists', 'package.json'])
+  const server = await serve(dist)
+  const line = await server.line(/"event":"plain_udp"/)
+  expect(line).toContain("Cannot find module '@koromix/koffi-")
+  expect(await server.end()).toEqual({ code: 0, signal: null })
+})
+
+async function serve(dist: string): Promise<Process> {
   const list = join(folder, 'listed.txt')
   await writeFile(list, 'listed.example\n')
   const args = [FLAG, join(dist, 'bin.js'), 'serve', '--listen', '127.0.0.1:0', '--workers', '1']
   args.push('--blocklist', `adult=${list}`, '--upstream', 'udp://127.0.0.1:9')
   args.push('--state-dir', join(folder, 'state'), '--metrics', 'off')
-  const server = await startProcess(process.execPath, args, { ready: { line: /"event":"ready"/ } })
-  expect(server.output()).toContain('"batched":true')
-  expect(await server.end()).toEqual({ code: 0, signal: null })
-})
+  return startProcess(process.execPath, args, { ready: { line: /"event":"ready"/ } })
+}

@@ -143,6 +143,11 @@ class Ending {
   readonly #reached: Promise<void>
   #resolve = (): void => {}
   #reject = (_error: OperationalError): void => {}
+  /** At the first signal; the second one ends the process. */
+  readonly #end = (): void => {
+    this.ignore()
+    this.#resolve()
+  }
 
   constructor() {
     this.#reached = new Promise((resolve, reject) => {
@@ -155,12 +160,12 @@ class Ending {
 
   /** Before, while lists are read, a signal ends the process as ever. */
   listen(): void {
-    for (const signal of END_SIGNALS) process.once(signal, this.#resolve)
+    for (const signal of END_SIGNALS) process.on(signal, this.#end)
   }
 
-  /** From now on a signal ends the process at once, the second one of an operator among them. */
+  /** From now on a signal ends the process at once. */
   ignore(): void {
-    for (const signal of END_SIGNALS) process.off(signal, this.#resolve)
+    for (const signal of END_SIGNALS) process.off(signal, this.#end)
   }
 
   fail(error: OperationalError): void {
