@@ -115,8 +115,9 @@ function stageProgram(root, work, machine, lock) {
   rmSync(join(home, 'dist/generate.js'), { force: true })
   // What this machine's own Node.js made of the program: of no use to another, and never the same.
   rmSync(join(home, 'dist/code'), { recursive: true, force: true })
-  // What the bundle leaves outside: a native file, and with it who says whose it is.
-  for (const name of ['koffi', machine.koffi]) {
+  // What the bundle leaves outside: a native file with the licence of koffi, and a library that is
+  // read when it is needed.
+  for (const name of ['koffi', machine.koffi, 'yaml']) {
     const { version, integrity } = lock.packages[`node_modules/${name}`]
     const from = fetchPackage(`${name}@${version}`, integrity, join(work, name))
     const filter = (path) => !NOT_AT_RUN_TIME.test(path) && !/\/package\/browser(\/|$)/.test(path)

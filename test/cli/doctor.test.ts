@@ -57,9 +57,9 @@ test('where all is well it ends with 0, and tells the time of each upstream', as
 })
 
 test('a port in use is told with the process that has it, and its own server is no fault', async () => {
-  const other = createServer().listen(0, '127.0.0.1')
+  const port = await freePort()
+  const other = createServer().listen(port, '127.0.0.1')
   await once(other, 'listening')
-  const { port } = other.address() as { port: number }
   const upstream = await startScriptedUpstream((query) => answerAddresses(query))
   const taken = await findingsOf(
     `listen: ["127.0.0.1:${port}"]\nupstreams: ["${upstream.endpoint}"]\n`,
