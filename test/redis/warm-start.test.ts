@@ -5,7 +5,7 @@ import { REDIS_UP, REDIS_WARMED, REDIS_WRITES_OPEN } from '../../src/dataplane/r
 import { startDataplane, type Dataplane } from '../support/dataplane.ts'
 import { openUdp } from '../support/dns-client.ts'
 import { encodeQuery } from '../support/messages.ts'
-import { redisSettings, startRedis } from '../support/redis.ts'
+import { eventually, redisSettings, startRedis } from '../support/redis.ts'
 import { startScriptedUpstream } from '../support/scripted-upstream.ts'
 
 const NAMES = 1200
@@ -22,7 +22,8 @@ async function askAll(server: Dataplane, names: readonly string[]): Promise<void
 }
 
 test('after a restart the 1,000 hottest names are back within 2 s, and no upstream is asked', async () => {
-  const redis = redisSettings(await startRedis(), { hotNames: HOT })
+  const redisServer = await startRedis()
+  const redis = redisSettings(redisServer, { hotNames: HOT })
   const upstream = await startScriptedUpstream()
   const before = await startDataplane({ upstreams: [upstream], redis })
   await before.until(() => before.count(REDIS + REDIS_UP) === 1)
@@ -33,6 +34,9 @@ test('after a restart the 1,000 hottest names are back within 2 s, and no upstre
   await askAll(before, hot)
   await before.until(() => before.count(REDIS + REDIS_WRITES_OPEN) === 0)
   await before.stop()
+  // The list is the last that the old connection says: a new one could be heard before it.
+  const keys = String(NAMES + 1)
+  await eventually('the list is kept', async () => (await redisServer.cli('dbsize')) === keys)
   expect(upstream.queries).toHaveLength(NAMES)
 
   const startedMs = performance.now()
@@ -48,13 +52,15 @@ test('after a restart the 1,000 hottest names are back within 2 s, and no upstre
 })
 
 test('a name that is blocked since is not answered from what came back', async () => {
-  const redis = redisSettings(await startRedis(), { hotNames: HOT })
+  const redisServer = await startRedis()
+  const redis = redisSettings(redisServer, { hotNames: HOT })
   const upstream = await startScriptedUpstream()
   const before = await startDataplane({ upstreams: [upstream], redis })
   await before.until(() => before.count(REDIS + REDIS_UP) === 1)
   await askAll(before, ['gone.example', 'kept.example', 'gone.example', 'kept.example'])
   await before.until(() => before.count(REDIS + REDIS_WRITES_OPEN) === 0)
   await before.stop()
+  await eventually('the list is kept', async () => (await redisServer.cli('dbsize')) === '3')
   const rules = { adult: ['gone.example'] }
   const after = await startDataplane({ upstreams: [upstream], redis, rules })
   await after.until(() => after.count(REDIS + REDIS_WARMED) >= 1)

@@ -27,7 +27,8 @@ describe('an answer is kept', () => {
   test('for its TTL, which every client sees shrink', async () => {
     conforms('ttl', 'ghost-domains')
     const upstream = await startScriptedUpstream(withTtl(100))
-    const server = await startDataplane({ upstreams: [upstream] })
+    // A fetch before the end has its own tests; here it could be seen before or after a look.
+    const server = await startDataplane({ upstreams: [upstream], cache: { prefetch: false } })
     const ttl = async (): Promise<number | undefined> =>
       (await askUdp(server, 'www.example')).answers[0]?.ttl
     expect(await ttl()).toBe(100)

@@ -64,6 +64,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
   AdGuardHome: 'AdGuardHome',
 }
 
+/** Not whatever runs in a folder of that name. */
+const OUR_SERVER = /(?:^|[\s/])(?:niveau3|dist\/bin\.js) serve(?:\s|$)/
+
 function inUse(what: string, owner: PortOwner | undefined): Finding {
   if (owner === undefined) {
     return failed(
@@ -73,7 +76,7 @@ function inUse(what: string, owner: PortOwner | undefined): Finding {
     )
   }
   const { pid, name, commandLine } = owner
-  if (/niveau3|dist\/bin\.js serve/.test(`${name} ${commandLine}`)) {
+  if (OUR_SERVER.test(commandLine)) {
     return fine('port', `${what} is answered by niveau3 (process ${pid})`)
   }
   if (name === 'systemd-resolve') return resolved(what, pid)
