@@ -181,7 +181,7 @@ export class Pipeline {
     const stamp = this.#policy.stamp
     const hot = this.#hot.answer(asked, query)
     if (hot !== null && hot.hotStamp === stamp && receivedMs < hot.expiresMs) {
-      if (this.#hot.isTouchDue(hot)) this.#cache.get(asked.key(query), receivedMs)
+      if (this.#hot.isTouchDue(hot, receivedMs)) this.#cache.get(asked.key(query), receivedMs)
       if (receivedMs >= hot.refreshMs) this.#prefetch(asked.key(query), hot, receivedMs)
       return this.#answerCached(query, hot, receivedMs)
     }

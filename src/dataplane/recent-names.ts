@@ -80,8 +80,8 @@ export class RecentNames {
   }
 
   #isRecorded(slot: number, hash: number): boolean {
-    const age = (this.#words[0]! - this.#seenRecord[slot]!) | 0
-    return this.#seen[slot] === hash && age < RECENT_NAMES
+    if (this.#seen[slot] !== hash) return false
+    return ((this.#words[0]! - this.#seenRecord[slot]!) | 0) < RECENT_NAMES
   }
 
   #record(asked: AskedName, number: number): void {

@@ -102,10 +102,40 @@ describe('the hot table', () => {
     expect(table.block(questionOf('b.blocked.example').asked, 'one')).toBeNull()
   })
 
-  test('asks for the LRU to be told of every thirty-second hit', () => {
+  test('finds nearly all of ten thousand answers and five thousand verdicts', () => {
+    const table = new HotTable()
+    const answered = Array.from({ length: 10_000 }, (_, index) => questionOf(`a${index}.example`))
+    for (const question of answered) {
+      table.putAnswer(question.asked, question.query, entryFor(question), 'stamp')
+    }
+    const found = answered.filter(({ asked, query }) => table.answer(asked, query) !== null)
+    expect(found.length).toBeGreaterThan(9700)
+    const blocked = Array.from({ length: 5000 }, (_, index) => questionOf(`b${index}.example`))
+    // Asked for in turn, as clients do: names that share a place must not keep each other out.
+    for (let round = 0; round < 4; round++) {
+      for (const { asked } of blocked) {
+        if (table.block(asked, 'stamp') === null) table.noteBlock(asked, 2, 2, true, 'stamp')
+      }
+    }
+    const known = blocked.filter(({ asked }) => table.block(asked, 'stamp') !== null)
+    expect(known.length).toBeGreaterThan(4900)
+  })
+
+  test('gives a later answer to the same question the place of the one before', () => {
+    const table = new HotTable()
+    const question = questionOf('www.example')
+    const old = entryFor(question)
+    const fresh = entryFor(question)
+    table.putAnswer(question.asked, question.query, old, 'stamp')
+    table.putAnswer(question.asked, question.query, fresh, 'stamp')
+    expect(table.answer(question.asked, question.query)).toBe(fresh)
+    expect(old.hotSlot).toBe(-1)
+  })
+
+  test('asks for the LRU to be told of a hit once in eight seconds, however many there are', () => {
     const table = new HotTable()
     const entry = entryFor(questionOf('www.example'))
-    const due = Array.from({ length: 96 }, () => table.isTouchDue(entry))
+    const due = Array.from({ length: 960 }, (_, hit) => table.isTouchDue(entry, 8000 + hit * 25))
     expect(due.filter(Boolean)).toHaveLength(3)
   })
 })

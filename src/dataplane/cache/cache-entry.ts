@@ -45,9 +45,9 @@ export class CacheEntry implements StoredAnswer {
   hash = 0
   /** Policy stamp under which the asked name passed, as the hot table was told; '' elsewhere. */
   hotStamp = ''
-  /** Place in the hot table, or -1; hits there since the LRU was told. */
+  /** Place in the hot table, or -1; the worker's second in which the LRU was told of a hit there. */
   hotSlot = -1
-  hotHits = 0
+  hotSecond = 0
 
   /**
    * Makes it the answer in `message`, whose question gets the lower case that was asked with.
