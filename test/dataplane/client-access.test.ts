@@ -83,6 +83,35 @@ describe('the access list', () => {
   })
 })
 
+describe('a client that comes again', () => {
+  const settings: Partial<AccessSettings> = {
+    allowFrom: ['10.0.0.0/8', 'fd00::/8'],
+    sites: [
+      { name: 'first', from: ['10.1.0.0/16'] },
+      { name: 'second', from: ['0.0.0.0/32', '255.255.255.255/32'] },
+    ],
+  }
+  const addresses = ['0.0.0.0', '255.255.255.255', '10.1.0.1', '10.2.0.1', '11.0.0.1', 'fd00::1']
+
+  test('is the client that it was, whoever came between', () => {
+    const inRows = accessOf(settings)
+    const seen = (subject: ClientAccess, address: string): unknown[] => [
+      siteOf(subject, address),
+      client.siteName,
+      client.key,
+      client.unlimited,
+      client.addressOctets,
+    ]
+    for (const first of addresses) {
+      for (const second of addresses) {
+        for (const address of [first, first, second, first, second, second]) {
+          expect(seen(inRows, address), address).toEqual(seen(accessOf(settings), address))
+        }
+      }
+    }
+  })
+})
+
 describe('sites', () => {
   const sites = accessOf({
     allowFrom: ['10.0.0.0/8', '10.2.0.0/16', 'fd00::/8'],

@@ -11,7 +11,7 @@ import {
   portOf,
   writeSocketAddress,
 } from '../../sys/socket-address.ts'
-import { AddressTable } from '../address-table.ts'
+import { AddressTable, wordAt } from '../address-table.ts'
 import { buildAddressTable, type PrefixRule } from '../build-address-table.ts'
 import type { Client } from '../client.ts'
 import { DROP_ACL, DROP_LOOP, DROP_SOURCE_PORT } from '../counters.ts'
@@ -32,6 +32,8 @@ const PORT_OURS = 2
 const SITE_MASK = 0xffff
 const MAY_ASK = 0x10000
 const UNLIMITED = 0x20000
+/** No number of the table. */
+const NOT_ASKED = -1
 
 /** What an access list needs to know. */
 export interface AccessSettings {
@@ -54,6 +56,10 @@ export class ClientAccess {
   /** Socket addresses of our own listeners, one after another. */
   readonly #own: Uint8Array[] = []
   readonly #scratch = new Uint8Array(SOCKADDR_IN6_OCTETS)
+  /** The IPv4 client that was found last: those of one NAT address come one after another. */
+  #lastIpv4 = 0
+  #lastFound = NOT_ASKED
+  #lastKey = 0
 
   constructor(settings: AccessSettings) {
     this.#table = createTable(settings)
@@ -100,16 +106,25 @@ export class ClientAccess {
   find(addresses: Uint8Array, start: number, client: Client): boolean {
     const isIpv6 = addresses[start] === AF_INET6
     const at = start + (isIpv6 ? IPV6_AT : IPV4_AT)
-    const table = this.#table
-    const found = isIpv6 ? table.findIpv6(addresses, at) : table.findIpv4(addresses, at)
+    const found = isIpv6 ? this.#table.findIpv6(addresses, at) : this.#findIpv4(addresses, at)
     client.octets = addresses
     client.at = at
     client.addressOctets = isIpv6 ? 16 : 4
     client.site = found & SITE_MASK
     client.siteName = this.#siteNames[client.site]!
     client.unlimited = (found & UNLIMITED) !== 0
-    client.key = hashPrefix(addresses, at, isIpv6 ? this.#ipv6Bits : this.#ipv4Bits)
+    client.key = isIpv6 ? hashPrefix(addresses, at, this.#ipv6Bits) : this.#lastKey
     return (found & MAY_ASK) !== 0
+  }
+
+  #findIpv4(addresses: Uint8Array, at: number): number {
+    const word = wordAt(addresses, at) | 0
+    if (word !== this.#lastIpv4 || this.#lastFound === NOT_ASKED) {
+      this.#lastIpv4 = word
+      this.#lastFound = this.#table.findIpv4(addresses, at)
+      this.#lastKey = hashPrefix(addresses, at, this.#ipv4Bits)
+    }
+    return this.#lastFound
   }
 
   #refusal(port: number, addresses: Uint8Array, start: number): number {
