@@ -98,7 +98,11 @@ export function clientParts(): Part[] {
     admission('admit a client, no sites', none, ipv4Hosts),
     admission(`admit a client, ${PREFIXES} IPv4 prefixes`, sites, ipv4Hosts),
     admission(`admit a client, ${PREFIXES} IPv6 prefixes`, sites, ipv6Hosts),
-    admission('admit the client of before', sites, ipv4Hosts.map(() => ipv4Hosts[0]!)),
+    admission(
+      'admit the client of before',
+      sites,
+      ipv4Hosts.map(() => ipv4Hosts[0]!),
+    ),
     limiting(none, ipv4Hosts),
   ]
 }

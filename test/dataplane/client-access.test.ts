@@ -33,6 +33,12 @@ function keyOf(access: ClientAccess, address: string): number {
   return client.key
 }
 
+/** All that the access list says of the address. */
+function factsOf(access: ClientAccess, address: string): unknown[] {
+  const site = siteOf(access, address)
+  return [site, client.siteName, client.key, client.unlimited, client.addressOctets]
+}
+
 const access = accessOf({
   allowFrom: ['127.0.0.0/8', '10.0.0.0/8', '192.0.2.7/32', '::1/128', 'fd00::/8', 'fe80::/10'],
 })
@@ -95,17 +101,10 @@ describe('a client that comes again', () => {
 
   test('is the client that it was, whoever came between', () => {
     const inRows = accessOf(settings)
-    const seen = (subject: ClientAccess, address: string): unknown[] => [
-      siteOf(subject, address),
-      client.siteName,
-      client.key,
-      client.unlimited,
-      client.addressOctets,
-    ]
     for (const first of addresses) {
       for (const second of addresses) {
         for (const address of [first, first, second, first, second, second]) {
-          expect(seen(inRows, address), address).toEqual(seen(accessOf(settings), address))
+          expect(factsOf(inRows, address), address).toEqual(factsOf(accessOf(settings), address))
         }
       }
     }

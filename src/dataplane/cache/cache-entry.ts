@@ -45,7 +45,7 @@ export class CacheEntry implements StoredAnswer {
   hash = 0
   /** Policy stamp under which the asked name passed, as the hot table was told; '' elsewhere. */
   hotStamp = ''
-  /** Place in the hot table, or -1; the worker's second in which the LRU was told of a hit there. */
+  /** Place in the hot table, or -1; the worker's second in which the LRU heard of a hit there. */
   hotSlot = -1
   hotSecond = 0
 

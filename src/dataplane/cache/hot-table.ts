@@ -23,7 +23,7 @@ const SLOT_MASK = SLOTS - 1
 const WAYS = 4
 const WAY_MASK = WAYS - 1
 /** Time between two touches of an entry in the LRU, which has to know that it is in use. */
-const TOUCH_SECONDS = 8
+const TOUCH_SECONDS = 4
 
 /** A blocked name with its verdict. */
 export class HotBlock {
