@@ -18,12 +18,13 @@ const STARTS = [
     'operation-process': 'src/controlplane/operations/operation-process.ts',
     'subscription-keeper': 'src/controlplane/generations/subscription-keeper.ts',
   },
-  { worker: 'src/dataplane/worker.ts', pipeline: 'src/dataplane/pipeline.ts' },
+  { worker: 'src/dataplane/worker-thread.ts', pipeline: 'src/dataplane/pipeline.ts' },
   { 'compile-worker': 'src/controlplane/compiler/compile-worker.ts' },
 ]
 /**
  * What a worker runs stands in one part: a call into another part goes through a getter of that
- * part's `exports`, which costs a query more than some of its steps.
+ * part's `exports`, which costs a query more than some of its steps. The entry itself stays outside: who loads `pipeline` for a
+ * test must not start a worker.
  */
 const TOGETHER = [{ name: 'dataplane', test: /src\/dataplane\/worker\.ts$/ }]
 /** The file that the system runs, and what it runs it with: flags are a matter of the first line. */

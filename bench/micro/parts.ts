@@ -136,7 +136,7 @@ export function cacheParts(corpus: Corpus): Part[] {
     cache.set(asked[index]!.key(query), entry)
     hot.putAnswer(asked[index]!, query, entry, 'stamp')
   }
-  // Two names may share a slot: only those that are still there are asked for.
+  // More names than it has places may share a hash: only those that are still there are asked for.
   const there = questions.filter((_question, index) => {
     const entry = hot.answer(asked[index]!, parsed[index]!)
     expectThat(cache.get(asked[index]!.key(parsed[index]!), nowMs) !== undefined, 'cache')

@@ -23,7 +23,7 @@ const SLOT_MASK = SLOTS - 1
 const WAYS = 4
 const WAY_MASK = WAYS - 1
 /** Time between two touches of an entry in the LRU, which has to know that it is in use. */
-const TOUCH_SECONDS = 4
+const TOUCH_SECONDS = 2
 
 /** A blocked name with its verdict. */
 export class HotBlock {
@@ -149,12 +149,17 @@ export class HotTable {
   #wasSeen(hash: number): boolean {
     const seen = this.#seen
     const home = hash & SLOT_MASK
-    for (let way = 0; way < WAYS; way++) if (seen[home ^ way] === hash) return true
-    seen[this.#giveAway(home)] = hash
+    let free = -1
+    for (let way = 0; way < WAYS; way++) {
+      const known = seen[home ^ way]!
+      if (known === hash) return true
+      if (known === 0) free = home ^ way
+    }
+    seen[free !== -1 ? free : this.#giveAway(home)] = hash
     return false
   }
 
-  /** One of the places of a hash, which are taken: each in its turn. */
+  /** One of the places of a hash, which are all taken: each in its turn. */
   #giveAway(home: number): number {
     this.#turn = (this.#turn + 1) & WAY_MASK
     return home ^ this.#turn

@@ -48,6 +48,7 @@ export const COLD_FILES: readonly { readonly path: string; readonly reason: stri
     reason: 'writes a few records, once per start and change of listeners',
   },
   { path: 'src/dataplane/worker.ts', reason: 'starts, reloads and stops a worker' },
+  { path: 'src/dataplane/worker-thread.ts', reason: 'messages of the control plane' },
 ]
 
 export const HOT_PATH_EXCEPTIONS: readonly Exception[] = [

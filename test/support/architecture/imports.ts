@@ -52,7 +52,7 @@ const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'src/dataplane/transport/client-key.ts': ['node:crypto'],
   // The start of its hash, once per start.
   'src/dataplane/question-key.ts': ['node:crypto'],
-  'src/dataplane/worker.ts': ['node:worker_threads'],
+  'src/dataplane/worker-thread.ts': ['node:worker_threads'],
   // HMAC of a question, AES-GCM of an answer.
   'src/dataplane/cache': ['node:crypto'],
   // The image's checksum, once per start.

@@ -65,7 +65,7 @@ describe('import rules', () => {
     ['src/dataplane/cache/memory-cache.ts', 'lru-cache'],
     ['src/dataplane/pipeline.ts', './policy/decide.ts'],
     ['src/dataplane/worker.ts', './pipeline.ts'],
-    ['src/dataplane/worker.ts', 'node:worker_threads'],
+    ['src/dataplane/worker-thread.ts', 'node:worker_threads'],
     ['src/dataplane/transport/udp.ts', 'node:dgram'],
     ['src/dataplane/upstream/pending.ts', 'node:crypto'],
     ['src/controlplane/cli/main.ts', './serve.ts'],
