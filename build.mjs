@@ -23,8 +23,8 @@ const STARTS = [
 ]
 /**
  * What a worker runs stands in one part: a call into another part goes through a getter of that
- * part's `exports`, which costs a query more than some of its steps. The entry itself stays outside: who loads `pipeline` for a
- * test must not start a worker.
+ * part's `exports`, which costs a query more than some of its steps. The entry itself stays outside:
+ * who loads `pipeline` for a test must not start a worker.
  */
 const TOGETHER = [{ name: 'dataplane', test: /src\/dataplane\/worker\.ts$/ }]
 /** The file that the system runs, and what it runs it with: flags are a matter of the first line. */
